@@ -1,0 +1,211 @@
+"""Gradient engines: loss and gradient at x, by the exact way or by faster ones that are checked against it.
+
+==========  ==================================================================================================
+``exact``   plain eager float32, as ART, torchattacks and others compute it; equal to ART's to the bit
+``fused``   float32 by `FusedResNet`, or by a folded channels-last copy of any other module; equal up to rounding
+``bf16``    the same in bfloat16, with the closing steps of an attack in float32
+==========  ==================================================================================================
+
+All of them evaluate a module as in eval mode, whatever mode it is in, and leave it as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+from torchvision.models.resnet import ResNet
+
+from faceenc.attacks.fused import FusedResNet
+from faceenc.models.resnet import FaceResNet
+from faceenc.types import ConfigError, Goal, Gradient, GradientEngine, Recognizer
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("exact", "fused", "bf16")
+
+# Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
+# rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
+_TOLERANCE = {torch.float32: (1e-3, 2e-2), torch.bfloat16: (0.1, 0.7)}
+_CHECK_SIDE = 64
+
+_Built = tuple[object, GradientEngine | None]
+_cache: weakref.WeakKeyDictionary[nn.Module, dict[torch.dtype, _Built]] = weakref.WeakKeyDictionary()
+
+
+def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
+    """The engine `name` for one recogniser, built at the first call and again when the recogniser's weights have changed.
+
+    A change is noticed by torch's own version counters: optimisers, `load_state_dict` and in-place operations are seen,
+    writing through `.data` is not. What cannot be had faster is had by the next slower engine, with one line in the log.
+
+    Args:
+        model: a module, or any other callable, which only `exact` can serve.
+        name: one of `ENGINES`.
+
+    Raises:
+        ConfigError: There is no such engine.
+    """
+    if name not in ENGINES:
+        raise ConfigError(f"there is no gradient engine {name!r}: choose one of {', '.join(ENGINES)}")
+    if name == "exact":
+        return Exact(model)
+    fused = _cached(model, torch.float32) or Exact(model)
+    fast = _cached(model, torch.bfloat16) if name == "bf16" else None
+    return fused if fast is None else _Closing(fast, fused)
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """Plain eager autograd in float32.
+
+    Shape
+        x: (N, 3, H, W) float32 in [0, 1] -> outputs (N, K), loss (N,), gradient (N, 3, H, W) of the batch's mean loss.
+    """
+
+    model: Recognizer
+
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
+        with _eval_mode(self.model):
+            return _autograd(self.model, x, goal)
+
+
+class _Relaid:
+    """Eager autograd of a copy with batch norms folded, in channels-last; any module, any device."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        with contextlib.suppress(Exception):  # not every module can be traced, and folding is only half of the gain
+            self.model = fuse(self.model)
+        self.model = self.model.to(memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            answer = _autograd(self.model, x.contiguous(memory_format=torch.channels_last), goal)
+        return answer._replace(gradient=answer.gradient.contiguous())
+
+
+@dataclass(frozen=True, eq=False)
+class _Closing:
+    """A fast engine, with another one for the closing steps."""
+
+    fast: GradientEngine
+    closing: GradientEngine
+
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
+        return (self.closing if last else self.fast)(x, goal, last=last)
+
+
+@torch.enable_grad()
+def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal) -> Gradient:
+    x = x.detach().requires_grad_(True)
+    outputs = model(x).float()
+    loss = goal.loss(outputs)
+    # Asking for x alone spares the weights' gradients. The mean, not the sum, rounds as ART's loss does.
+    (gradient,) = torch.autograd.grad(loss.mean(), x)
+    return Gradient(outputs.detach(), loss.detach(), gradient)
+
+
+@contextlib.contextmanager
+def _eval_mode(model: Recognizer) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _cached(model: Recognizer, dtype: torch.dtype) -> GradientEngine | None:
+    """The fast engine for `dtype`, or None where there is none. Only copies are kept: the cache keeps no model alive."""
+    if not isinstance(model, nn.Module):
+        log.warning("%s is not a torch module: gradients by the exact engine", getattr(model, "__name__", repr(model)))
+        return None
+    weights = [*model.parameters(), *model.buffers()]
+    state = [(weight.data_ptr(), weight._version) for weight in weights]
+    engines = _cache.setdefault(model, {})
+    if dtype not in engines or engines[dtype][0] != state:
+        engines[dtype] = (state, _build(model, dtype))
+    return engines[dtype][1]
+
+
+def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
+    """The fastest engine for `dtype` that passes its self-check."""
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    reasons = []
+    engine: GradientEngine | None = None
+    if dtype == torch.bfloat16 and not _has_bfloat16(device):
+        reasons.append("the processor has no bfloat16")
+    else:
+        plans = [_fused, _plain, _Relaid] if device.type == "cpu" else [_Relaid]
+        for plan in plans:
+            try:
+                candidate = plan(model, dtype)
+                reason = _complaint(candidate, model, dtype, device)
+            except Exception as error:  # private operations of torch may fail in any way, and a slower engine always remains
+                reason = str(error).partition("\n")[0] or type(error).__name__
+            if not reason:
+                engine = candidate
+                break
+            reasons.append(reason)
+    if reasons:
+        left = "a slower engine" if engine is None else type(engine).__name__.strip("_")
+        why = "; ".join(dict.fromkeys(reasons))
+        log.warning("gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
+    return engine
+
+
+def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> GradientEngine:
+    if isinstance(model, FaceResNet):
+        return FusedResNet(model.network, model.mean, model.std, dtype=dtype, native=native)
+    if isinstance(model, ResNet):
+        return FusedResNet(model, torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), dtype=dtype, native=native)
+    raise TypeError("not a ResNet")
+
+
+def _plain(model: nn.Module, dtype: torch.dtype) -> GradientEngine:
+    return _fused(model, dtype, native=False)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed in hardware; elsewhere it is emulated and slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+class _Probe:
+    """The goal of the self-check: a fixed random direction, which means as much for logits as for unit embeddings."""
+
+    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
+        direction = torch.randn(outputs.shape[1], generator=torch.Generator().manual_seed(1))
+        return outputs @ direction.to(outputs.device)
+
+    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+        return torch.zeros(len(outputs), dtype=torch.bool)
+
+    def select(self, rows: torch.Tensor) -> _Probe:
+        return self
+
+
+def _complaint(engine: GradientEngine, model: nn.Module, dtype: torch.dtype, device: torch.device) -> str:
+    """What is wrong with the engine's answer for two random images, measured against eager; empty if nothing is."""
+    side = getattr(model, "input_size", _CHECK_SIDE)
+    x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    got, want = engine(x, _Probe()), Exact(model)(x, _Probe())
+    for what, limit in zip(("outputs", "gradient"), _TOLERANCE[dtype], strict=True):
+        a, b = getattr(got, what), getattr(want, what)
+        error = float((a - b).norm() / b.norm())
+        if not error <= limit:  # so written, a NaN is a complaint too
+            return f"the {what} in its self-check were off by {error:.1g} of their size, allowed is {limit:g}"
+    return ""

@@ -1,0 +1,79 @@
+"""The one ruler: the harness enforces the budget on any proposal, rounds to 8 bits and asks the recogniser anew."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import torch
+
+from faceenc.models.wrappers import Counted
+from faceenc.types import Attack, Goal, Outcome, Recognizer
+
+
+def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
+    """One generator an image, seeded by (seed, the image's 8-bit pixels): neither batch nor order matters.
+
+    Args:
+        seed: the run's seed.
+        x: (N, 3, H, W) float32 on the 8-bit grid.
+    """
+    levels = (x * 255).round().to(torch.uint8).cpu()
+    digests = [hashlib.sha256(str(seed).encode() + image.numpy().tobytes()).digest() for image in levels]
+    return [torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")) for digest in digests]
+
+
+def run_attack(
+    attack: Attack,
+    model: Recognizer,
+    x: torch.Tensor,
+    goal: Goal,
+    *,
+    eps: float,
+    seed: int,
+    batch_size: int = 16,
+    progress: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Attack images in batches and judge what comes out.
+
+    Args:
+        attack: proposes; its proposal is clipped to the ball and to [0, 1], rounded to 8 bits without leaving the ball,
+            and only then shown to the recogniser.
+        model: the recogniser, in evaluation mode.
+        x: (N, 3, H, W) float32 on the 8-bit grid k/255.
+        goal: what the attack wants of each of the N images.
+        eps: size of the ball in the attack's norm; 0 leaves the images as they are and attacks nothing.
+        seed: with an image's pixels it determines all randomness.
+        batch_size: images handed to the attack at once.
+        progress: called with the number of images done after each batch.
+    """
+    outcomes = []
+    for rows in torch.arange(len(x)).split(batch_size):
+        outcomes.append(_attack_batch(attack, model, x[rows], goal.select(rows), eps, seed))
+        if progress is not None:
+            progress(len(rows))
+    tensors = ("adversarial", "outputs", "reached", "size", "overshoot", "queries")
+    joined = {name: torch.cat([getattr(outcome, name) for outcome in outcomes]) for name in tensors}
+    return Outcome(**joined, seconds=sum(outcome.seconds for outcome in outcomes))
+
+
+def _attack_batch(attack: Attack, model: Recognizer, x: torch.Tensor, goal: Goal, eps: float, seed: int) -> Outcome:
+    counted = Counted(model, len(x))
+    start = time.perf_counter()
+    proposal = attack(counted, x, goal, eps=eps, rng=image_generators(seed, x)) if eps > 0 else x
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        delta = proposal - x
+        overshoot = (attack.norm.size(delta) - eps).clamp(min=0)
+        adversarial = attack.norm.quantize(x, attack.norm.project(delta, eps), eps)
+        outputs = model(adversarial)
+        return Outcome(
+            adversarial=adversarial.cpu(),
+            outputs=outputs.cpu(),
+            reached=goal.reached(outputs).cpu(),
+            size=attack.norm.size(adversarial - x).cpu(),
+            overshoot=overshoot.cpu(),
+            queries=counted.queries,
+            seconds=seconds,
+        )

@@ -1,0 +1,162 @@
+"""`faceenc-bench`: how well do face recognisers withstand adversarial noise?"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from faceenc import __version__
+from faceenc.cli.common import Group, print_table, progress_bars, set_up_logging
+from faceenc.types import ConfigError
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="faceenc-bench")
+@click.option("--debug", is_flag=True, help="Show the trace of an error and all log messages.")
+def main(debug: bool) -> None:
+    """Measure how well face recognisers withstand adversarial noise, and report it."""
+    set_up_logging(debug)
+
+
+def _free_folder(name: str) -> Path:
+    """runs/NAME, or runs/NAME-2 and so on if that is taken."""
+    folders = [Path("runs") / name, *(Path("runs") / f"{name}-{k}" for k in range(2, 10_000))]
+    return next(folder for folder in folders if not folder.exists())
+
+
+@main.command()
+@click.argument("config", default="demo")
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
+@click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
+@click.option("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to compute.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
+def run(
+    config: str,
+    output: Path | None,
+    resume: bool,
+    limit: int | None,
+    seed: int | None,
+    device: str,
+    dry_run: bool,
+) -> None:
+    """Run a benchmark and write its report.
+
+    CONFIG is a TOML file or the name of a built-in configuration. The default, "demo", needs nothing else: it fetches the
+    ORL faces, trains a ResNet-18 on them, attacks it and writes the report, in about ten minutes on two processor cores.
+    """
+    from dataclasses import replace
+
+    from faceenc.config import find_config, read_config
+    from faceenc.prepare import load_data, make_plan
+
+    settings = read_config(find_config(config))
+    if seed is not None:
+        settings = replace(settings, seeds=(seed,))
+    if resume and output is None:
+        raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
+    _check_device(device)
+    with progress_bars() as progress:
+        data = load_data(settings, progress=progress)
+        if dry_run:
+            from faceenc.estimate import estimate
+
+            table = estimate(settings, data, limit=limit)
+        else:
+            from faceenc.benchmark import run as run_plan
+            from faceenc.report import render
+            from faceenc.runfolder import RunFolder
+
+            folder = RunFolder(output or _free_folder(settings.name), resume=resume)
+            plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
+            run_plan(plan, folder, command=_command(config, limit, seed, device), progress=progress)
+            page = render(folder.path)
+    if dry_run:
+        print_table(table, title=f"plan of {settings.name}")
+        click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
+    else:
+        _print_summary(folder.path)
+        click.echo(f"report: {page}")
+
+
+def _command(config: str, limit: int | None, seed: int | None, device: str) -> str:
+    """How to run this again from anywhere: no folder of this machine is named."""
+    options = {"--limit": limit, "--seed": seed, "--device": device if device != "cpu" else None}
+    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    return shlex.join(["faceenc-bench", "run", Path(config).name, *words])
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write the report of the run in FOLDER anew, from its rows; no attack is run."""
+    from faceenc.report import render
+
+    page = render(folder)
+    _print_summary(folder)
+    click.echo(f"report: {page}")
+
+
+@main.command()
+@click.argument("config", default="demo")
+@click.option("--images", type=click.IntRange(min=1), default=16, help="Test images, attacked as one batch.")
+@click.option("--steps", type=click.IntRange(min=1), default=10, help="Steps of both attacks.")
+@click.option("--engine", "engines", multiple=True, default=("exact", "fused", "bf16"), help="Of our PGD; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), help="Also write the whole table, step by step, as CSV.")
+def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], output: Path | None) -> None:
+    """Compare our PGD with ART's from the same start: pixels at each step, predictions, accuracies, time.
+
+    CONFIG says on which data and recogniser (its first one). ART runs with frozen weights.
+    """
+    from faceenc.config import find_config, read_config
+    from faceenc.crosscheck import crosscheck as compare
+    from faceenc.files import write_atomically
+    from faceenc.prepare import load_data, make_plan
+
+    settings = read_config(find_config(config))
+    with progress_bars() as progress:
+        data = load_data(settings, progress=progress)
+        plan = make_plan(settings, data, limit=images, device="cpu", progress=progress)
+        x, labels = plan.pixels(plan.rows), plan.labels(plan.rows)
+        table = compare(plan.subjects[0].model, x, labels, steps=steps, engines=engines, progress=progress)
+    if output is not None:
+        write_atomically(output, table.to_csv(index=False))
+    table["art_time_over_ours"] = table["art_seconds"] / table["seconds"]
+    shown = table[table["step"].isin([1, steps])]
+    print_table(shown.drop(columns=["eps", "images"]), title=f"our PGD against ART's, {len(x)} images")
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no CUDA device here; leave the option out to compute on the processor")
+
+
+def _print_summary(folder: Path) -> None:
+    import pandas as pd
+
+    summary = pd.read_csv(folder / "summary.csv")
+    print_table(
+        pd.DataFrame(
+            {
+                "attack": summary["attack"],
+                "goal": summary["goal"],
+                "norm": summary["norm"],
+                "eps": [_size(eps, norm) for eps, norm in zip(summary.eps, summary.norm, strict=True)],
+                "images": summary["n"],
+                "accuracy": [f"{a:.1%}" for a in summary["adversarial_accuracy"]],
+                "95 % interval": [f"{a:.1%} to {b:.1%}" for a, b in zip(summary.ci_low, summary.ci_high, strict=True)],
+                "target hit": ["" if pd.isna(t) else f"{t:.1%}" for t in summary["target_rate"]],
+                "s/image": summary["seconds_per_image"].round(3),
+            }
+        ),
+        title=f"clean accuracy {summary['clean_accuracy'].iloc[0]:.1%}",
+    )
+
+
+def _size(eps: float, norm: str) -> str:
+    return f"{eps * 255:g}/255" if norm == "linf" else f"{eps:g}"

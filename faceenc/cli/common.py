@@ -1,0 +1,82 @@
+"""What both commands share: errors as one line, progress bars, logging."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceenc.types import FaceencError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from faceenc.types import Progress
+
+
+class Group(click.Group):
+    """Turns every `FaceencError`, and a full or read-only disk, into one line and an exit code; --debug shows the trace."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except (FaceencError, OSError) as error:
+            if logging.getLogger("faceenc").level == logging.DEBUG:
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(getattr(error, "exit_code", 2))
+
+
+def set_up_logging(debug: bool) -> None:
+    """Our own messages on standard error: warnings always, everything with --debug."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("faceenc")
+    logger.handlers = [handler]
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Bars with the time left, one for each kind of work, on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+def print_table(table: pd.DataFrame, *, title: str) -> None:
+    """Print a data frame for people: figures to the right, floats with four digits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title)
+    for name in table.columns:
+        numeric = table[name].dtype.kind in "if"
+        grid.add_column(str(name), justify="right" if numeric else "left")
+    for values in table.itertuples(index=False):
+        grid.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
+    Console().print(grid)

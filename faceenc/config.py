@@ -1,0 +1,250 @@
+"""TOML configurations: read into frozen dataclasses, checked, and turned into the objects of a run.
+
+The one place that knows every name a configuration may use. Sizes are written as fractions of the pixel range ("8/255") for
+Linf, as plain numbers ("1.0") for L2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from faceenc.attacks import ATTACKS
+from faceenc.attacks.engines import ENGINES
+from faceenc.grid import Entry
+from faceenc.norms import LINF, NORMS
+from faceenc.train import Training
+from faceenc.types import ConfigError, Norm
+
+GOALS = ("dodge", "impersonate")
+T = typing.TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """[data]: `source` is "orl" (the built-in demo) or a folder with one sub-folder a person; `size` the crops' side."""
+
+    source: str = "orl"
+    size: int = 224
+
+
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """[[recognizers]]: `checkpoint` is a faceenc safetensors file; without it one is trained as [training] says."""
+
+    name: str = "resnet18"
+    checkpoint: str = ""
+    training: Training = dataclasses.field(default_factory=Training)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A benchmark.
+
+    Attributes:
+        name: of the report.
+        data: the people.
+        recognizers: the subjects.
+        entries: the lines of the grid, from [[attacks]].
+        eps: sizes that every attack without its own `eps` is run at, besides 0 and `huge_eps`.
+        huge_eps: a size at which accuracy must fall to chance.
+        seeds: each runs the whole grid.
+        batch_size: images an attack gets at once.
+        example_eps: the size whose pictures the report shows.
+        crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
+    """
+
+    name: str
+    data: DataConfig
+    recognizers: tuple[RecognizerConfig, ...]
+    entries: tuple[Entry, ...]
+    eps: tuple[float, ...]
+    huge_eps: float
+    seeds: tuple[int, ...]
+    batch_size: int
+    example_eps: float
+    crosscheck: int
+
+    def resolved(self) -> dict[str, Any]:
+        """JSON-like, for run.json."""
+        record = dataclasses.asdict(self)
+        del record["entries"]
+        record["attacks"] = [
+            {"name": e.name, "attack": type(e.attack).__name__, "goals": e.goals, "eps": e.eps, "images": e.images}
+            | {f.name: _plain(getattr(e.attack, f.name)) for f in dataclasses.fields(typing.cast(Any, e.attack))}
+            for e in self.entries
+        ]
+        return record
+
+
+def find_config(name: str) -> Path:
+    """The path of a configuration: a file, or the name of one that travels with the package ("demo").
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    package = Path(__file__).parent
+    # Installed, the configurations lie inside the package; in a checkout, beside it.
+    folders = [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
+    for folder in folders:
+        if (folder / f"{path.stem}.toml").is_file() and path.parent in (Path(), Path("configs")):
+            return folder / f"{path.stem}.toml"
+    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.toml")}))
+    raise ConfigError(f"configuration {name} does not exist: give a TOML file, or one of: {known}")
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return _config(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _config(table: dict[str, Any]) -> Config:
+    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks"}
+    _check_keys(table, known, "the top level")
+    for part in ("name", "attacks", "eps"):
+        if part not in table:
+            raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
+    eps = tuple(parse_eps(value, LINF) for value in _list(table, "eps"))
+    huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
+    recognizers = [
+        _build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]
+    ]
+    config = Config(
+        name=_checked(table["name"], str, "name"),
+        data=_build(DataConfig, table.get("data", {}), "[data]"),
+        recognizers=tuple(recognizers),
+        entries=tuple(_entry(part, eps, huge) for part in _list(table, "attacks")),
+        eps=eps,
+        huge_eps=huge,
+        seeds=_checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
+        batch_size=_checked(table.get("batch_size", 16), int, "batch_size"),
+        example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
+        crosscheck=_checked(table.get("crosscheck", 0), int, "crosscheck"),
+    )
+    for what, names in (("attacks", [e.name for e in config.entries]), ("recognizers", [r.name for r in recognizers])):
+        if len(set(names)) != len(names):
+            raise ConfigError(f"two {what} have the same name: give each its own `name`")
+    return config
+
+
+def parse_eps(value: object, norm: Norm) -> float:
+    """A size as configurations and options write it: "8/255" or 0.03 for Linf, "1.0" for L2.
+
+    Raises:
+        ConfigError: not a number, negative, or for Linf above 1.
+    """
+    try:
+        size = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(typing.cast(float, value)))
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise ConfigError(f"eps {value!r} is not a number: write it like \"8/255\"") from error
+    if size < 0:
+        raise ConfigError(f"eps {value!r} is negative: a size is 0 or more")
+    if norm == LINF and size > 1:
+        raise ConfigError(f"eps {value!r} is above 1, the whole pixel range: did you mean \"{value}/255\"?")
+    return size
+
+
+def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
+    """One [[attacks]] table: `attack`, `name`, `norm`, `goals`, `eps`, `images`, and the attack's own parameters."""
+    if not isinstance(table, dict) or not ({"name", "attack"} & set(table)):
+        raise ConfigError("an [[attacks]] table needs a `name`, such as \"pgd\"")
+    name = _checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
+    kind = table.get("attack", name)
+    if kind not in ATTACKS:
+        raise ConfigError(f"attack {kind!r} is not known{_nearest(kind, ATTACKS)}; known: {', '.join(ATTACKS)}")
+    where = f"attack {name!r}"
+    factory = ATTACKS[kind]
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    parameters = {name: hints[name] for name in inspect.signature(factory).parameters}
+    _check_keys(table, {"attack", "name", "goals", "eps", "images"} | set(parameters), where)
+    if table.get("norm", "linf") not in NORMS:
+        raise ConfigError(f"{where}: norm {table['norm']!r} is not known: use one of {', '.join(NORMS)}")
+    norm = NORMS[table.get("norm", "linf")]
+    if norm != LINF and "eps" not in table:
+        raise ConfigError(f"{where}: the general eps is for Linf: give an {norm.name} attack its own, such as [\"1.0\"]")
+    settings = {k: _checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
+    if settings.get("engine", "exact") not in ENGINES:
+        raise ConfigError(f"{where}: engine {settings['engine']!r} is not known: use one of {', '.join(ENGINES)}")
+    goals = tuple(table.get("goals", ["dodge"]))
+    if not goals or set(goals) - set(GOALS):
+        raise ConfigError(f"{where}: goals {list(goals)!r} must be some of {', '.join(GOALS)}")
+    sizes = tuple(parse_eps(value, norm) for value in _list(table, "eps")) if "eps" in table else (*eps, huge)
+    images = _checked(table["images"], int, f"{where}: images") if "images" in table else None
+    return Entry(
+        name=name,
+        attack=factory(norm=norm, **settings),
+        goals=goals,
+        eps=tuple(sorted({0.0, *sizes})),
+        images=images,
+    )
+
+
+def _build(cls: Callable[..., T], table: Any, where: str) -> T:
+    """A dataclass from a table, nested dataclasses and tuples of them included."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table")
+    hints = typing.get_type_hints(cls)
+    _check_keys(table, set(hints), where)
+    return cls(**{key: _checked(value, hints[key], f"{where} {key}") for key, value in table.items()})
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """`value` as the type `hint` asks for; ints pass as floats, lists as tuples, tables as dataclasses."""
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(Any, hint), value, where)
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_checked(item, typing.get_args(hint)[0], where) for item in value)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return _checked(value, typing.get_args(hint)[0], where)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if typing.get_origin(hint) is tuple or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r}: expected {getattr(hint, '__name__', hint)}")
+    if hint is int and value < 0:
+        raise ConfigError(f"{where} is {value!r}: it cannot be negative")
+    return value
+
+
+def _list(table: Mapping[str, Any], key: str) -> list[Any]:
+    value = table[key]
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{key!r} must be a list with at least one item")
+    return value
+
+
+def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in {where}{_nearest(key, known)}")
+
+
+def _nearest(name: str, known: typing.Iterable[str]) -> str:
+    match = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f": did you mean {match[0]!r}?" if match else f": known are {', '.join(sorted(known))}"
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "name", value)

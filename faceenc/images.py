@@ -1,0 +1,137 @@
+"""Photos in and out, and the step between pixels at rest and tensors.
+
+Convention
+    At rest an image is an (H, W, 3) uint8 RGB array; a batch for a recogniser is (N, 3, H, W) float32 RGB in [0, 1].
+    Boxes are half-open pixels: pixel (0, 0) covers [0, 1) x [0, 1).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from faceenc.files import atomic_file
+from faceenc.types import Box, DataError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+_BICUBIC_SUPPORT = 2.0  # pixels of the smaller image that Pillow's bicubic filter reaches to either side
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """A photo as (H, W, 3) uint8 RGB, upright: the EXIF orientation is applied.
+
+    Transparent pixels are laid over white, 16-bit grey is scaled to 8 bits, of an animation the first frame is taken.
+    Pictures of more than 179 megapixels (Pillow's own limit against decompression bombs) are refused from the header.
+
+    Raises:
+        DataError: no such file, not an image, truncated, too many pixels, or floating-point pixels.
+    """
+    try:
+        # Pillow warns about broken EXIF blocks and about half of the pixel limit: neither keeps us from the picture.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                image.load()
+                return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except Exception as error:  # Pillow's readers raise nearly anything on a hostile file
+        raise DataError(f"cannot read {path}: {_reason(path, error)}") from error
+
+
+def _reason(path: str | Path, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "it has more than 179 megapixels; scale it down first"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}; check the path"
+    if isinstance(error, UnidentifiedImageError):
+        if Path(path).stat().st_size == 0:
+            return "the file is empty; copy it anew"
+        return "not an image of a known format; use JPEG, PNG, WebP, TIFF, BMP or PGM"
+    return f"{' '.join(str(error).split()) or type(error).__name__}; the file may be damaged, copy or export it anew"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range: save the picture with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        # 16-bit files; 257 = 65535 / 255. The 32-bit mode "I" is how Pillow holds a 16-bit PGM.
+        values = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def write_png(path: str | Path, image: NDArray[np.uint8]) -> None:
+    """Writes an (H, W, 3) uint8 RGB image losslessly and without metadata; the file appears in one piece or not at all.
+
+    Raises:
+        DataError: the folder is missing or not writable, or the disk is full.
+    """
+    try:
+        with atomic_file(Path(path)) as file:
+            Image.fromarray(image).save(file, format="PNG")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; check the folder and the free space") from error
+
+
+def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1], contiguous, on the 8-bit grid k/255."""
+    import torch
+
+    pixels = torch.tensor(images, dtype=torch.uint8)
+    return pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+
+def to_uint8(x: torch.Tensor) -> NDArray[np.uint8]:
+    """(N, 3, H, W) float in [0, 1] -> (N, H, W, 3) uint8, rounded to the nearest; the exact inverse of `to_tensor`.
+
+    Rounding may leave an eps ball by half a grey level: for adversarial images the harness rounds first.
+    """
+    import torch
+
+    pixels = x.detach().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    result: NDArray[np.uint8] = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return result
+
+
+def crop_square(image: NDArray[np.uint8], box: Box, *, size: int, margin: float) -> NDArray[np.uint8]:
+    """The square around a box, resized.
+
+    The square has the box' centre and the side max(width, height) * (1 + 2 * margin). What lies over the image's border
+    repeats the border's pixels. Resizing is Pillow's bicubic, antialiased when it shrinks.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box: in pixels; positive width or height.
+        size: side of the result in pixels.
+        margin: share of the box' longer side that is added on each side.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
+
+    Raises:
+        ValueError: the square is empty.
+    """
+    side = max(box.width, box.height) * (1 + 2 * margin)
+    if not side > 0:
+        raise ValueError(f"{box} with margin {margin} makes an empty square")
+    left, top = (box.x0 + box.x1 - side) / 2, (box.y0 + box.y1 - side) / 2
+    # The filter looks beyond the square: let it see the true neighbours.
+    reach = math.ceil(_BICUBIC_SUPPORT * max(1.0, side / size))
+    x0, y0 = math.floor(left) - reach, math.floor(top) - reach
+    x1, y1 = math.ceil(left + side) + reach, math.ceil(top + side) + reach
+    columns = np.arange(x0, x1).clip(0, image.shape[1] - 1)
+    rows = np.arange(y0, y1).clip(0, image.shape[0] - 1)
+    visible = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    window = visible.take(rows - rows[0], axis=0).take(columns - columns[0], axis=1)
+    source = (left - x0, top - y0, left - x0 + side, top - y0 + side)
+    return np.array(Image.fromarray(window).resize((size, size), Image.Resampling.BICUBIC, box=source))

@@ -1,0 +1,21 @@
+"""Measures of image quality, one value an image: pure functions.
+
+Shape
+    Images are (N, 3, H, W) float32 in [0, 1]; results are (N,) float32.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def psnr(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio in dB; infinite for equal images."""
+    return -10 * (x - y).square().flatten(1).mean(1).log10()
+
+
+def ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Structural similarity over an 11-pixel Gaussian window (Wang et al. 2004), at most 1."""
+    from kornia.metrics import ssim as ssim_map
+
+    return ssim_map(x, y, window_size=11).flatten(1).mean(1)

@@ -1,0 +1,115 @@
+"""From a configuration to the objects of a run: faces loaded, recognisers trained or read, the machine described."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from faceenc.assets import cache_dir
+from faceenc.config import Config, RecognizerConfig
+from faceenc.data import FaceSet
+from faceenc.grid import Plan, Subject
+from faceenc.models.checkpoint import load_checkpoint, weights_sha256
+from faceenc.train import accuracy, trained
+from faceenc.types import CheckpointError, Progress
+
+PACKAGES = (
+    "faceenc", "torch", "torchvision", "adversarial-robustness-toolbox", "mediapipe", "numpy", "pandas", "pillow", "kornia",
+)  # fmt: skip
+
+
+def load_data(config: Config, *, progress: Progress) -> FaceSet:
+    """The people that the configuration names: the built-in ORL faces or a folder of folders."""
+    from faceenc.data.demo import load_orl
+    from faceenc.data.folder import load_folder
+
+    tell = partial(progress, "faces")
+    if config.data.source == "orl":
+        return load_orl(config.data.size, progress=tell)
+    return load_folder(Path(config.data.source), config.data.size, progress=tell)
+
+
+def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, progress: Progress) -> Plan:
+    """Everything a run needs; recognisers without a checkpoint are trained unless they were before.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read or knows other people.
+    """
+    return Plan(
+        config={**config.resolved(), "limit": limit, "device": device},
+        data=data,
+        subjects=tuple(_subject(part, data, device, progress) for part in config.recognizers),
+        entries=config.entries,
+        seeds=config.seeds,
+        batch_size=config.batch_size,
+        limit=limit,
+        example_eps=config.example_eps,
+        crosscheck_images=config.crosscheck,
+        environment=environment(),
+        device=device,
+    )
+
+
+def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress) -> Subject:
+    if config.checkpoint:
+        path = Path(config.checkpoint)
+        model, record = load_checkpoint(path)
+        if model.classes != data.classes:
+            raise CheckpointError(
+                f"checkpoint {path} knows {len(model.classes)} people, the data has {len(data.classes)}"
+                " (or others): use the data it was trained on, or train anew by leaving `checkpoint` out"
+            )
+        model.to(device)
+    else:
+        folder = cache_dir() / "recognizers"
+        model, path = trained(data, config.training, folder=folder, device=device, progress=progress)
+        record = load_checkpoint(path)[1]
+    clean = accuracy(model, data, data.test)
+    return Subject(config.name, model, {"sha256": weights_sha256(model), "clean_accuracy": clean, "train": record})
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and revision, as run.json keeps them."""
+    import torch
+
+    return {
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "memory_gb": _memory_gb(),
+        },
+        "git": _revision(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # no such name on this system
+        return None
+
+
+def _revision() -> str | None:
+    """The checkout's commit, with "-dirty" if it was changed; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

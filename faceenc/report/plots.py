@@ -1,0 +1,161 @@
+"""The report's two pictures as PNG bytes: accuracy against eps, and what the noise looks like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from faceenc import tables
+from faceenc.types import RunError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+# Colour tells attack and goal. ART's are hollow markers without a line: they usually lie on ours, at fewer sizes.
+_COLOURS = {
+    ("pgd", "dodge"): "#1f5fa8",
+    ("pgd", "impersonate"): "#b3261e",
+    ("fgsm", "dodge"): "#2a8c82",
+    ("fgsm", "impersonate"): "#d98200",
+    (tables.NOISE, "dodge"): "#6b6b6b",
+}
+_MARKERS = {"pgd": "o", "fgsm": "^", tables.NOISE: "x"}
+_GOOD, _BAD = "#1d6b34", "#b3261e"
+_MOST_EXAMPLES = 6
+_DPI = 150
+
+
+def accuracy(summary: pd.DataFrame, run: Mapping[str, Any]) -> bytes:
+    """Accuracy against eps, one panel for each (recognizer, judge, norm), one curve for each attack and goal.
+
+    The x axis is logarithmic but for its first stretch, so that eps = 0 has a place. Bands are Wilson 95 % intervals.
+    """
+    from matplotlib.figure import Figure
+
+    panels = [cells for *_, cells in tables.panels(summary)]
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(8.6 if columns == 1 else 13, 4.9 * rows), layout="constrained")
+    for index, cells in enumerate(panels):
+        _draw_panel(figure.add_subplot(rows, columns, index + 1), cells, run)
+    return _png(figure)
+
+
+def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None:
+    first = cells.iloc[0]
+    norm, judge = str(first["norm"]), str(first["judge"])
+    sizes = sorted({0.0, *(float(eps) for eps in cells["eps"].unique())})
+    clean = float(cells.loc[cells["n"] == cells["n"].max(), "clean_accuracy"].iloc[0])
+    axes.axhline(100 * clean, color="#333333", linewidth=1, linestyle=(0, (6, 3)), label=f"Untouched, {100 * clean:.1f} %")
+    curves = {(str(attack), str(goal)): curve for (attack, goal), curve in cells.groupby(["attack", "goal"])}
+    for attack, goal in sorted(curves, key=tables.attack_order):
+        if attack != tables.CONTROL:
+            _draw_curve(axes, curves[attack, goal].sort_values("eps"), attack, goal)
+    chance = tables.chance(run, judge)
+    if chance is not None:
+        axes.axhline(100 * chance, color="#333333", linewidth=1, linestyle=":", label=f"Guessing, {100 * chance:.1f} %")
+    axes.set_xscale("symlog", linthresh=sizes[1] if len(sizes) > 1 else 1, linscale=0.6)
+    axes.set_xticks(sizes, [tables.eps_text(eps, norm) for eps in sizes], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelrotation=45 if len(sizes) > 9 else 0)
+    axes.set_xlim(0, sizes[-1] * 1.12 if sizes[-1] else 1)
+    axes.set_ylim(-3, 103)
+    axes.set_xlabel("Largest change of a colour value, eps" if norm == "linf" else "Length of the noise (L2), eps")
+    axes.set_ylabel("Photos still recognised, %")
+    recognizer = str(first["recognizer"])
+    title = recognizer if recognizer == judge else f"noise made on {recognizer}, judged by {judge}"
+    axes.set_title(f"{title} ({norm})", loc="left", fontsize=11, fontweight="bold")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, attack: str, goal: str) -> None:
+    family = attack.removeprefix("art-")
+    foreign = attack != family
+    colour = _COLOURS.get((family, goal), "#7a4fa3")
+    label = tables.attack_title(attack, goal)
+    axes.plot(
+        curve["eps"],
+        100 * curve["adversarial_accuracy"],
+        color=colour,
+        linestyle="none" if foreign else "-",
+        linewidth=1.8,
+        marker=_MARKERS.get(family, "s"),
+        markersize=8 if foreign else 4.5,
+        markerfacecolor="none" if foreign else colour,
+        label=label,
+    )
+    if not foreign:
+        axes.fill_between(curve["eps"], 100 * curve["ci_low"], 100 * curve["ci_high"], color=colour, alpha=0.13, linewidth=0)
+
+
+def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows of original, noise magnified, adversarial, with what the recogniser says to each.
+
+    Args:
+        folder: holds the pictures that the entries name.
+        entries: as in examples.json; the first few are shown.
+
+    Raises:
+        RunError: a picture is missing, unreadable or not of its partner's size.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    shown = entries[:_MOST_EXAMPLES]
+    figure = Figure(figsize=(7.6, 2.85 * len(shown)), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    for index, entry in enumerate(shown):
+        original, adversarial = (_picture(folder / entry[key]) for key in ("original", "adversarial"))
+        if original.shape != adversarial.shape:
+            raise RunError(f"{folder / entry['adversarial']}: not of {entry['original']}'s size; run the benchmark anew")
+        difference = adversarial.astype(np.int16) - original.astype(np.int16)
+        factor = max(1, 100 // max(1, int(np.abs(difference).max())))
+        noise = np.clip(128 + factor * difference, 0, 255).astype(np.uint8)
+        told = [_told(entry, key) for key in ("clean", "adversarial")]
+        size = f"eps {tables.eps_text(float(entry['eps']), str(entry.get('norm', 'linf')))}, shown {factor} times larger"
+        texts = [(f"Original {entry['image']}", *told[0]), ("Noise", size, "#444444"), (_aim(entry), *told[1])]
+        for column, (picture, (title, line, colour)) in enumerate(zip((original, noise, adversarial), texts, strict=True)):
+            axes = figure.add_subplot(len(shown), 3, 3 * index + column + 1)
+            axes.imshow(picture, interpolation="nearest")
+            axes.set_title(title, fontsize=9, color="#111111")
+            axes.set_xlabel(line, fontsize=9, color=colour)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    return _png(figure)
+
+
+def _aim(entry: Mapping[str, Any]) -> str:
+    title = tables.attack_title(str(entry["attack"]))
+    return f"{title}, aimed at {entry['target']}" if entry.get("target") else title
+
+
+def _told(entry: Mapping[str, Any], which: str) -> tuple[str, str]:
+    """The answer in words and the colour of right or wrong."""
+    answer, share = entry[f"{which}_prediction"], float(entry[f"{which}_probability"])
+    right = str(answer) == str(entry["label"])
+    return f"{'recognised as' if right else 'taken for'} {answer}, {100 * share:.1f} %", _GOOD if right else _BAD
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read as a picture; run the benchmark anew or remove examples.json") from error
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Without the version of matplotlib inside, the same rows give the same bytes for longer.
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()

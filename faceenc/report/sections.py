@@ -1,0 +1,243 @@
+"""What the report shows: tables of numbers -> tables of text, which both templates only lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from faceenc import tables
+from faceenc.checks import CHECKS, Flag
+from faceenc.report.wording import interval, panel_title, points, records
+from faceenc.tables import attack_order, attack_title, eps_text
+
+
+class Cell(NamedTuple):
+    """A figure and what stands small beside it."""
+
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text to lay out. The first `words` columns are words (left), the others figures (right)."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    words: int = 1
+
+
+def accuracy_tables(summary: pd.DataFrame) -> list[Table]:
+    """Accuracy at each eps under each attack, with the intervals."""
+    return [
+        _grid(cells, f"Photos still recognised, % (Wilson 95 % interval): {title}", _accuracy_cell, clean=True)
+        for title, cells in _panels(summary)
+    ]
+
+
+def success_tables(summary: pd.DataFrame) -> list[Table]:
+    """Success over the images that were recognised before the attack."""
+    return [
+        _grid(cells, f"No longer recognised, % of the photos recognised untouched: {title}", _success_cell)
+        for title, cells in _panels(summary[summary["eps"] > 0])
+    ]
+
+
+def targeted_tables(summary: pd.DataFrame) -> list[Table]:
+    """Attacks that aim at another person: the share that was taken for that person."""
+    aimed = summary[(summary["goal"] == "impersonate") & (summary["eps"] > 0)]
+    return [
+        _grid(cells, f"Taken for the target, % of all photos (Wilson 95 % interval): {title}", _target_cell)
+        for title, cells in _panels(aimed)
+    ]
+
+
+def quality_tables(quality: pd.DataFrame) -> list[Table]:
+    """Median PSNR and SSIM."""
+    return [
+        _grid(cells, f"Median PSNR in dB (median SSIM): {title}", lambda c: Cell(f"{c['psnr']:.1f}", f"{c['ssim']:.3f}"))
+        for title, cells in _panels(quality)
+    ]
+
+
+def _accuracy_cell(cell: Mapping[str, Any]) -> Cell:
+    return Cell(points(cell["adversarial_accuracy"]), interval(cell["ci_low"], cell["ci_high"]))
+
+
+def _success_cell(cell: Mapping[str, Any]) -> Cell:
+    return Cell(points(cell["success_rate"]))
+
+
+def _target_cell(cell: Mapping[str, Any]) -> Cell:
+    low, high = tables.wilson(cell["target_rate"] * cell["n"], cell["n"])
+    return Cell(points(cell["target_rate"]), interval(low, high))
+
+
+def _grid(cells: pd.DataFrame, caption: str, show: Callable[[Mapping[str, Any]], Cell], *, clean: bool = False) -> Table:
+    """Noise sizes downwards, attacks across."""
+    by = {(c["eps"], c["attack"], c["goal"]): c for c in records(cells)}
+    attacks = sorted({(attack, goal) for _, attack, goal in by}, key=attack_order)
+    norm = str(cells["norm"].iloc[0])
+    lines = []
+    for eps in sorted({eps for eps, _, _ in by}):
+        here = [by.get((eps, *attack)) for attack in attacks]
+        first = [Cell(eps_text(eps, norm))]
+        if clean:
+            first.append(Cell(points(max((c for c in here if c), key=lambda c: c["n"])["clean_accuracy"])))
+        lines.append([*first, *(show(c) if c else Cell("") for c in here)])
+    return Table(caption, ["eps", *(["untouched"] if clean else []), *(attack_title(*a) for a in attacks)], lines)
+
+
+def worst_tables(worst: pd.DataFrame) -> list[Table]:
+    """Each image against whichever attack beats it."""
+    columns = ["eps", "attacks", "photos", "recognised, %", "interval, %"]
+    return [
+        Table(
+            f"Recognised untouched and under every attack of this size: {title}",
+            columns,
+            [
+                [
+                    Cell(eps_text(c["eps"], c["norm"])),
+                    *(Cell(str(c[key])) for key in ("attacks", "n")),
+                    Cell(points(c["accuracy"])),
+                    Cell(interval(c["ci_low"], c["ci_high"])),
+                ]
+                for c in records(cells)
+            ],
+        )
+        for title, cells in _panels(worst[worst["eps"] > 0])
+    ]
+
+
+def art_table(summary: pd.DataFrame) -> Table | None:
+    """In-house and ART's accuracy at every eps, with the difference in percentage points."""
+    both = records(tables.compare(summary[summary["eps"] > 0], tables.COUNTERPARTS))
+    both.sort(key=lambda c: (c["recognizer"], c["judge"], c["norm"] != "linf", attack_order((c["attack_a"], c["goal"]))))
+    rows = [
+        [
+            Cell(panel_title(c["recognizer"], c["judge"], c["norm"])),
+            Cell(attack_title(c["attack_a"], c["goal"])),
+            Cell(eps_text(c["eps"], c["norm"])),
+            Cell(points(c["adversarial_accuracy_a"])),
+            Cell(points(c["adversarial_accuracy_b"])),
+            Cell(f"{100 * (c['adversarial_accuracy_a'] - c['adversarial_accuracy_b']):+.1f}"),
+        ]
+        for c in both
+    ]
+    columns = ["recogniser", "attack", "eps", "in-house, %", "ART, %", "difference, points"]
+    return Table("Photos still recognised under the same attack of both implementations", columns, rows, 2) if rows else None
+
+
+def time_table(summary: pd.DataFrame) -> Table:
+    """Queries and seconds an image, means over all eps above 0."""
+    spent = summary[summary["eps"] > 0].groupby([k for k in tables.KEYS if k not in ("judge", "eps")])
+    cells = records(spent[["queries", "seconds_per_image"]].mean().reset_index())
+    cells.sort(key=lambda c: (c["recognizer"], c["norm"] != "linf", *attack_order((c["attack"], c["goal"]))))
+    rows = [
+        [
+            Cell(f"{c['recognizer']}, {c['norm']}"),
+            Cell(attack_title(c["attack"], c["goal"])),
+            Cell(f"{c['queries']:.0f}"),
+            Cell(f"{c['seconds_per_image']:.3f}"),
+        ]
+        for c in cells
+    ]
+    columns = ["recogniser", "attack", "queries an image", "seconds an image"]
+    return Table("Cost of one noisy image, mean over all eps above 0", columns, rows, 2)
+
+
+def crosscheck_table(crosscheck: pd.DataFrame) -> Table:
+    """In-house PGD against ART's from the same start, pixel by pixel."""
+    rows = []
+    for (norm, goal, engine), steps in crosscheck.groupby(["norm", "goal", "engine"]):
+        ordered = records(steps.sort_values("step"))
+        first, last = ordered[0], ordered[-1]
+        aim = "targeted" if goal == "impersonate" else "not targeted"
+        figures = [
+            Cell(f"{255 * max(c['max_difference'] for c in ordered):.3g}"),
+            Cell(f"{100 * first['identical_pixels']:.4f}"),
+            Cell(f"{100 * last['identical_pixels']:.2f}"),
+            Cell(points(last["agreement"])),
+            Cell(points(last["accuracy"]), f"ART {points(last['art_accuracy'])}"),
+            Cell(f"{last['loss']:.3f}", f"ART {last['art_loss']:.3f}"),
+            Cell(f"{last['art_seconds'] / last['seconds']:.2f}"),
+        ]
+        rows.append([Cell(f"{norm}, {aim}, eps {eps_text(last['eps'], str(norm))}"), Cell(str(engine)), *figures])
+    columns = [
+        *("attack", "engine", "largest difference, 1/255", "same pixels after step 1, %", "same pixels at the end, %"),
+        *("same answer, %", "accuracy, %", "loss", "ART's time / ours"),
+    ]
+    size = f"{crosscheck['images'].max()} photos, {crosscheck['step'].max()} steps"
+    return Table(f"PGD in-house against ART's, same start, {size}", columns, rows, 2)
+
+
+def flag_table(flags: Iterable[Flag]) -> Table:
+    """What each flag saw, what it may mean, what to do."""
+    rows = []
+    for flag in flags:
+        size = "" if flag.eps is None else f"eps {eps_text(flag.eps, flag.norm)}"
+        attack = attack_title(flag.attack, flag.goal) if flag.attack else ""
+        where = ", ".join(part for part in (flag.recognizer, attack, flag.norm, size) if part)
+        rows.append([Cell(text) for text in (flag.flag, where, flag.saw, flag.meaning, flag.remedy)])
+    return Table("Flags raised", ["flag", "where", "saw", "may mean", "what to do"], rows, 5)
+
+
+def check_table(survey: Mapping[str, list[Flag] | None]) -> Table:
+    """Every check that was made and how it ended."""
+    rows = []
+    for check in CHECKS:
+        flags = survey[check.flag]
+        result = "nothing to look at" if flags is None else f"{len(flags)} raised" if flags else "passed"
+        rows.append([Cell(check.flag), Cell(check.looks), Cell(result)])
+    return Table("Checks made", ["check", "looks at", "result"], rows, 3)
+
+
+def setup_tables(run: Mapping[str, Any]) -> list[Table]:
+    """What was measured and on what, from run.json."""
+    attacks = run.get("config", {}).get("attacks", [])
+    parts = {
+        **{f"Recogniser {r.get('name', '')}": r for r in run.get("recognizers", [])},
+        "Attacks": {str(a.get("name")): _plain({k: v for k, v in a.items() if k not in ("name", "eps")}) for a in attacks},
+        "Data": run.get("data", {}),
+        "Run": {key: run.get(key) for key in ("started", "seconds", "git")},
+        "Machine": run.get("machine", {}),
+        "Versions": run.get("versions", {}),
+    }
+    return [
+        Table(title, ["item", "value"], [[Cell(key), Cell(value)] for key, value in _flatten(part)], 2)
+        for title, part in parts.items()
+        if part
+    ]
+
+
+def _flatten(part: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in part.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{name}: ")
+        elif value is not None and value != "":
+            yield name, "; ".join(map(_plain, value)) if isinstance(value, list) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}".replace("_", " ") for key, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _panels(table: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    # The control ran on fewer images, so its figures do not compare with the others'.
+    shown = table[table["attack"] != tables.CONTROL] if "attack" in table else table
+    for recognizer, judge, norm, cells in tables.panels(shown):
+        yield panel_title(recognizer, judge, norm), cells
+
+
+def flag_frame(flags: Sequence[Flag]) -> pd.DataFrame:
+    """flags.csv."""
+    return pd.DataFrame([asdict(flag) for flag in flags], columns=list(Flag.__dataclass_fields__))

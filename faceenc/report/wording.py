@@ -1,0 +1,173 @@
+"""What the report says in sentences, and how it writes figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from faceenc import tables
+from faceenc.tables import attack_title, eps_text
+
+# Whatever every report says in the same words.
+NOTES = {
+    "caveat": "Evaluated against these attacks only; a stronger attack may lower the accuracy.",
+    "accuracy_note": "Photos still recognised against the size of the noise: under Linf at 8/255 no"
+    " colour value moves by more than 8 of its 255 steps. Bands are Wilson 95 % intervals of the"
+    " in-house attacks; hollow markers are ART's. The scale is logarithmic from the"
+    " smallest noise on.",
+    "interval_note": "Intervals are Wilson 95 % intervals over distinct photos; with several seeds each photo counts"
+    " once, with its mean. Photos of one person are alike, so the true uncertainty about other people"
+    " is larger.",
+    "targeted_note": "A targeted attack is told twice: the tables above count photos no longer recognised as their"
+    " owner; this one counts photos taken for the chosen other person.",
+    "worst_note": "A photo counts only if it is recognised untouched and under every attack, goal and seed that was"
+    " run at this size, random noise included.",
+    "quality_note": "Of the judged 8-bit picture against the untouched one: higher is closer to the original; above"
+    " 40 dB the difference is hard to see.",
+    "time_note": "Measured one after the other in this run, on the machine below: a guide, not a race.",
+    "examples_note": "Left the original, right what the recogniser was given; grey in the middle means no change. Per"
+    " cent: the recogniser's own probability.",
+    "reproduce_note": "The resolved configuration, the hashes of weights and data and the git revision are in run.json;"
+    " every single result is in rows.csv. faceenc-bench report FOLDER makes this page again from them"
+    " without attacking anew.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What one recogniser's run comes to: sentences, and the same figures as (name, figure, interval)."""
+
+    title: str
+    sentences: Sequence[str]
+    tiles: Sequence[tuple[str, str, str]]
+
+
+def points(share: float) -> str:
+    """A share in per cent, one decimal; a dash where there is none."""
+    return "\N{EN DASH}" if pd.isna(share) else f"{100 * share:.1f}"
+
+
+def interval(low: float, high: float) -> str:
+    return f"{points(low)}\N{EN DASH}{points(high)}"
+
+
+def panel_title(recognizer: str, judge: str, norm: str) -> str:
+    """As a table names its recogniser, judge and norm."""
+    who = recognizer if recognizer == judge else f"noise made on {recognizer}, judged by {judge}"
+    return f"{who}, {norm}"
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The lines of a table as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def headlines(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Headline]:
+    """One for each recogniser, judge and norm, at the eps of `tables.main_eps`."""
+    found = []
+    for recognizer, judge, norm, cells in tables.panels(summary):
+        eps = tables.main_eps(cells, run, norm)
+        at = cells[cells["eps"] == eps]
+        if eps is None or at.empty:
+            continue
+        by = {(c["attack"], c["goal"]): c for c in records(at)}
+        most = max(by.values(), key=lambda c: c["n"])
+        size = eps_text(eps, norm)
+        clean = points(most["clean_accuracy"])
+        sentences = [f"{judge} recognises {clean} % of {most['n']} untouched test photos."]
+        low, high = tables.wilson(most["clean_accuracy"] * most["n"], most["n"])
+        tiles = [("Untouched", f"{clean} %", f"{interval(low, high)} %")]
+        for goal in ("dodge", "impersonate"):
+            pair = [by[attack, goal] for attack in ("pgd", "art-pgd") if (attack, goal) in by]
+            sentences += [_attack_sentence(pair, size)] if pair else []
+            tiles += map(_tile, pair)
+        if noise := by.get((tables.NOISE, "dodge")):
+            sentences.append(f"Under random noise of the same size it recognises {points(noise['adversarial_accuracy'])} %.")
+            tiles.append(_tile(noise))
+        found.append(Headline(f"{panel_title(recognizer, judge, norm)}, eps {size}", sentences, tiles))
+    return found
+
+
+def _attack_sentence(pair: Sequence[Mapping[str, Any]], size: str) -> str:
+    """In-house PGD and ART's, or whichever was run, against the truth and, if aimed, toward the target."""
+    told = []
+    for cell in pair:
+        whose = "ART's" if cell["attack"].startswith("art-") else "ours"
+        hit = f", {points(cell['target_rate'])} % taken for that person" if cell["goal"] == "impersonate" else ""
+        bounds = interval(cell["ci_low"], cell["ci_high"])
+        told.append(f"{points(cell['adversarial_accuracy'])} % with {whose} (95 % interval {bounds} %{hit})")
+    if pair[0]["goal"] == "dodge":
+        return f"Under PGD noise of at most {size} it recognises {' and '.join(told)}."
+    return f"When PGD aims at another person, it still recognises {' and '.join(told)}."
+
+
+def _tile(cell: Mapping[str, Any]) -> tuple[str, str, str]:
+    name = attack_title(cell["attack"], cell["goal"])
+    return name, f"{points(cell['adversarial_accuracy'])} %", f"{interval(cell['ci_low'], cell['ci_high'])} %"
+
+
+def crosscheck_words(crosscheck: pd.DataFrame) -> list[str]:
+    """Why pixels differ from ART's, in this run's own numbers."""
+    keys = ["norm", "goal", "engine"]
+    ordered = crosscheck.sort_values("step")
+    first, last = ordered.groupby(keys).first().reset_index(), ordered.groupby(keys).last().reset_index()
+    words = []
+    for name, steps in ordered.groupby("engine"):
+        if name == "exact":
+            words.append(_exact_words(float(steps["max_difference"].max())))
+        else:
+            words.append(_engine_words(str(name), first[first["engine"] == name], last[last["engine"] == name]))
+    signs = (first["norm"] == "linf") & (first["engine"] != "exact")
+    if (last["identical_pixels"] < first["identical_pixels"])[signs].any():
+        words.append(
+            "The difference grows from step to step because PGD is chaotic. An engine that adds the same numbers in another"
+            " order, or with fewer digits, rounds differently; where a gradient is almost zero its sign turns, that pixel"
+            " steps the other way, and the next gradient is taken at another image. Equal pixels are therefore asked of"
+            " the exact engine only; of the others, equal accuracy and loss."
+        )
+    return words
+
+
+def _engine_words(name: str, first: pd.DataFrame, last: pd.DataFrame) -> str:
+    """One engine's differences. An L2 step is no sign: every pixel differs a little, so the largest difference tells."""
+    told = []
+    if (first["norm"] == "linf").any():
+        start, end = (1 - t.loc[t["norm"] == "linf", "identical_pixels"] for t in (first, last))
+        told.append(f"{_span(start)} of the pixels differ after the first Linf step and {_span(end)} after the last")
+    if (first["norm"] == "l2").any():
+        one, all_steps = (float(t.loc[t["norm"] == "l2", "max_difference"].max()) for t in (first, last))
+        told.append(
+            f"the largest L2 difference is {255 * one:.2g} of 255 after the first step and {255 * all_steps:.2g} at the end"
+        )
+    accuracy, loss = (last["accuracy"] - last["art_accuracy"]).abs(), (last["loss"] - last["art_loss"]).abs()
+    return (
+        f"With the {name} engine {'; '.join(told)}. Accuracy then differs from ART's by at most"
+        f" {points(accuracy.max())} points, the mean loss by at most {loss.max():.2g}."
+    )
+
+
+def _exact_words(largest: float) -> str:
+    if largest == 0:
+        return "The exact engine equals ART's PGD to the last bit, at every step."
+    if largest <= 1e-6:
+        return f"The exact engine differs from ART's PGD by at most {largest:.2g} of 1: float32's own rounding."
+    return f"The exact engine differs from ART's PGD by up to {largest:.2g} of 1 and should equal it: see the flags."
+
+
+def _span(shares: pd.Series[float]) -> str:
+    low, high = (f"{100 * float(share):.2g}" for share in (shares.min(), shares.max()))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def examples_words(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The picture grid for those who do not see it; empty without pictures."""
+    if not entries:
+        return ""
+    told = [
+        f"{e['image']}: {e['clean_prediction']} before, {e['adversarial_prediction']} after {attack_title(str(e['attack']))}"
+        for e in entries
+    ]
+    return f"Rows of original, magnified noise and adversarial picture. {'; '.join(told)}."

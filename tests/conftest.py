@@ -1,0 +1,55 @@
+"""Shared by all tests: a small recogniser that has learnt something, and images to attack."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from faceenc.goals import Dodge, Impersonate
+from faceenc.models.resnet import FaceResNet
+from faceenc.types import Goal
+
+SIZE, PEOPLE = 64, 8
+
+
+def smooth_images(count: int, size: int, seed: int) -> torch.Tensor:
+    """(count, 3, size, size) blurry random pictures on the 8-bit grid, in [0, 1]."""
+    rng = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 6, 6, generator=rng)
+    return (torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1) * 255).round() / 255
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    return smooth_images(PEOPLE, SIZE, seed=1)
+
+
+@pytest.fixture(scope="session")
+def labels() -> torch.Tensor:
+    return torch.arange(PEOPLE)
+
+
+@pytest.fixture(scope="session")
+def recognizer(images: torch.Tensor, labels: torch.Tensor) -> FaceResNet:
+    """A ResNet-18 trained for a few seconds to tell `images` apart."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = FaceResNet(tuple(f"p{k}" for k in range(PEOPLE)), SIZE)
+    rng = torch.Generator().manual_seed(2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(20):
+        noisy = (images.repeat(2, 1, 1, 1) + 0.05 * torch.randn(2 * PEOPLE, 3, SIZE, SIZE, generator=rng)).clamp(0, 1)
+        loss = torch.nn.functional.cross_entropy(model(noisy), labels.repeat(2), label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    model.eval()
+    with torch.no_grad():
+        assert (model(images).argmax(1) == labels).all()
+    return model
+
+
+@pytest.fixture(params=["dodge", "impersonate"])
+def goal(request: pytest.FixtureRequest, labels: torch.Tensor) -> Goal:
+    return Dodge(labels) if request.param == "dodge" else Impersonate((labels + 1) % PEOPLE)

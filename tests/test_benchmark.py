@@ -1,0 +1,240 @@
+"""The main job on real faces: run, kill -9, resume, report; and one line for each way to get it wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from faceenc.cli.bench import main
+from faceenc.grid import draw_targets
+from faceenc.models.checkpoint import save_checkpoint
+from faceenc.models.resnet import FaceResNet
+from faceenc.runfolder import COLUMNS, RunFolder, cell_key
+from faceenc.types import RunError
+
+TINY = Path(__file__).parent / "tiny.toml"
+TIMES = ("seconds",)
+
+
+COMMAND = [sys.executable, "-c", "from faceenc.cli.bench import main; main()"]
+
+
+def bench(*words: object) -> Result:
+    """The command within this process, which spares loading torch anew."""
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def without_times(path: Path) -> list[list[str]]:
+    """The rows, every character of them but the timings."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [[row[name] for name in COLUMNS if name not in TIMES] for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run of tiny.toml through the command."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    words = ["run", str(TINY), "--limit", "20", "--output", str(folder)]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "report:" in done.stdout
+    return folder
+
+
+def test_rows_cover_the_grid(finished: Path) -> None:
+    rows = pd.read_csv(finished / "rows.csv", keep_default_na=False)
+    assert tuple(rows.columns) == COLUMNS
+    count = rows.groupby(["attack", "norm", "goal", "eps"]).size()
+    assert (count == 20).all()
+    sizes = {(attack, goal): sorted(part["eps"].unique()) for (attack, goal), part in rows.groupby(["attack", "goal"])}
+    linf = pytest.approx([0, 2 / 255, 8 / 255, 128 / 255])
+    assert sizes == {
+        ("pgd", "dodge"): linf,
+        ("pgd", "impersonate"): linf,
+        ("pgd-l2", "dodge"): [0, 1],
+        ("art-pgd", "dodge"): linf,
+        ("noise", "dodge"): linf,
+    }
+    assert rows["label"].nunique() == 20, "the first images are of different people"
+
+
+def test_rows_keep_their_promises(finished: Path) -> None:
+    rows = pd.read_csv(finished / "rows.csv", keep_default_na=False)
+    size = rows["linf"].where(rows["norm"] == "linf", rows["l2"])
+    assert (size <= rows["eps"] + 1e-6).all()
+    assert (rows["overshoot"] <= 1e-6).all()
+    clean = rows[rows["eps"] == 0]
+    assert (clean["clean_prediction"] == clean["adversarial_prediction"]).all()
+    assert np.isinf(clean["psnr"]).all()
+    dodge = rows[rows["goal"] == "dodge"]
+    assert ((dodge["adversarial_prediction"] != dodge["label"]) == dodge["success"]).all()
+    aimed = rows[rows["goal"] == "impersonate"]
+    assert (aimed["target"] != aimed["label"]).all()
+    assert ((aimed["adversarial_prediction"] == aimed["target"]) == aimed["success"]).all()
+    accuracy = (dodge["label"] == dodge["adversarial_prediction"]).groupby([dodge["attack"], dodge["eps"].round(3)]).mean()
+    assert accuracy["noise", 0.031] > 0.3, "the recogniser knows too little: nothing is shown"
+    assert accuracy["pgd", 0.031] < 0.1
+    assert accuracy["art-pgd", 0.031] < 0.1
+
+
+def test_run_json_says_what_was_measured(finished: Path) -> None:
+    run = json.loads((finished / "run.json").read_text())
+    assert run["finished"]
+    assert run["config"]["name"] == "tiny"
+    assert run["config"]["limit"] == 20
+    assert run["data"]["people"] == 40
+    assert "AT&T" in run["data"]["credit"]
+    assert run["versions"]["adversarial-robustness-toolbox"]
+    [recognizer] = run["recognizers"]
+    assert recognizer["train"]["init"] == "random"
+    assert run["diagnostics"] == [{"recognizer": "resnet18", "zero_gradient_share": 0.0, "probabilities": False}]
+    assert all(str(Path.home()) not in line for line in (finished / "run.json").read_text().splitlines())
+
+
+def test_report_is_there_and_can_be_rendered_again(finished: Path) -> None:
+    names = ("summary.csv", "flags.csv", "report.md", "report.html", "accuracy.png", "examples.png", "crosscheck.csv")
+    before = {name: (finished / name).read_bytes() for name in names}
+    assert all(before.values())
+    assert bench("report", finished).exit_code == 0
+    for name in names:
+        if name.endswith(".csv"):
+            assert (finished / name).read_bytes() == before[name]
+
+
+def test_examples_are_the_judged_images(finished: Path) -> None:
+    entries = json.loads((finished / "examples" / "examples.json").read_text())
+    assert {entry["goal"] for entry in entries} == {"dodge", "impersonate"}
+    for entry in entries:
+        original = np.asarray(Image.open(finished / "examples" / entry["original"])).astype(int)
+        adversarial = np.asarray(Image.open(finished / "examples" / entry["adversarial"])).astype(int)
+        assert np.abs(original - adversarial).max() == 8
+
+
+def test_killed_and_resumed_run_ends_with_the_same_rows(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    options = ["run", str(TINY), "--limit", "20", "--output", str(folder)]
+    process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = folder / "rows.csv"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if rows.exists() and rows.read_bytes().count(b"\n") > 100:
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    cut = without_times(rows)
+    assert 0 < len(cut) < len(without_times(finished / "rows.csv")), "not killed in the middle"
+    with rows.open("ab") as file:
+        file.write(b"resnet18,resnet18,pgd,linf,dod")  # a write that the kill cut short
+    assert bench(*options).exit_code == 2, "without --resume a started run is left alone"
+    done = bench(*options, "--resume")
+    assert done.exit_code == 0, done.stderr
+    assert without_times(rows) == without_times(finished / "rows.csv")
+    assert (folder / "examples" / "examples.json").read_bytes() == (finished / "examples" / "examples.json").read_bytes()
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = bench("run", TINY, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    assert "pgd-l2" in done.stdout
+    assert "minutes" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def people(folder: Path, names: Iterable[str]) -> Path:
+    """A folder of people whose photos show no face."""
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for k in range(3):
+            Image.fromarray(np.full((80, 80, 3), 40 * k, dtype=np.uint8)).save(folder / name / f"{k}.png")
+    return folder
+
+
+def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    text = TINY.read_text()
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"\x10" * 5000)
+    three = tmp_path / "three.safetensors"
+    save_checkpoint(FaceResNet(("a", "b", "c"), 64), three, {})
+    training = next(line for line in text.splitlines() if line.startswith("training"))
+    cases = {
+        "key": (text.replace("crosscheck", "crosschek"), "did you mean 'crosscheck'?"),
+        "eps": (text.replace('"2/255"', '"8"'), 'did you mean "8/255"?'),
+        "missing": (text.replace('"orl"', f'"{tmp_path / "nowhere"}"'), "nowhere"),
+        "faceless": (text.replace('"orl"', f'"{people(tmp_path / "faceless", ("a", "b"))}"'), "face"),
+        "alone": (text.replace('"orl"', f'"{people(tmp_path / "alone", ("a",))}"'), "alone"),
+        "corrupt": (text.replace(training, f'checkpoint = "{bad}"'), "cannot be read"),
+        "other": (text.replace(training, f'checkpoint = "{three}"'), "knows 3 people, the data has 40"),
+    }
+    for name, (config, says) in cases.items():
+        assert config != text, name
+        path = tmp_path / f"{name}.toml"
+        path.write_text(config)
+        done = bench("run", path, "--output", tmp_path / "out")
+        assert done.exit_code == 2, (name, done.stderr)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, (name, done.stderr)
+        assert says in errors[0], name
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "out").exists(), name
+
+
+def test_resume_refuses_another_run(finished: Path, tmp_path: Path) -> None:
+    for options, says in (
+        (["--resume", "--output", tmp_path / "nothing"], "holds no run to resume"),
+        (["--resume"], "--resume needs --output"),
+        (["--output", finished], "already holds a run"),
+        (["--resume", "--output", finished, "--limit", "19"], "another config"),
+    ):
+        done = bench("run", TINY, "--limit", "20", *options)
+        assert done.exit_code == 2
+        assert says in done.stderr, done.stderr
+
+
+def test_targets_are_others_and_fixed_by_seed_and_name() -> None:
+    labels, files = torch.arange(40).repeat(5), [f"f{k}" for k in range(200)]
+    targets = draw_targets(labels, files, 40, seed=0)
+    assert (targets != labels).all()
+    assert targets.unique().numel() > 30
+    assert torch.equal(draw_targets(labels[7:9], files[7:9], 40, seed=0), targets[7:9])
+    assert not torch.equal(draw_targets(labels, files, 40, seed=1), targets)
+
+
+def row(image: str, eps: float) -> dict[str, object]:
+    return dict.fromkeys(COLUMNS, "x") | {"image": image, "eps": eps}
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 1.0])
+def test_rows_of_unfinished_cells_are_dropped(tmp_path: Path, keep: float) -> None:
+    """The second cell was cut anywhere: only the first is left, to the byte."""
+    folder = RunFolder(tmp_path, resume=False)
+    folder.append([row("a", 0.1), row("b", 0.1)])
+    first = folder.rows_path.read_bytes()
+    folder.append([row("a", 0.2), row("b", 0.2)])
+    both = folder.rows_path.read_bytes()
+    folder.rows_path.write_bytes(both[: len(first) + int(keep * (len(both) - len(first)))])
+    keys = [cell_key(row("a", eps)) for eps in (0.1, 0.2)]
+    done = folder.done_cells(dict.fromkeys(keys, 2))
+    assert done == (set(keys) if keep == 1.0 else {keys[0]})
+    assert folder.rows_path.read_bytes() == (both if keep == 1.0 else first)
+
+
+def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json cannot be read"):
+        RunFolder(tmp_path, resume=True).read_run()

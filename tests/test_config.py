@@ -1,0 +1,85 @@
+"""Configurations: what is read, and one clear line for each way to get it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faceenc.attacks.pgd import PGD
+from faceenc.config import find_config, parse_eps, read_config
+from faceenc.norms import L2, LINF
+from faceenc.types import ConfigError
+
+GOOD = """
+name = "mine"
+eps = ["2/255", "8/255"]
+[[attacks]]
+name = "pgd"
+steps = 7
+"""
+
+
+def read(tmp_path: Path, text: str) -> object:
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_config(path)
+
+
+def test_every_shipped_configuration_can_be_read() -> None:
+    files = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+    assert files
+    for file in files:
+        assert read_config(file).resolved()["name"] == file.stem
+
+
+def test_values_arrive(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD)
+    [entry] = config.entries  # type: ignore[attr-defined]
+    assert entry.attack == PGD(steps=7)
+    assert entry.eps == (0.0, 2 / 255, 8 / 255, 128 / 255)
+    assert entry.goals == ("dodge",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("steps = 7", "step = 7", "unknown key 'step' in attack 'pgd': did you mean 'steps'?"),
+        ('name = "mine"', 'nam = "mine"', "did you mean 'name'?"),
+        ('name = "pgd"', 'name = "pdg"', "attack 'pdg' is not known: did you mean 'pgd'?"),
+        ("steps = 7", 'steps = "7"', "expected int"),
+        ("steps = 7", "steps = -1", "cannot be negative"),
+        ("steps = 7", "steps = true", "expected int"),
+        ("steps = 7", 'engine = "fast"', "engine 'fast' is not known"),
+        ("steps = 7", 'goals = ["hide"]', "must be some of dodge, impersonate"),
+        ("steps = 7", 'norm = "l1"', "norm 'l1' is not known"),
+        ("steps = 7", 'norm = "l2"', "give an l2 attack its own"),
+        ('"2/255"', '"8"', 'eps \'8\' is above 1, the whole pixel range: did you mean "8/255"?'),
+        ('"2/255"', "1.5", "above 1"),
+        ('"2/255"', '"x"', "not a number"),
+        ('"2/255"', '"-1/255"', "negative"),
+        ('["2/255", "8/255"]', '"2/255"', "must be a list"),
+        ("[[attacks]]", "[data]\nsauce = 1\n[[attacks]]", "did you mean 'source'?"),
+        ("steps = 7", 'steps = 7\n[[attacks]]\nname = "pgd"', "same name"),
+        ('name = "mine"', "name = ", "cannot be read as TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, GOOD.replace(old, new))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "config.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "norm", "size"), [("8/255", LINF, 8 / 255), ("0", LINF, 0.0), (0.5, LINF, 0.5), ("3.0", L2, 3.0), (1, L2, 1.0)]
+)
+def test_parse_eps(text: object, norm: object, size: float) -> None:
+    assert parse_eps(text, norm) == size  # type: ignore[arg-type]
+
+
+def test_unknown_configuration_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match=r"does not exist: .*demo"):
+        find_config("nosuch")

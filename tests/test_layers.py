@@ -1,0 +1,120 @@
+"""The design, checked on the imports: arrows point down, heavy libraries stay in the file that is named for them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import faceenc
+
+PACKAGE = Path(faceenc.__file__).parent
+
+LAYERS = {
+    0: ["types", ""],
+    1: ["assets", "images", "norms", "goals", "transforms", "metrics", "devices", "files", "runfolder"],
+    2: ["detect", "models", "data"],
+    3: ["attacks"],
+    4: ["train", "tables", "finders", "checks", "grid", "crosscheck", "benchmark", "report"],
+    5: ["config", "prepare", "estimate"],
+    6: ["cli"],
+}
+LAYER = {name: number for number, names in LAYERS.items() for name in names}
+
+# Each heavy library and the only modules that may import it. torch and numpy are everywhere but where FORBIDDEN says.
+HOMES = {
+    "art": {"attacks.art_adapters"},
+    "mediapipe": {"detect"},
+    "cv2": set(),
+    "kornia": {"metrics"},
+    "safetensors": {"models.checkpoint"},
+    "torchvision": {"models.resnet", "attacks.fused", "attacks.engines"},
+    "matplotlib": {"report.plots"},
+    "jinja2": {"report"},
+    "platformdirs": {"assets"},
+}
+FORBIDDEN = {"report": "torch", "tables": "torch", "report.plots": "torch", "checks": "torch", "types": "numpy"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def imports(path: Path, *, typing_too: bool = True) -> Iterator[str]:
+    """Every imported module, wherever in the file the import stands."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[ast.AST] = set()
+    if not typing_too:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                skipped |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_imports(path: Path) -> set[str]:
+    """Modules of this package that `path` imports, by their name inside it."""
+    found = set()
+    for name in imports(path):
+        if name.split(".")[0] == "faceenc":
+            inside = name.partition(".")[2]
+            while inside and inside not in MODULES:
+                inside = inside.rpartition(".")[0]
+            found.add(inside)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    for imported in own_imports(MODULES[module]):
+        own, other = LAYER[module.split(".")[0]], LAYER[imported.split(".")[0]]
+        assert other <= own, f"faceenc.{module} (layer {own}) imports faceenc.{imported} (layer {other})"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {name: own_imports(path) - {name, ""} for name, path in MODULES.items()}
+    while graph:
+        free = [name for name, needs in graph.items() if not needs & set(graph)]
+        assert free, f"circular imports among {sorted(graph)}"
+        for name in free:
+            del graph[name]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_stay_at_home(module: str) -> None:
+    for name in imports(MODULES[module]):
+        library = name.split(".")[0]
+        if library in HOMES:
+            assert module in HOMES[library], f"{library} belongs to {HOMES[library]}, not to {module}"
+        assert not (library == "rich" and not module.startswith("cli")), "printing belongs to the commands"
+
+
+@pytest.mark.parametrize("module", FORBIDDEN)
+def test_light_modules_stay_light(module: str) -> None:
+    libraries = {name.split(".")[0] for name in imports(MODULES[module], typing_too=False)}
+    assert FORBIDDEN[module] not in libraries
+
+
+@pytest.mark.parametrize(
+    ("module", "words"), [("main", ["--help"]), ("bench", ["--help"]), ("bench", ["run", "--help"]), (None, [])]
+)
+def test_starting_loads_nothing_heavy(module: str | None, words: list[str]) -> None:
+    heavy = ["torch", "art", "cv2", "mediapipe", "pandas", "numpy", "matplotlib", "rich"]
+    start = f"from faceenc.cli.{module} import main; main({words}, standalone_mode=False)" if module else "import faceenc"
+    check = f"{start}\nimport sys; print('LOADED', [name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED []"

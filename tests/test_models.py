@@ -1,0 +1,170 @@
+"""The recogniser, its checkpoints and its training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from faceenc.data import FaceSet
+from faceenc.models import resnet
+from faceenc.models.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
+from faceenc.models.resnet import FaceResNet, load_imagenet
+from faceenc.models.wrappers import Counted
+from faceenc.train import Stage, Training, accuracy, train, trained
+from faceenc.transforms import augment, resize
+from faceenc.types import CheckpointError
+from tests.conftest import PEOPLE, SIZE, smooth_images
+
+QUICK = Training(init="random", stages=(Stage(32, 8, 2e-3), Stage(48, 4, 1e-3)), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def people() -> FaceSet:
+    """Eight "people", four noisy pictures each; one of them for testing."""
+    rng = np.random.default_rng(0)
+    base = (smooth_images(PEOPLE, 48, seed=4).permute(0, 2, 3, 1).numpy() * 255).astype(np.int16)
+    pictures = np.stack([base + rng.integers(-12, 13, base.shape) for _ in range(4)], 1).clip(0, 255).astype(np.uint8)
+    index = np.arange(4 * PEOPLE)
+    return FaceSet(
+        name="blobs",
+        classes=tuple(f"p{k}" for k in range(PEOPLE)),
+        images=pictures.reshape(-1, 48, 48, 3),
+        labels=index // 4,
+        files=tuple(f"p{k // 4}/{k % 4}" for k in index),
+        train=index[index % 4 < 3],
+        test=index[index % 4 == 3],
+        credit="made here",
+    )
+
+
+def test_normalisation_is_inside_forward(images: torch.Tensor) -> None:
+    model = FaceResNet(("a", "b"), SIZE).eval()
+    plain = resnet18(num_classes=2).eval()
+    plain.load_state_dict(model.network.state_dict())
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalised = (images.permute(0, 2, 3, 1).numpy() - mean) / std
+    with torch.no_grad():
+        expected = plain(torch.from_numpy(normalised.astype(np.float32)).permute(0, 3, 1, 2))
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_imagenet_weights_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """A server that nobody listens at: port 9 of this machine."""
+    weights = resnet.ResNet18_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    model = FaceResNet(("a", "b"), SIZE)
+    before = model.network.conv1.weight.clone()
+    with caplog.at_level(logging.WARNING):
+        assert not load_imagenet(model)
+    assert "training starts from random weights" in caplog.text
+    assert torch.equal(model.network.conv1.weight, before)
+    assert weights.url.startswith("https:"), "the proxy above would be bypassed"
+
+
+def test_counted_counts_images_not_batches(recognizer: FaceResNet, images: torch.Tensor) -> None:
+    counted = Counted(recognizer, len(images))
+    counted(images)
+    counted(images[:4])
+    counted.charge(torch.tensor([0, 2]))
+    assert counted.queries.tolist() == [2.5, 1.5, 2.5, *[1.5] * 5]
+
+
+def test_checkpoint_round_trip(tmp_path: Path, recognizer: FaceResNet, images: torch.Tensor) -> None:
+    path = tmp_path / "deep" / "model.safetensors"
+    save_checkpoint(recognizer, path, {"epochs": 3})
+    model, record = load_checkpoint(path)
+    assert record == {"epochs": 3}
+    assert model.classes == recognizer.classes
+    assert model.input_size == SIZE
+    with torch.no_grad():
+        assert torch.equal(model(images), recognizer(images))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_bad_checkpoints_get_one_line(tmp_path: Path, recognizer: FaceResNet) -> None:
+    good = tmp_path / "good.safetensors"
+    save_checkpoint(recognizer, good, {})
+    content = good.read_bytes()
+    bad = {
+        "missing": None,
+        "empty": b"",
+        "truncated": content[: len(content) // 2],
+        "noise": b"\xff" * 1000,
+    }
+    for name, damaged in bad.items():
+        path = tmp_path / name
+        if damaged is not None:
+            path.write_bytes(damaged)
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(path)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="not a faceenc checkpoint"):
+        load_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_training_learns_repeats_and_is_cached(tmp_path: Path, people: FaceSet) -> None:
+    state = torch.get_rng_state()
+    steps: list[tuple[int, int]] = []
+    model, path = trained(people, QUICK, folder=tmp_path, progress=lambda what, done, total: steps.append((done, total)))
+    assert torch.equal(torch.get_rng_state(), state), "global seeds are not ours to touch"
+    assert steps[-1] == (36, 36)
+    record = load_checkpoint(path)[1]
+    assert record["test_accuracy"] == accuracy(model, people, people.test) > 0.7
+    assert record["init"] == "random"
+    again, record_again = train(people, QUICK)
+    assert record_again["test_accuracy"] == record["test_accuracy"]
+    for (name, value), other in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(value, other), name
+    steps.clear()
+    trained(people, QUICK, folder=tmp_path, progress=lambda what, done, total: steps.append((done, total)))
+    assert not steps, "the second time nothing is trained"
+
+
+def test_a_damaged_cache_is_trained_anew(tmp_path: Path, people: FaceSet, caplog: pytest.LogCaptureFixture) -> None:
+    training = Training(init="random", stages=(Stage(32, 1, 1e-3),), batch_size=8)
+    model, path = trained(people, training, folder=tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    trained(people, training, folder=tmp_path)
+    assert weights_sha256(load_checkpoint(path)[0]) == weights_sha256(model)
+    assert "training anew" in caplog.text
+
+
+def test_augmentation_without_range_is_identity(images: torch.Tensor) -> None:
+    rng = torch.Generator().manual_seed(0)
+    same = augment(images, rng, degrees=0, zoom=0, flip=0)
+    torch.testing.assert_close(same, images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(augment(images, rng, degrees=0, zoom=0, flip=1), images.flip(3), rtol=0, atol=1e-5)
+
+
+def test_augmentation_rotates_about_the_centre() -> None:
+    dot = torch.zeros(64, 3, 65, 65)
+    dot[:, :, 32, 52] = 1.0
+    moved = augment(dot, torch.Generator().manual_seed(0), degrees=30, zoom=0.1, flip=0.5)
+    where = moved[:, 0].flatten(1).argmax(1)
+    y, x = (where // 65 - 32).float(), (where % 65 - 32).float()
+    radius, angle = torch.hypot(x, y), torch.rad2deg(torch.atan2(y, x.abs()))
+    assert ((radius > 20 * 0.9 - 1) & (radius < 20 * 1.1 + 1)).all()
+    assert (angle.abs() <= 30 + 3).all()
+    assert angle.max() > 15
+    assert angle.min() < -15
+    assert 0.2 < (x < 0).float().mean() < 0.8, "about half are mirrored"
+
+
+def test_resize_is_the_identity_at_its_own_size(images: torch.Tensor) -> None:
+    assert resize(images, SIZE) is images
+    assert resize(images, 32).shape == (PEOPLE, 3, 32, 32)
