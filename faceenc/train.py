@@ -19,7 +19,7 @@ from faceenc.devices import has_bfloat16
 from faceenc.images import to_tensor
 from faceenc.models.checkpoint import load_checkpoint, save_checkpoint
 from faceenc.models.resnet import FaceResNet, load_imagenet
-from faceenc.transforms import augment, resize
+from faceenc.transforms import augment
 from faceenc.types import CheckpointError, Progress
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,14 @@ class Stage:
         size: side of the training images in pixels.
         epochs: passes over the training images.
         learning_rate: peak of the one-cycle schedule.
+        crop: training images show random parts, down to this share of the side. A stage at a lower size than the last one
+            wants it: faces then look as large as they will (FixRes, https://arxiv.org/abs/1906.06423).
     """
 
     size: int
     epochs: int
     learning_rate: float
+    crop: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def train(
         model.train()
         for _ in range(steps):
             x, labels = next(batches)
-            x = augment(resize(x, stage.size), rng, degrees=training.degrees, zoom=training.zoom)
+            x = augment(x, rng, size=stage.size, degrees=training.degrees, zoom=training.zoom, crop=stage.crop)
             x = x.to(device, memory_format=torch.channels_last)
             with torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)):
                 logits = model(x)

@@ -13,29 +13,42 @@ import torch.nn.functional as F
 
 
 def augment(
-    x: torch.Tensor, rng: torch.Generator, *, degrees: float = 30.0, zoom: float = 0.1, flip: float = 0.5
+    x: torch.Tensor,
+    rng: torch.Generator,
+    *,
+    size: int,
+    degrees: float = 30.0,
+    zoom: float = 0.1,
+    flip: float = 0.5,
+    crop: float = 1.0,
 ) -> torch.Tensor:
-    """The student report's augmentation: one random rotation, zoom and mirroring for each image.
+    """The student report's augmentation: one random rotation, zoom and mirroring for each image; and cropping, if asked for.
 
     Args:
         x: (N, 3, H, W) with H == W.
         rng: the source of all randomness.
+        size: side of what comes out.
         degrees: rotation is uniform in [-degrees, degrees].
         zoom: the scale is uniform in [1 - zoom, 1 + zoom].
         flip: probability of a horizontal mirror image.
+        crop: the smallest share of the picture's side that is shown; where it lies is random.
 
     Returns:
-        A new tensor of the same shape; what comes from outside the picture repeats its border.
+        (N, 3, size, size); what comes from outside the picture repeats its border.
     """
     n = len(x)
     angle = (torch.rand(n, generator=rng) * 2 - 1) * math.radians(degrees)
-    scale = 1 + (torch.rand(n, generator=rng) * 2 - 1) * zoom
+    closeness = 1 + torch.rand(n, generator=rng) * (1 / crop - 1)
+    scale = closeness * (1 + (torch.rand(n, generator=rng) * 2 - 1) * zoom)
+    shift = (torch.rand(n, 2, generator=rng) * 2 - 1) * (1 - 1 / closeness).unsqueeze(1)
     mirror = 1 - 2 * (torch.rand(n, generator=rng) < flip).float()
-    cos, sin, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros(n)
-    # affine_grid maps output to input: rotation by -angle, divided by the zoom, mirrored in x.
-    theta = torch.stack([torch.stack([cos * mirror, -sin, zero], 1), torch.stack([sin * mirror, cos, zero], 1)], 1)
-    grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # affine_grid maps output to input: rotation by -angle, divided by the scale, mirrored in x.
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    rows = [torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1).to(x.device), [n, 3, size, size], align_corners=False)
+    # grid_sample does not antialias: what is to be reduced is reduced before.
+    source = resize(x, min(x.shape[-1], round(size / crop)))
+    return F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def resize(x: torch.Tensor, size: int) -> torch.Tensor:

@@ -146,15 +146,15 @@ def test_a_damaged_cache_is_trained_anew(tmp_path: Path, people: FaceSet, caplog
 
 def test_augmentation_without_range_is_identity(images: torch.Tensor) -> None:
     rng = torch.Generator().manual_seed(0)
-    same = augment(images, rng, degrees=0, zoom=0, flip=0)
+    same = augment(images, rng, size=SIZE, degrees=0, zoom=0, flip=0)
     torch.testing.assert_close(same, images, rtol=0, atol=1e-5)
-    torch.testing.assert_close(augment(images, rng, degrees=0, zoom=0, flip=1), images.flip(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(augment(images, rng, size=SIZE, degrees=0, zoom=0, flip=1), images.flip(3), rtol=0, atol=1e-5)
 
 
 def test_augmentation_rotates_about_the_centre() -> None:
     dot = torch.zeros(64, 3, 65, 65)
     dot[:, :, 32, 52] = 1.0
-    moved = augment(dot, torch.Generator().manual_seed(0), degrees=30, zoom=0.1, flip=0.5)
+    moved = augment(dot, torch.Generator().manual_seed(0), size=65, degrees=30, zoom=0.1, flip=0.5)
     where = moved[:, 0].flatten(1).argmax(1)
     y, x = (where // 65 - 32).float(), (where % 65 - 32).float()
     radius, angle = torch.hypot(x, y), torch.rad2deg(torch.atan2(y, x.abs()))
@@ -163,6 +163,20 @@ def test_augmentation_rotates_about_the_centre() -> None:
     assert angle.max() > 15
     assert angle.min() < -15
     assert 0.2 < (x < 0).float().mean() < 0.8, "about half are mirrored"
+
+
+def test_cropping_shows_random_parts_enlarged(images: torch.Tensor) -> None:
+    """On a ramp from 0 to 1 a crop is a flatter ramp: its slope tells the share that is shown, its mean where."""
+    ramp = torch.linspace(0, 1, 64).expand(200, 3, 64, 64)
+    shown = augment(ramp, torch.Generator().manual_seed(0), size=32, degrees=0, zoom=0, flip=0, crop=0.5)
+    assert shown.shape == (200, 3, 32, 32)
+    share = (shown[:, 0, 16, -1] - shown[:, 0, 16, 0]) * 32 / 31
+    assert ((share > 0.48) & (share < 1.02)).all()
+    assert share.min() < 0.55
+    assert share.max() > 0.95
+    middle = shown[:, 0].mean((1, 2))
+    assert ((middle - 0.5).abs() <= (1 - share) / 2 + 0.02).all()
+    assert middle.std() > 0.05
 
 
 def test_resize_is_the_identity_at_its_own_size(images: torch.Tensor) -> None:

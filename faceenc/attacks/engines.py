@@ -24,6 +24,7 @@ from torch.fx.experimental.optimization import fuse
 from torchvision.models.resnet import ResNet
 
 from faceenc.attacks.fused import FusedResNet
+from faceenc.devices import has_bfloat16
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import ConfigError, Goal, Gradient, GradientEngine, Recognizer
 
@@ -144,7 +145,7 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
     device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     reasons = []
     engine: GradientEngine | None = None
-    if dtype == torch.bfloat16 and not _has_bfloat16(device):
+    if dtype == torch.bfloat16 and not has_bfloat16(device):
         reasons.append("the processor has no bfloat16")
     else:
         plans = [_fused, _plain, _Relaid] if device.type == "cpu" else [_Relaid]
@@ -175,13 +176,6 @@ def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> Grad
 
 def _plain(model: nn.Module, dtype: torch.dtype) -> GradientEngine:
     return _fused(model, dtype, native=False)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is computed in hardware; elsewhere it is emulated and slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class _Probe:

@@ -222,9 +222,9 @@ class FusedResNet:
             unpool = torch.ops.aten.max_pool2d_with_indices_backward
             full = unpool(part, pool.full, [3, 3], [2, 2], [1, 1], [1, 1], False, pool.indices)
             # The padding is symmetric, the phases' window is not: the first row and column belong to no pixel.
-            phases = self.stem_back(full)[:, :, 1:, 1:].float()
+            phases = self.stem_back(full)[:, :, 1:, 1:]
             parts.append(F.pixel_shuffle(phases, 2)[:, :, : size[0], : size[1]])
-        return torch.cat(parts).contiguous()
+        return torch.cat(parts).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def _through_relu(gradient: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
