@@ -189,7 +189,8 @@ def _diagnose(subject: Subject, judge: _Judge) -> dict[str, Any]:
 
 
 def _is_example(cell: Cell, plan: Plan) -> bool:
-    return cell.entry is plan.entries[0] and cell.eps == plan.example_eps and cell.seed == plan.seeds[0]
+    first = plan.entries[0].name, plan.subjects[0].name, plan.seeds[0]
+    return (cell.entry.name, cell.recognizer, cell.seed) == first and cell.eps == plan.example_eps
 
 
 def _write_examples(folder: RunFolder, plan: Plan, cell: Cell, outcome: Outcome, rows: list[dict[str, Any]]) -> None:

@@ -144,7 +144,8 @@ def _config(table: dict[str, Any]) -> Config:
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=_checked(table.get("crosscheck", 0), int, "crosscheck"),
     )
-    for what, names in (("attacks", [e.name for e in config.entries]), ("recognizers", [r.name for r in recognizers])):
+    attacks = [(entry.name, entry.attack.norm.name, goal) for entry in config.entries for goal in entry.goals]
+    for what, names in (("attacks of one norm and goal", attacks), ("recognizers", [r.name for r in recognizers])):
         if len(set(names)) != len(names):
             raise ConfigError(f"two {what} have the same name: give each its own `name`")
     return config

@@ -111,7 +111,10 @@ class Outcome:
 
 
 class Gradient(NamedTuple):
-    """An engine's answer: outputs (N, K), loss (N,) to maximise, and its gradient (N, 3, H, W) with respect to x."""
+    """An engine's answer: outputs (N, K), loss (N,) to maximise, and its gradient (M, 3, H, W) with respect to x.
+
+    M is N, or the number of images whose goal is not yet reached if the engine was told a margin.
+    """
 
     outputs: torch.Tensor
     loss: torch.Tensor
@@ -174,8 +177,15 @@ class Norm(Protocol):
 
 
 class GradientEngine(Protocol):
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
-        """Loss and gradient at x. `last` marks the closing steps of an attack, which a low-precision engine does exactly."""
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
+        """Loss and gradient at x.
+
+        Args:
+            x: (N, 3, H, W) in [0, 1].
+            goal: of these N images.
+            last: one of the closing steps of an attack, which a low-precision engine does in float32.
+            margin: no gradient is wanted for images whose goal is reached by more than this; None wants all.
+        """
         ...
 
 

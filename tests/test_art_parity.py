@@ -12,7 +12,7 @@ from faceenc.models.resnet import FaceResNet
 from faceenc.norms import L2, LINF
 from faceenc.types import Attack, Goal, Norm
 
-EPS = {"linf": 8 / 255, "l2": 2.0}
+EPS = {"linf": 16 / 255, "l2": 3.0}
 STEPS = 10
 each_norm = pytest.mark.parametrize("norm", [LINF, L2], ids=lambda norm: norm.name)
 

@@ -218,3 +218,22 @@ def test_unknown_name_is_one_line(recognizer: FaceResNet) -> None:
     with pytest.raises(ConfigError, match=r"'fast'.*exact, fused, bf16") as caught:
         gradient_engine(recognizer, "fast")
     assert "\n" not in str(caught.value)
+
+
+@every_engine
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0], ids=lambda share: f"{share:.0%} done")
+def test_margin_spares_who_is_done(name: str, share: float, recognizer: FaceResNet) -> None:
+    """With the margin that this share of the images exceeds, the others get the very gradient they get without one."""
+    x, goal = batch((18, 33, 33))
+    engine = gradient_engine(recognizer, name)
+    whole = engine(x, goal)
+    logits = whole.outputs
+    lead = logits.scatter(1, goal.labels[:, None], -torch.inf).amax(1) - logits.gather(1, goal.labels[:, None])[:, 0]
+    margin = {0.0: float(lead.max()) + 1, 0.4: float(lead.quantile(0.6)), 1.0: float(lead.min()) - 1}[share]
+    some = engine(x, goal, margin=margin)
+    going = ~goal.reached(whole.outputs, margin)
+    assert torch.equal(some.outputs, whole.outputs)
+    assert torch.equal(some.loss, whole.loss)
+    assert len(some.gradient) == int(going.sum()) == {0.0: 18, 0.4: 11, 1.0: 0}[share]
+    error = (some.gradient - whole.gradient[going]).norm()
+    assert error <= 0.02 * whole.gradient.norm()

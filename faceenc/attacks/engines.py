@@ -73,9 +73,9 @@ class Exact:
 
     model: Recognizer
 
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
         with _eval_mode(self.model):
-            return _autograd(self.model, x, goal)
+            return _autograd(self.model, x, goal, margin)
 
 
 class _Relaid:
@@ -88,9 +88,9 @@ class _Relaid:
         self.model = self.model.to(memory_format=torch.channels_last)
         self.dtype = dtype
 
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer = _autograd(self.model, x.contiguous(memory_format=torch.channels_last), goal)
+            answer = _autograd(self.model, x.contiguous(memory_format=torch.channels_last), goal, margin)
         return answer._replace(gradient=answer.gradient.contiguous())
 
 
@@ -101,18 +101,20 @@ class _Closing:
     fast: GradientEngine
     closing: GradientEngine
 
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
-        return (self.closing if last else self.fast)(x, goal, last=last)
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
+        return (self.closing if last else self.fast)(x, goal, last=last, margin=margin)
 
 
 @torch.enable_grad()
-def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal) -> Gradient:
+def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal, margin: float | None) -> Gradient:
     x = x.detach().requires_grad_(True)
     outputs = model(x).float()
     loss = goal.loss(outputs)
     # Asking for x alone spares the weights' gradients. The mean, not the sum, rounds as ART's loss does.
     (gradient,) = torch.autograd.grad(loss.mean(), x)
-    return Gradient(outputs.detach(), loss.detach(), gradient)
+    outputs = outputs.detach()
+    wanted = gradient if margin is None else gradient[~goal.reached(outputs, margin)]
+    return Gradient(outputs, loss.detach(), wanted)
 
 
 @contextlib.contextmanager

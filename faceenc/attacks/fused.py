@@ -175,17 +175,17 @@ class FusedResNet:
         self.head, self.head_bias = network.fc.weight.float(), network.fc.bias.float()
 
     @torch.no_grad()
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False) -> Gradient:
-        """Outputs, loss, and the gradient of the batch's mean loss.
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
+        """Outputs, loss, and the gradient of the batch's mean loss; who has reached the goal by `margin` costs no way back.
 
         Shape
             x: (N, 3, H, W) float32 in [0, 1], any H, W from 32 up -> outputs (N, K), loss (N,), gradient (N, 3, H, W).
         """
         rows = torch.split(torch.arange(len(x)), PASS_IMAGES)
-        parts = [self._pass(x[r], goal if len(rows) == 1 else goal.select(r), len(x)) for r in rows]
+        parts = [self._pass(x[r], goal if len(rows) == 1 else goal.select(r), len(x), margin) for r in rows]
         return parts[0] if len(parts) == 1 else Gradient(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _pass(self, x: torch.Tensor, goal: Goal, batch: int) -> Gradient:
+    def _pass(self, x: torch.Tensor, goal: Goal, batch: int, margin: float | None) -> Gradient:
         pooled, pools = self._stem_forwards(x)
         # answers[2 i] is the input of block i, answers[2 i + 1] what its first relu answers.
         answers = [pooled]
@@ -196,13 +196,21 @@ class FusedResNet:
             outputs = F.linear(features, self.head, self.head_bias).requires_grad_(True)
             loss = goal.loss(outputs)
             (gradient,) = torch.autograd.grad(loss.sum() / batch, outputs)
+        outputs, loss = outputs.detach(), loss.detach()
+        if margin is not None and (reached := goal.reached(outputs, margin)).any():
+            going = ~reached
+            if not going.any():
+                return Gradient(outputs, loss, x[going])
+            gradient, answers = gradient[going], [answer[going] for answer in answers]
+            masks = torch.split(going, STEM_IMAGES)
+            pools = [_Pooled(pool.full[m], pool.indices[m]) for pool, m in zip(pools, masks, strict=True) if m.any()]
         final = answers.pop()
         gradient = (gradient @ self.head / final[0, 0].numel()).to(self.dtype)[:, :, None, None].expand_as(final)
         gradient = _through_relu(gradient.contiguous(memory_format=torch.channels_last), final)
         for block in reversed(self.blocks):
             hidden, before = answers.pop(), answers.pop()
             gradient = _through_relu(block.backwards(gradient, hidden, before), before)
-        return Gradient(outputs.detach(), loss.detach(), self._stem_backwards(gradient, pools, x.shape[2:]))
+        return Gradient(outputs, loss, self._stem_backwards(gradient, pools, x.shape[2:]))
 
     def _stem_forwards(self, x: torch.Tensor) -> tuple[torch.Tensor, list[_Pooled]]:
         """(N, 3, H, W) images -> (N, 64, H/4, W/4) rounded up, and what `_stem_backwards` needs."""
@@ -218,7 +226,7 @@ class FusedResNet:
     def _stem_backwards(self, gradient: torch.Tensor, pools: list[_Pooled], size: torch.Size) -> torch.Tensor:
         """(N, 64, H/4, W/4) gradient before the stem's relu -> (N, 3, H, W) float32 in the usual layout."""
         parts = []
-        for part, pool in zip(torch.split(gradient, STEM_IMAGES), pools, strict=True):
+        for part, pool in zip(torch.split(gradient, [len(pool.full) for pool in pools]), pools, strict=True):
             unpool = torch.ops.aten.max_pool2d_with_indices_backward
             full = unpool(part, pool.full, [3, 3], [2, 2], [1, 1], [1, 1], False, pool.indices)
             # The padding is symmetric, the phases' window is not: the first row and column belong to no pixel.

@@ -85,20 +85,21 @@ class PGD:
             if watch is not None:
                 watch(step, current)
             charge(rows)
-            outputs, _, gradient = engine(current, goal, last=step >= closing)
+            outputs, _, gradient = engine(current, goal, last=step >= closing, margin=self.early_stop)
             if self.early_stop is not None:
                 going = ~goal.reached(outputs, self.early_stop)
                 if not going.all():
                     # Compaction: who is done keeps the iterate that was just judged; the rest goes on in a smaller batch.
                     result = result.index_copy(0, rows.to(x.device), current)
                     rows, goal = rows[going.cpu()], goal.select(going)
-                    current, origin, gradient = current[going], origin[going], gradient[going]
+                    current, origin = current[going], origin[going]
                     memory = memory[going] if memory is not None else None
                     if not len(rows):
                         return result
             if memory is not None:
                 gradient = memory = self.momentum * memory + gradient / _l1(gradient)
-            current = torch.add(current, self.norm.steepest(gradient), alpha=self.rel_step * eps).clamp_(0, 1)
+            # Multiplied, then added: one call for both would round once, ART rounds twice.
+            current = self.norm.steepest(gradient).mul_(self.rel_step * eps).add_(current).clamp_(0, 1)
             current = origin + self.norm.project(current - origin, eps)
         if watch is not None:
             watch(self.steps, current)
