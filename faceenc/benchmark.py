@@ -10,7 +10,7 @@ import torch
 
 from faceenc import metrics
 from faceenc.attacks.engines import gradient_engine
-from faceenc.attacks.harness import run_attack
+from faceenc.attacks.harness import ask, run_attack
 from faceenc.crosscheck import crosscheck
 from faceenc.files import write_atomically
 from faceenc.goals import Dodge, Impersonate
@@ -101,12 +101,11 @@ class _Judge:
         self.models = {subject.name: subject.model for subject in plan.subjects}
         self.clean: dict[str, torch.Tensor] = {}
 
-    @torch.no_grad()
     def clean_outputs(self, name: str) -> torch.Tensor:
         """(N, K) outputs for all attacked images, on the CPU, asked once."""
         if name not in self.clean:
             parts = torch.from_numpy(self.plan.rows).split(self.plan.batch_size)
-            self.clean[name] = torch.cat([self.models[name](self.plan.pixels(rows.numpy())).cpu() for rows in parts])
+            self.clean[name] = torch.cat([ask(self.models[name], self.plan.pixels(rows.numpy())).cpu() for rows in parts])
         return self.clean[name]
 
     def run_cell(self, cell: Cell, progress: Progress) -> tuple[Outcome, list[dict[str, Any]]]:

@@ -24,6 +24,12 @@ def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")) for digest in digests]
 
 
+@torch.no_grad()
+def ask(model: Recognizer, x: torch.Tensor) -> torch.Tensor:
+    """Outputs for (N, 3, H, W) images in float32. Channels-last halves the time of convolutions on a CPU."""
+    return model(x.contiguous(memory_format=torch.channels_last))
+
+
 def run_attack(
     attack: Attack,
     model: Recognizer,
@@ -67,7 +73,7 @@ def _attack_batch(attack: Attack, model: Recognizer, x: torch.Tensor, goal: Goal
         delta = proposal - x
         overshoot = (attack.norm.size(delta) - eps).clamp(min=0)
         adversarial = attack.norm.quantize(x, attack.norm.project(delta, eps), eps)
-        outputs = model(adversarial)
+        outputs = ask(model, adversarial)
         return Outcome(
             adversarial=adversarial.cpu(),
             outputs=outputs.cpu(),

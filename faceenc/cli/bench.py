@@ -140,23 +140,20 @@ def _print_summary(folder: Path) -> None:
     import pandas as pd
 
     summary = pd.read_csv(folder / "summary.csv")
-    print_table(
-        pd.DataFrame(
-            {
-                "attack": summary["attack"],
-                "goal": summary["goal"],
-                "norm": summary["norm"],
-                "eps": [_size(eps, norm) for eps, norm in zip(summary.eps, summary.norm, strict=True)],
-                "images": summary["n"],
-                "accuracy": [f"{a:.1%}" for a in summary["adversarial_accuracy"]],
-                "95 % interval": [f"{a:.1%} to {b:.1%}" for a, b in zip(summary.ci_low, summary.ci_high, strict=True)],
-                "target hit": ["" if pd.isna(t) else f"{t:.1%}" for t in summary["target_rate"]],
-                "s/image": summary["seconds_per_image"].round(3),
-            }
-        ),
-        title=f"clean accuracy {summary['clean_accuracy'].iloc[0]:.1%}",
-    )
+    title = f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
+    summary = summary[summary["eps"] > 0]
+    columns = {
+        "attack": summary["attack"],
+        "goal": ["targeted" if goal == "impersonate" else "" for goal in summary["goal"]],
+        "eps": [_size(eps, norm) for eps, norm in zip(summary.eps, summary.norm, strict=True)],
+        "images": summary["n"],
+        "accuracy": [f"{accuracy:.1%}" for accuracy in summary["adversarial_accuracy"]],
+        "95 %": [f"{100 * low:.1f}-{100 * high:.1f}" for low, high in zip(summary.ci_low, summary.ci_high, strict=True)],
+        "target hit": ["" if pd.isna(rate) else f"{rate:.1%}" for rate in summary["target_rate"]],
+        "s/image": summary["seconds_per_image"].round(3),
+    }
+    print_table(pd.DataFrame(columns), title=title)
 
 
 def _size(eps: float, norm: str) -> str:
-    return f"{eps * 255:g}/255" if norm == "linf" else f"{eps:g}"
+    return f"{eps * 255:g}/255" if norm == "linf" else f"{norm} {eps:g}"

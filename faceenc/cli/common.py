@@ -73,7 +73,7 @@ def print_table(table: pd.DataFrame, *, title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(title=title)
+    grid = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in table.columns:
         numeric = table[name].dtype.kind in "if"
         grid.add_column(str(name), justify="right" if numeric else "left")
