@@ -52,7 +52,7 @@ def run(plan: Plan, folder: RunFolder, *, command: str, progress: Progress) -> N
         table = crosscheck(subject.model, plan.pixels(rows_checked), plan.labels(rows_checked), progress=progress)
         write_atomically(folder.path / "crosscheck.csv", table.to_csv(index=False))
     record["seconds"] = round(record.get("seconds", 0) + time.time() - started, 1)
-    folder.write_run({**record, "finished": True})
+    folder.finish(record)
 
 
 def _open_record(plan: Plan, folder: RunFolder) -> dict[str, Any]:

@@ -7,6 +7,7 @@ dropped when the run is taken up again.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -23,6 +24,7 @@ COLUMNS = (
     "label_probability", "target_probability", "loss", "success", "linf", "l2", "psnr", "ssim",
     "overshoot", "queries", "seconds",
 )  # fmt: skip
+PACK_FROM = 5_000_000  # bytes
 CELL = ("recognizer", "judge", "attack", "norm", "goal", "eps", "seed")
 
 
@@ -40,7 +42,8 @@ class RunFolder:
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
         self.rows_path = path / "rows.csv"
-        taken = (path / "run.json").exists() or self.rows_path.exists()
+        self.packed_path = path / "rows.csv.gz"
+        taken = any(file.exists() for file in (path / "run.json", self.rows_path, self.packed_path))
         if taken and not resume:
             raise RunError(f"{path} already holds a run: pass --resume to go on with it, or another --output")
         if resume and not (path / "run.json").exists():
@@ -83,6 +86,9 @@ class RunFolder:
         Args:
             expected: number of rows of each cell of the plan, by the cell's columns as they are written.
         """
+        if self.packed_path.exists():
+            write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
+            self.packed_path.unlink()
         if not self.rows_path.exists():
             return set()
         text = self.rows_path.read_text(encoding="utf-8")
@@ -97,6 +103,13 @@ class RunFolder:
         if len(kept) != len(lines) - 1 or len(text) != sum(map(len, lines)):
             write_atomically(self.rows_path, "".join([lines[0], *kept]))
         return done
+
+    def finish(self, run: Mapping[str, Any]) -> None:
+        """Write run.json as that of a finished run; large rows are compressed."""
+        if self.rows_path.stat().st_size > PACK_FROM:
+            write_atomically(self.packed_path, gzip.compress(self.rows_path.read_bytes(), mtime=0))
+            self.rows_path.unlink()
+        self.write_run({**run, "finished": True})
 
 
 def cell_key(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -234,6 +234,19 @@ def test_rows_of_unfinished_cells_are_dropped(tmp_path: Path, keep: float) -> No
     assert folder.rows_path.read_bytes() == (both if keep == 1.0 else first)
 
 
+def test_large_rows_are_compressed_and_can_be_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path, resume=False)
+    folder.append([row("a", 0.1)])
+    plain = folder.rows_path.read_bytes()
+    monkeypatch.setattr("faceenc.runfolder.PACK_FROM", 10)
+    folder.finish({})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv.gz", "run.json"]
+    again = RunFolder(tmp_path, resume=True)
+    assert again.done_cells({cell_key(row("a", 0.1)): 1})
+    assert again.rows_path.read_bytes() == plain
+    assert not again.packed_path.exists()
+
+
 def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RunError, match=r"run\.json cannot be read"):
