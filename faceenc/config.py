@@ -61,6 +61,7 @@ class Config:
         batch_size: images an attack gets at once.
         example_eps: the size whose pictures the report shows.
         crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
+        notes: what the report says beside the flags, such as why one was to be expected.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Config:
     batch_size: int
     example_eps: float
     crosscheck: int
+    notes: str
 
     def resolved(self) -> dict[str, Any]:
         """JSON-like, for run.json."""
@@ -143,6 +145,7 @@ def _config(table: dict[str, Any]) -> Config:
         batch_size=_checked(table.get("batch_size", 16), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=_checked(table.get("crosscheck", 0), int, "crosscheck"),
+        notes=_checked(table.get("notes", ""), str, "notes"),
     )
     attacks = [(entry.name, entry.attack.norm.name, goal) for entry in config.entries for goal in entry.goals]
     for what, names in (("attacks of one norm and goal", attacks), ("recognizers", [r.name for r in recognizers])):

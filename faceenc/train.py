@@ -56,6 +56,7 @@ class Training:
         label_smoothing: of the cross-entropy.
         degrees: augmentation: rotation within +-degrees.
         zoom: augmentation: scale within 1 +- zoom.
+        noise: augmentation: Gaussian noise whose standard deviation is uniform in [0, noise], pixels in [0, 1].
         seed: of the initial weights, the order of the images and the augmentation.
     """
 
@@ -66,6 +67,7 @@ class Training:
     label_smoothing: float = 0.1
     degrees: float = 30.0
     zoom: float = 0.1
+    noise: float = 0.0
     seed: int = 0
 
 
@@ -117,6 +119,9 @@ def train(
         for _ in range(steps):
             x, labels = next(batches)
             x = augment(x, rng, size=stage.size, degrees=training.degrees, zoom=training.zoom, crop=stage.crop)
+            if training.noise:
+                strength = training.noise * torch.rand(len(x), 1, 1, 1, generator=rng)
+                x = (x + strength * torch.randn(x.shape, generator=rng)).clamp_(0, 1)
             x = x.to(device, memory_format=torch.channels_last)
             with torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)):
                 logits = model(x)

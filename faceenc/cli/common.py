@@ -31,9 +31,16 @@ class Group(click.Group):
             sys.exit(getattr(error, "exit_code", 2))
 
 
+class _Echo(logging.Handler):
+    """Messages on standard error as it is at that moment, so that progress bars can make room for them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
 def set_up_logging(debug: bool) -> None:
-    """Our own messages on standard error: warnings always, everything with --debug."""
-    handler = logging.StreamHandler()
+    """Our own messages on standard error; with --debug also those that only explain."""
+    handler = _Echo()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logger = logging.getLogger("faceenc")
     logger.handlers = [handler]
@@ -42,7 +49,7 @@ def set_up_logging(debug: bool) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Bars with the time left, one for each kind of work, on standard error; nothing where that is no terminal."""
+    """Bars with the time left, one for each kind of work, on standard error; one line each where that is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -63,6 +70,8 @@ def progress_bars() -> Iterator[Progress]:
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
+                if not console.is_terminal and done < total:
+                    logging.getLogger("faceenc").info("%s: %d to do", what, total)
             bars.update(tasks[what], completed=done, total=total)
 
         yield tell

@@ -142,6 +142,7 @@ def _context(
         "setup": sections.setup_tables(meta),
         "config": json.dumps(meta.get("config", {}), indent=2, ensure_ascii=False),
         "command": meta.get("command", "faceenc-bench run CONFIG.toml"),
+        "notes": meta.get("config", {}).get("notes", ""),
         "credit": meta.get("data", {}).get("credit", ""),
     }
 
