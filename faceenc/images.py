@@ -10,17 +10,24 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from faceenc.files import atomic_file
-from faceenc.types import Box, DataError
+from faceenc.types import Box, DataError, Face
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+Framing = Literal["square", "aligned"]  # how a recogniser's crops were cut out: see `frame_face`
+
+# Where `align_face` puts the eyes and the mouth's centre, in a picture of 224 px: dlib's chip of 150 px and 37 px around it.
+_ALIGNED_SIZE = 224
+_ALIGNED_POINTS = ((84.12, 84.77), (138.88, 84.77), (111.5, 144.52))
+_SQUARE_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
 
 _BICUBIC_SUPPORT = 2.0  # pixels of the smaller image that Pillow's bicubic filter reaches to either side
 
@@ -135,3 +142,59 @@ def crop_square(image: NDArray[np.uint8], box: Box, *, size: int, margin: float)
     window = visible.take(rows - rows[0], axis=0).take(columns - columns[0], axis=1)
     source = (left - x0, top - y0, left - x0 + side, top - y0 + side)
     return np.array(Image.fromarray(window).resize((size, size), Image.Resampling.BICUBIC, box=source))
+
+
+def align_face(image: NDArray[np.uint8], face: Face, *, size: int) -> NDArray[np.uint8]:
+    """The face turned upright, with eyes and mouth in the same places on every crop.
+
+    Both eyes and the mouth's centre are brought by rotation, scale and shift (least squares) to where they lie in the middle
+    of dlib's face chip; the middle 150/224 of the crop is that chip. What lies over the image's border repeats the border's
+    pixels. Bicubic, antialiased when it shrinks.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        face: as detected in this very image.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
+
+    Raises:
+        ValueError: the key points lie on one another.
+    """
+    right_eye, left_eye, _, mouth = (complex(*point) for point in face.key_points[:4])
+    found = np.array([right_eye, left_eye, mouth])
+    wanted = np.array([complex(*point) for point in _ALIGNED_POINTS]) * (size / _ALIGNED_SIZE)
+    spread = found - found.mean()
+    if not np.abs(spread).max() > 0:
+        raise ValueError(f"the key points {face.key_points} lie on one another")
+    # As complex numbers a similarity is wanted = turn * found + shift.
+    turn = complex((spread.conj() * (wanted - wanted.mean())).sum() / (np.abs(spread) ** 2).sum())
+    corners = (np.array([0, size, size * 1j, size + size * 1j]) - wanted.mean()) / turn + found.mean()
+    scale = min(1.0, abs(turn))
+    # First an upright window around the turned square, reduced with antialiasing; then the turn, at no reduction.
+    reach = 2 * math.ceil(_BICUBIC_SUPPORT / scale)
+    side = math.ceil(max(np.ptp(corners.real), np.ptp(corners.imag))) + 2 * reach
+    centre = complex(corners.mean())
+    box = Box(centre.real - side / 2, centre.imag - side / 2, centre.real + side / 2, centre.imag + side / 2)
+    window = crop_square(image, box, size=max(1, round(side * scale)), margin=0)
+    zoom = len(window) / side  # window pixels an image pixel
+    back = zoom / turn  # output pixels to window pixels
+    origin = ((0 - wanted.mean()) / turn + found.mean() - complex(box.x0, box.y0)) * zoom
+    # Pillow asks for (x, y) of the source as a * x + b * y + c, pixel centres at one half included.
+    coefficients = (back.real, -back.imag, origin.real, back.imag, back.real, origin.imag)
+    turned = Image.fromarray(window).transform(
+        (size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
+    )
+    return np.array(turned)
+
+
+def frame_face(image: NDArray[np.uint8], face: Face, *, size: int, framing: Framing) -> NDArray[np.uint8]:
+    """The crop of a face as a recogniser wants it: "aligned" by `align_face`, or the upright "square" around its box.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
+    """
+    if framing == "aligned":
+        return align_face(image, face, size=size)
+    return crop_square(image, face.box, size=size, margin=_SQUARE_MARGIN)

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from faceenc.images import Framing
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -25,6 +27,7 @@ class FaceSet:
         train: indices of the training images, int64, ascending.
         test: indices of the test images, int64, ascending; no image is in both.
         credit: whom to name wherever the set is shown; "" for a user's own photos.
+        framing: how the faces were cut out of their photos.
     """
 
     name: str
@@ -35,6 +38,7 @@ class FaceSet:
     train: NDArray[np.int64]
     test: NDArray[np.int64]
     credit: str
+    framing: Framing = "square"
 
     @property
     def sha256(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from faceenc.files import write_atomically
+from faceenc.images import Framing
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import CheckpointError
 
@@ -37,6 +38,8 @@ def save_checkpoint(model: FaceResNet, path: Path, training: dict[str, Any]) -> 
         "format": FORMAT,
         "classes": json.dumps(model.classes),
         "input_size": str(model.input_size),
+        "framing": model.framing,
+        "threshold": str(model.threshold),
         "training": json.dumps(training),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +59,11 @@ def load_checkpoint(path: Path) -> tuple[FaceResNet, dict[str, Any]]:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise CheckpointError(f"{path} is not a faceenc checkpoint (format {metadata.get('format')!r}): train one")
-            model = FaceResNet(tuple(json.loads(metadata["classes"])), int(metadata["input_size"]))
+            framing = metadata.get("framing", "square")
+            if framing not in get_args(Framing):
+                raise CheckpointError(f"{path} wants its crops {framing!r}, unknown to this release: update faceenc")
+            model = FaceResNet(tuple(json.loads(metadata["classes"])), int(metadata["input_size"]), framing)
+            model.threshold = float(metadata.get("threshold", 0))
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+from faceenc.images import Framing
+
 log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,16 +25,20 @@ class FaceResNet(nn.Module):
     Attributes:
         classes: the K identities, in the order of the logits.
         input_size: side of the square crops it expects, in pixels.
+        framing: how those crops are cut out of a photo (`faceenc.images.frame_face`).
+        threshold: a face whose highest probability lies below is nobody it knows; 0 calls nobody unknown.
         network: torchvision's ResNet-18 (He et al., https://arxiv.org/abs/1512.03385), fed with normalised images.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, classes: tuple[str, ...], input_size: int = 224) -> None:
+    def __init__(self, classes: tuple[str, ...], input_size: int = 224, framing: Framing = "square") -> None:
         super().__init__()
         self.classes = classes
         self.input_size = input_size
+        self.framing = framing
+        self.threshold = 0.0
         self.network = resnet18(weights=None, num_classes=len(classes))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
