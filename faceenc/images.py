@@ -29,6 +29,11 @@ _ALIGNED_SIZE = 224
 _ALIGNED_POINTS = ((84.12, 84.77), (138.88, 84.77), (111.5, 144.52))
 _SQUARE_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
 
+# Files taken for photos when a folder is read. Pillow reads the last two only with a plug-in; without, they are reported.
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"}
+)
+
 _BICUBIC_SUPPORT = 2.0  # pixels of the smaller image that Pillow's bicubic filter reaches to either side
 
 

@@ -1,4 +1,4 @@
-"""Labelled face crops: the record that every loader returns. The loaders: `demo`, `folder`."""
+"""Labelled face crops: the record that every loader returns. The loaders: `demo`, `folder`, `celeba`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from faceenc.images import Framing
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -46,5 +47,5 @@ class FaceSet:
         digest = hashlib.sha256(json.dumps([self.classes, self.files, self.images.shape]).encode())
         for numbers in (self.labels, self.train, self.test):
             digest.update(numbers.size.to_bytes(8, "little") + numbers.astype("<i8").tobytes())
-        digest.update(self.images.tobytes())
+        digest.update(np.ascontiguousarray(self.images).data)
         return digest.hexdigest()
