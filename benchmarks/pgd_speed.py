@@ -118,7 +118,7 @@ def main(images: int, steps: int, rounds: int, json_path: Path | None) -> None:
     set_up_logging(debug=False)
     config = read_config(find_config("demo"))
     with progress_bars() as progress:
-        data = load_data(config, progress=progress)
+        data = load_data(config.data, progress=progress)
         plan = make_plan(config, data, limit=images, device="cpu", progress=progress)
     model, x, labels = plan.subjects[0].model, plan.pixels(plan.rows), plan.labels(plan.rows)
     targets = (labels + 1) % len(model.classes)

@@ -189,7 +189,7 @@ def _diagnose(subject: Subject, judge: _Judge) -> dict[str, Any]:
 
 def _is_example(cell: Cell, plan: Plan) -> bool:
     first = plan.entries[0].name, plan.subjects[0].name, plan.seeds[0]
-    return (cell.entry.name, cell.recognizer, cell.seed) == first and cell.eps == plan.example_eps
+    return (cell.entry.name, cell.recognizer, cell.seed) == first and cell.eps == plan.example_eps > 0
 
 
 def _write_examples(folder: RunFolder, plan: Plan, cell: Cell, outcome: Outcome, rows: list[dict[str, Any]]) -> None:

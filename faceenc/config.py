@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import os
+import re
 import tomllib
 import types
 import typing
@@ -31,10 +33,34 @@ T = typing.TypeVar("T")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """[data]: `source` is "orl" (the built-in demo) or a folder with one sub-folder a person; `size` the crops' side."""
+    """[data]: the people.
+
+    Attributes:
+        source: "orl" (the built-in demo) or a folder with one sub-folder a person. `~` and `$VARIABLES` are replaced.
+        size: side of the crops in pixels.
+        framing: "aligned" or "square", see `faceenc.images.frame_face`; the demo's crops are square ones.
+        test_share: share of each person's photos that are for testing.
+        min_images: people with fewer photos are left out.
+        on_no_face: "skip", "whole" or "fail": what becomes of photos without a face.
+        unlabelled: folders of other faces, which training with init "dlib" learns from without their names.
+    """
 
     source: str = "orl"
     size: int = 224
+    framing: str = "aligned"
+    test_share: float = 0.222
+    min_images: int = 2
+    on_no_face: str = "skip"
+    unlabelled: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, known in (("framing", ("aligned", "square")), ("on_no_face", ("skip", "whole", "fail"))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"[data] {name} {getattr(self, name)!r} is not known: use one of {', '.join(known)}")
+        if not 0 < self.test_share < 1:
+            raise ConfigError(f"[data] test_share {self.test_share} must lie between 0 and 1")
+        if self.min_images < 2:
+            raise ConfigError(f"[data] min_images {self.min_images} must be at least 2: one to learn, one to test")
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,7 @@ class Config:
         huge_eps: a size at which accuracy must fall to chance.
         seeds: each runs the whole grid.
         batch_size: images an attack gets at once.
-        example_eps: the size whose pictures the report shows.
+        example_eps: the size whose pictures the report shows; 0 for a report without faces.
         crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
         notes: what the report says beside the flags, such as why one was to be expected.
     """
@@ -88,6 +114,43 @@ class Config:
         return record
 
 
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training: `name` of its folder, the people, and how."""
+
+    name: str
+    data: DataConfig
+    training: Training
+
+
+def read_train_config(path: Path) -> TrainConfig:
+    """Read and check the configuration of a training.
+
+    Raises:
+        ConfigError: as of `read_config`.
+    """
+    table = _read_toml(path)
+    try:
+        if "attacks" in table:
+            raise ConfigError("this is a benchmark's configuration: run it with faceenc-bench run")
+        return _build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def expand(path: str) -> Path:
+    """A path of a configuration with `~` and `$VARIABLES` replaced.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    expanded = os.path.expandvars(path)
+    if match := re.search(r"\$(\w+|\{\w+\})", expanded):
+        name = match[1].strip("{}")
+        raise ConfigError(f"{path!r} names the variable {name}, which is not set: set it, as in {name}=/path/to/data")
+    return Path(expanded).expanduser()
+
+
 def find_config(name: str) -> Path:
     """The path of a configuration: a file, or the name of one that travels with the package ("demo").
 
@@ -113,14 +176,18 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    table = _read_toml(path)
     try:
         return _config(table)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
 
 
 def _config(table: dict[str, Any]) -> Config:

@@ -83,7 +83,7 @@ class Plan:
         seeds: each runs the whole grid.
         batch_size: images an attack gets at once.
         limit: attack only the first so many test images.
-        example_eps: the eps whose pictures are kept.
+        example_eps: the eps whose pictures are kept; 0 for none.
         crosscheck_images: images on which each step is compared with ART's; 0 for none.
         environment: versions, machine and revision, for run.json.
         device: "cpu" or "cuda".

@@ -8,30 +8,57 @@ import platform
 import subprocess
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from faceenc.assets import cache_dir
-from faceenc.config import Config, RecognizerConfig
+from faceenc.config import Config, DataConfig, RecognizerConfig, expand
 from faceenc.data import FaceSet
 from faceenc.grid import Plan, Subject
+from faceenc.images import Framing
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
 from faceenc.train import accuracy, trained
 from faceenc.types import CheckpointError, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from faceenc.data.crops import OnNoFace
 
 PACKAGES = (
     "faceenc", "torch", "torchvision", "adversarial-robustness-toolbox", "mediapipe", "numpy", "pandas", "pillow", "kornia",
 )  # fmt: skip
 
 
-def load_data(config: Config, *, progress: Progress) -> FaceSet:
+def load_data(config: DataConfig, *, progress: Progress) -> FaceSet:
     """The people that the configuration names: the built-in ORL faces or a folder of folders."""
     from faceenc.data.demo import load_orl
     from faceenc.data.folder import load_folder
 
     tell = partial(progress, "faces")
-    if config.data.source == "orl":
-        return load_orl(config.data.size, progress=tell)
-    return load_folder(Path(config.data.source), config.data.size, progress=tell)
+    if config.source == "orl":
+        return load_orl(config.size, progress=tell)
+    return load_folder(
+        expand(config.source),
+        config.size,
+        framing=cast(Framing, config.framing),
+        test_share=config.test_share,
+        min_images=config.min_images,
+        on_no_face=cast("OnNoFace", config.on_no_face),
+        progress=tell,
+    )
+
+
+def load_unlabelled(config: DataConfig, *, progress: Progress) -> NDArray[np.uint8]:
+    """(M, S, S, 3) the faces of the configuration's unlabelled folders."""
+    from faceenc.data.folder import load_faces
+
+    parts = [np.zeros((0, config.size, config.size, 3), np.uint8)]
+    for folder in map(expand, config.unlabelled):
+        tell = partial(progress, folder.name)
+        parts.append(load_faces(folder, config.size, framing=cast(Framing, config.framing), progress=tell)[0])
+    return np.concatenate(parts)
 
 
 def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, progress: Progress) -> Plan:
@@ -57,7 +84,7 @@ def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, 
 
 def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress) -> Subject:
     if config.checkpoint:
-        path = Path(config.checkpoint)
+        path = expand(config.checkpoint)
         model, record = load_checkpoint(path)
         if model.classes != data.classes:
             raise CheckpointError(

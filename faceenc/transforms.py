@@ -21,8 +21,10 @@ def augment(
     zoom: float = 0.1,
     flip: float = 0.5,
     crop: float = 1.0,
+    centre: float = 1.0,
+    jitter: float = 0.0,
 ) -> torch.Tensor:
-    """The student report's augmentation: one random rotation, zoom and mirroring for each image; and cropping, if asked for.
+    """The student report's augmentation: one random rotation, zoom and mirroring for each image; more, if asked for.
 
     Args:
         x: (N, 3, H, W) with H == W.
@@ -32,6 +34,8 @@ def augment(
         zoom: the scale is uniform in [1 - zoom, 1 + zoom].
         flip: probability of a horizontal mirror image.
         crop: the smallest share of the picture's side that is shown; where it lies is random.
+        centre: the share of the picture's side, around its centre, that counts as the picture.
+        jitter: brightness, contrast and saturation are multiplied by factors uniform in [1 - jitter, 1 + jitter].
 
     Returns:
         (N, 3, size, size); what comes from outside the picture repeats its border.
@@ -43,12 +47,29 @@ def augment(
     shift = (torch.rand(n, 2, generator=rng) * 2 - 1) * (1 - 1 / closeness).unsqueeze(1)
     mirror = 1 - 2 * (torch.rand(n, generator=rng) < flip).float()
     # affine_grid maps output to input: rotation by -angle, divided by the scale, mirrored in x.
-    cos, sin = angle.cos() / scale, angle.sin() / scale
+    cos, sin = angle.cos() * centre / scale, angle.sin() * centre / scale
     rows = [torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)]
     grid = F.affine_grid(torch.stack(rows, 1).to(x.device), [n, 3, size, size], align_corners=False)
     # grid_sample does not antialias: what is to be reduced is reduced before.
-    source = resize(x, min(x.shape[-1], round(size / crop)))
-    return F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    source = resize(x, min(x.shape[-1], round(size / (crop * centre))))
+    shown = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return _jittered(shown, rng, jitter) if jitter else shown
+
+
+def _jittered(x: torch.Tensor, rng: torch.Generator, jitter: float) -> torch.Tensor:
+    brightness, contrast, saturation = 1 + jitter * (2 * torch.rand(3, len(x), 1, 1, 1, generator=rng).to(x.device) - 1)
+    x = x * brightness
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean + contrast * (x - mean)
+    grey = x.mean(1, keepdim=True)
+    shown: torch.Tensor = (grey + saturation * (x - grey)).clamp_(0, 1)
+    return shown
+
+
+def centred(x: torch.Tensor, size: int, centre: float = 1.0) -> torch.Tensor:
+    """The middle of each picture, `centre` of its side, resized to (N, 3, size, size): what `augment` shows on average."""
+    border = round(x.shape[-1] * (1 - centre) / 2)
+    return resize(x[..., border : x.shape[-2] - border, border : x.shape[-1] - border], size)
 
 
 def resize(x: torch.Tensor, size: int) -> torch.Tensor:

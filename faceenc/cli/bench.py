@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from faceenc import __version__
-from faceenc.cli.common import Group, print_table, progress_bars, set_up_logging
+from faceenc.cli.common import Group, check_device, print_table, progress_bars, set_up_logging
 from faceenc.types import ConfigError
 
 
@@ -58,9 +58,9 @@ def run(
         settings = replace(settings, seeds=(seed,))
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
-    _check_device(device)
+    check_device(device)
     with progress_bars() as progress:
-        data = load_data(settings, progress=progress)
+        data = load_data(settings.data, progress=progress)
         if dry_run:
             from faceenc.estimate import estimate
 
@@ -118,7 +118,7 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
 
     settings = read_config(find_config(config))
     with progress_bars() as progress:
-        data = load_data(settings, progress=progress)
+        data = load_data(settings.data, progress=progress)
         plan = make_plan(settings, data, limit=images, device="cpu", progress=progress)
         x, labels = plan.pixels(plan.rows), plan.labels(plan.rows)
         table = compare(plan.subjects[0].model, x, labels, steps=steps, engines=engines, progress=progress)
@@ -127,13 +127,6 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
     table["art_time_over_ours"] = table["art_seconds"] / table["seconds"]
     shown = table[table["step"].isin([1, steps])]
     print_table(shown.drop(columns=["eps", "images"]), title=f"our PGD against ART's, {len(x)} images")
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch finds no CUDA device here; leave the option out to compute on the processor")
 
 
 def _print_summary(folder: Path) -> None:

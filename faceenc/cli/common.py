@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.types import FaceencError
+from faceenc.types import ConfigError, FaceencError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,15 +77,24 @@ def progress_bars() -> Iterator[Progress]:
         yield tell
 
 
+def check_device(device: str) -> None:
+    """Refuse "cuda" where there is none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device cuda: torch finds no CUDA device here; leave the option out to compute on the processor")
+
+
 def print_table(table: pd.DataFrame, *, title: str) -> None:
     """Print a data frame for people: figures to the right, floats with four digits."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     grid = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in table.columns:
         numeric = table[name].dtype.kind in "if"
-        grid.add_column(str(name), justify="right" if numeric else "left")
+        grid.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
     for values in table.itertuples(index=False):
-        grid.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
+        grid.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in values))
     Console().print(grid)

@@ -10,6 +10,9 @@ import click
 
 from faceenc import __version__
 from faceenc.cli.common import Group, set_up_logging
+from faceenc.cli.data import data
+from faceenc.cli.recognize import recognize
+from faceenc.cli.train import train
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,3 +54,7 @@ def detect(photos: tuple[Path, ...]) -> None:
                 for face in detector(read_image(photo))
             ]
             click.echo(json.dumps({"photo": str(photo), "faces": faces}))
+
+
+for command in (data, train, recognize):
+    main.add_command(command)

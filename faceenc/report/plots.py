@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,34 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
             axes.set_xlabel(line, fontsize=9, color=colour)
             axes.set_xticks([])
             axes.set_yticks([])
+    return _png(figure)
+
+
+def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Accuracy over epochs as PNG bytes: training (on augmented images, while learning), validation and test.
+
+    Args:
+        epochs: records with `epoch`, `size` and some of `train_accuracy`, `validation_accuracy` and `test_accuracy`.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    curves = (("train", "#6b6b6b", "-"), ("validation", "#1f5fa8", "-"), ("test", "#b3261e", "--"))
+    for part, colour, line in curves:
+        points = [(e["epoch"], 100 * e[f"{part}_accuracy"]) for e in epochs if f"{part}_accuracy" in e]
+        if points:
+            label = "test, for the record" if part == "test" else part
+            axes.plot(*zip(*points, strict=True), line, color=colour, marker="o", markersize=3, label=label)
+    for before, after in itertools.pairwise(epochs):
+        if before["size"] != after["size"]:
+            axes.axvline(before["epoch"] + 0.5, color="#999999", linewidth=0.8)
+            axes.text(before["epoch"] + 0.6, 2, f"{after['size']} px", color="#666666", fontsize=8)
+    axes.set(xlabel="Epoch", ylabel="Accuracy, %", ylim=(0, 101))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
     return _png(figure)
 
 

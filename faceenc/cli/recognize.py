@@ -1,0 +1,149 @@
+"""`faceenc recognize`: who is in these photos?"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faceenc.cli.common import print_table, progress_bars
+from faceenc.types import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from faceenc.models.resnet import FaceResNet
+    from faceenc.recognize import Recognized
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
+@click.option("--model", "checkpoint", type=click.Path(path_type=Path), metavar="FILE",
+              help="The trained recogniser (.safetensors).  [required]")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path), default=Path("recognized"), show_default=True, metavar="FOLDER",
+              help="Where the marked photos go; made if need be.")  # fmt: skip
+@click.option("--threshold", type=click.FloatRange(0, 1),
+              help="Faces with a lower highest probability are unknown.  [default: the recogniser's own]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a photo instead of the table.")
+@click.pass_context
+def recognize(
+    context: click.Context,
+    photos: tuple[Path, ...],
+    checkpoint: Path | None,
+    output: Path,
+    threshold: float | None,
+    as_json: bool,
+) -> None:
+    """Name the people in photos.
+
+    Draws a box, the name and its probability around each face of the photos, and of all photos in and below the folders, and
+    writes each as STEM-recognized.png. Photos are left as they are, and no file is overwritten. Exit code 2 if a photo could
+    not be read; the others are done all the same.
+    """
+    if checkpoint is None:
+        raise ConfigError(
+            "--model is missing: name the .safetensors file of a trained recogniser, such as the best.safetensors that"
+            " faceenc train writes"
+        )
+    from faceenc.models.checkpoint import load_checkpoint
+    from faceenc.recognize import list_photos
+
+    model, _ = load_checkpoint(checkpoint)
+    if threshold is None and model.threshold == 0:
+        log.info("this recogniser has no threshold of its own: every face gets a name, unless --threshold is given")
+    listed, errors = list_photos(photos, output=output)
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    failed = len(errors)
+    _make_folder(output)
+    rows: list[dict[str, str]] = []
+    # Bars and lines of JSON would overwrite each other on a terminal.
+    with nullcontext() if as_json else progress_bars() as progress:
+        for done, (photo, file, found) in enumerate(_recognize_all(listed, output, model, threshold), start=1):
+            if progress is not None:
+                progress("recognising", done, len(listed))
+            if found is None:
+                failed += 1
+            elif as_json:
+                faces = [_record(person) for person in found]
+                click.echo(json.dumps({"photo": str(photo), "output": str(file), "faces": faces}))
+            else:
+                rows += _rows(photo, found)
+    if rows:
+        _print_rows(rows)
+        click.echo(f"marked photos: {click.format_filename(output)}")
+    if failed:
+        context.exit(DataError.exit_code)
+
+
+def _recognize_all(
+    photos: list[Path], output: Path, model: FaceResNet, threshold: float | None
+) -> Iterator[tuple[Path, Path, list[Recognized] | None]]:
+    """Each photo, the file of its marked copy (written), and its people; None after saying why it cannot be read."""
+    from faceenc.detect import FaceDetector
+    from faceenc.images import read_image, write_png
+    from faceenc.recognize import GroupDetector, annotate, name_outputs, recognize
+
+    with FaceDetector() as near, FaceDetector(model="full") as wide:
+        for photo, file in zip(photos, name_outputs(photos, output), strict=True):
+            try:
+                image = read_image(photo)
+            except DataError as error:
+                click.echo(f"error: {error}", err=True)
+                yield photo, file, None
+                continue
+            found = recognize(image, model, GroupDetector(near, wide), threshold=threshold)
+            write_png(file, annotate(image, found))
+            yield photo, file, found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"cannot make the folder {folder}: {reason}; choose another --output") from error
+
+
+def _box(person: Recognized) -> list[float]:
+    box = person.face.box
+    return [round(value, 1) for value in (box.x0, box.y0, box.x1, box.y1)]
+
+
+def _record(person: Recognized) -> dict[str, object]:
+    return {
+        "box": _box(person),
+        "score": round(person.face.score, 4),
+        "name": person.name,
+        "probability": round(person.probability, 4),
+        "best": person.best,
+        "top": [{"name": name, "probability": round(value, 4)} for name, value in person.top],
+    }
+
+
+def _rows(photo: Path, found: list[Recognized]) -> list[dict[str, str]]:
+    name = click.format_filename(Path(*photo.parts[-2:]))  # more would not fit; the JSON has the whole path
+    if not found:
+        return [{"photo": name, "face": "-", "box": "no face found", "name": "", "probability": "", "likeliest": ""}]
+    return [
+        {
+            "photo": name,
+            "face": str(number),
+            "box": " ".join(f"{value:.0f}" for value in _box(person)),
+            "name": "unknown" if person.name is None else person.name,
+            "probability": f"{person.probability:.1%}",
+            "likeliest": person.best,
+        }
+        for number, person in enumerate(found, start=1)
+    ]
+
+
+def _print_rows(rows: list[dict[str, str]]) -> None:
+    import pandas as pd
+
+    print_table(pd.DataFrame(rows), title="people in the photos")

@@ -1,0 +1,90 @@
+"""`faceenc train`: a recogniser for the people of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceenc.cli.common import check_device, progress_bars
+from faceenc.types import ConfigError
+
+if TYPE_CHECKING:
+    from faceenc.config import TrainConfig
+
+
+@click.command()
+@click.argument("what", metavar="CONFIG|FOLDER")
+@click.option("--output", type=click.Path(path_type=Path), help="The training's folder.  [default: runs/NAME]")
+@click.option("--resume", is_flag=True, help="Go on with the killed training in --output.")
+@click.option("--init", help='Start from "imagenet", "random", "dlib" or a file of weights.')
+@click.option("--epochs", type=click.IntRange(min=1), help="Of each stage, at most.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and augmentation.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+def train(
+    what: str, output: Path | None, resume: bool, init: str | None, epochs: int | None, seed: int | None, device: str
+) -> None:
+    """Train a recogniser of the people in a data set.
+
+    FOLDER holds one sub-folder of photos a person: the recogniser starts from dlib's face net (as the built-in configuration
+    "people" says). CONFIG is a TOML file or the name of a built-in configuration, such as "celeba".
+
+    The output folder gets best.safetensors for `faceenc recognize`, `faceenc evaluate` and faceenc-bench, last.safetensors,
+    train.json, epochs.csv and curve.png. What --init, --epochs and --seed say goes before the configuration.
+    """
+    from faceenc.prepare import load_data, load_unlabelled
+    from faceenc.train import train as run
+    from faceenc.trainfolder import TrainFolder
+
+    config = _settings(what, init, epochs, seed)
+    check_device(device)
+    if resume and output is None:
+        raise ConfigError("--resume needs --output FOLDER: the folder of the training to go on with")
+    with progress_bars() as progress:
+        data = load_data(config.data, progress=progress)
+        unlabelled = load_unlabelled(config.data, progress=progress)
+        plan = {
+            "data_sha256": data.sha256,
+            "unlabelled_sha256": hashlib.sha256(unlabelled.data).hexdigest(),
+            "settings": asdict(config.training),
+        }
+        folder = TrainFolder(output or Path("runs") / config.name, plan, resume=resume)
+        model, record = run(
+            data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress
+        )
+        checkpoint = folder.finish(model, record)
+    _tell(record)
+    click.echo(f"recogniser: {checkpoint}\ncurve:      {folder.path / 'curve.png'}")
+
+
+def _settings(what: str, init: str | None, epochs: int | None, seed: int | None) -> TrainConfig:
+    from faceenc.config import find_config, read_train_config
+
+    folder = Path(what).expanduser()
+    if folder.is_dir():
+        config = read_train_config(find_config("people"))
+        config = replace(config, name=folder.resolve().name, data=replace(config.data, source=str(folder)))
+    else:
+        config = read_train_config(find_config(what))
+    training = config.training
+    if init is not None:
+        training = replace(training, init=init)
+    if seed is not None:
+        training = replace(training, seed=seed)
+    if epochs is not None:
+        training = replace(training, stages=tuple(replace(s, epochs=min(s.epochs, epochs)) for s in training.stages))
+    return replace(config, training=training)
+
+
+def _tell(record: dict[str, Any]) -> None:
+    images = record["images"]
+    click.echo(
+        f"{record['people']} people, {images['train']} training images, started from {record['init']}: "
+        f"{record['epochs']} epochs in {record['seconds'] / 60:.0f} minutes, the best was epoch {record['best_epoch']}"
+    )
+    parts = [("training", "train"), ("validation", "validation"), ("test", "test")]
+    shown = [f"{title} {record[f'{part}_accuracy']:.1%}" for title, part in parts if f"{part}_accuracy" in record]
+    click.echo(f"accuracy: {', '.join(shown)} ({images['test']} test images)")

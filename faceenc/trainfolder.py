@@ -1,0 +1,113 @@
+"""A training's folder on disk: train.json, epochs.csv, curve.png, best and last checkpoint, and the state to go on from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faceenc.files import atomic_file, write_atomically
+from faceenc.models.checkpoint import save_checkpoint
+from faceenc.models.resnet import FaceResNet
+from faceenc.types import RunError
+
+COLUMNS = (
+    "epoch", "size", "learning_rate", "loss", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds",
+    "images_per_second", "waiting", "memory_gb",
+)  # fmt: skip
+_STATE = "state.pt"
+
+
+class TrainFolder:
+    """Keeps a training, epoch by epoch; nothing is ever half-written.
+
+    Args:
+        path: made if need be.
+        plan: JSON-like, all that the result depends on; a training can only be resumed with the same one.
+        resume: go on with what is there.
+
+    Raises:
+        RunError: the folder holds a training and `resume` is off; it holds none, or another one, and `resume` is on.
+    """
+
+    def __init__(self, path: Path, plan: dict[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self.plan = json.loads(json.dumps(plan))
+        file = path / "train.json"
+        if file.exists() and not resume:
+            raise RunError(f"{path} already holds a training: pass --resume to go on with it, or another --output")
+        if resume:
+            self._check(file)
+            return
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"folder {path} cannot be made ({error.strerror}): choose another --output") from error
+        self._write({"finished": False})
+
+    def _check(self, file: Path) -> None:
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self.path} holds no training to resume: check the path, or leave --resume out") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file} cannot be read ({error}): train anew into another --output") from error
+        if stored.get("finished"):
+            raise RunError(f"the training in {self.path} is finished, nothing is left to resume: see its train.json")
+        if changed := [key for key, value in self.plan.items() if stored.get(key) != value]:
+            raise RunError(
+                f"{self.path} was begun with other {' and '.join(changed)}: resume with the same, or use another --output"
+            )
+
+    def load(self) -> dict[str, Any] | None:
+        """The state after the last finished epoch, or None if there is none yet.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        path = self.path / _STATE
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+        except Exception as error:  # pickle, zipfile and torch each have errors of their own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RunError(f"{path} cannot be read ({reason}): train anew into another --output") from error
+        return state
+
+    def save(self, state: dict[str, Any], model: FaceResNet, *, best: bool) -> None:
+        """Write checkpoints, table and curve, and last of all the state: what is resumed has all that came before it."""
+        from faceenc.report.plots import training_curve
+
+        epochs = state["epochs"]
+        record = {**self.plan, "epochs": len(epochs), "finished": False}
+        save_checkpoint(model, self.path / "last.safetensors", record)
+        if best:
+            save_checkpoint(model, self.path / "best.safetensors", record)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in epoch.items()} for epoch in epochs)
+        write_atomically(self.path / "epochs.csv", table.getvalue())
+        write_atomically(self.path / "curve.png", training_curve(epochs))
+        with atomic_file(self.path / _STATE) as file:
+            torch.save(state, file)
+
+    def finish(self, model: FaceResNet, record: dict[str, Any]) -> Path:
+        """Write the final checkpoint and train.json; the state is no longer needed.
+
+        Returns:
+            The checkpoint.
+        """
+        checkpoint = self.path / "best.safetensors"
+        save_checkpoint(model, checkpoint, record)
+        self._write({**record, "finished": True})
+        (self.path / _STATE).unlink(missing_ok=True)
+        return checkpoint
+
+    def _write(self, content: dict[str, Any]) -> None:
+        write_atomically(self.path / "train.json", json.dumps({**self.plan, **content}, indent=2) + "\n")
