@@ -161,6 +161,32 @@ def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     return _png(figure)
 
 
+def reliability(calibration: Mapping[str, Any]) -> bytes:
+    """Accuracy over probability as PNG bytes, above how many images stand behind each bin.
+
+    Args:
+        calibration: `ece`, and `bins` with `low`, `high`, `probability`, `accuracy` and `images`; none may be empty.
+    """
+    from matplotlib.figure import Figure
+
+    bins = calibration["bins"]
+    low, width = [b["low"] for b in bins], [b["high"] - b["low"] for b in bins]
+    figure = Figure(figsize=(5.2, 6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    upper.bar(low, [100 * b["accuracy"] for b in bins], width, align="edge", color="#1f5fa8", alpha=0.25, label="accuracy")
+    for number, b in enumerate(bins):
+        interval = [100 * bound for bound in tables.wilson(b["accuracy"] * b["images"], b["images"])]
+        upper.vlines(b["probability"], *interval, color="#1f5fa8", label=None if number else "95 % (Wilson)")
+        upper.plot(b["probability"], 100 * b["accuracy"], "o", color="#1f5fa8", markersize=4)
+    upper.plot([0, 1], [0, 100], "--", color="#6b6b6b", linewidth=1, label="probabilities to be taken at their word")
+    upper.set(ylabel="Named rightly, %", xlim=(0, 1), ylim=(0, 102))
+    upper.set_title(f"expected calibration error {100 * calibration['ece']:.1f} %", fontsize=11)
+    upper.legend(loc="upper left", frameon=False, fontsize=9)
+    lower.bar(low, [b["images"] for b in bins], width, align="edge", color="#6b6b6b")
+    lower.set(xlabel="Probability of the likeliest person", ylabel="Images")
+    return _png(figure)
+
+
 def _aim(entry: Mapping[str, Any]) -> str:
     title = tables.attack_title(str(entry["attack"]))
     return f"{title}, aimed at {entry['target']}" if entry.get("target") else title

@@ -1,0 +1,170 @@
+"""`faceenc evaluate`: how well does a recogniser know its people?"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceenc.cli.common import check_device, print_table, progress_bars
+from faceenc.types import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from faceenc.data import FaceSet
+    from faceenc.evaluate import Evaluation
+    from faceenc.models.resnet import FaceResNet
+    from faceenc.types import Progress
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 10  # lines of a table; the files have them all
+
+
+@click.command()
+@click.option("--model", "checkpoint", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="The trained recogniser (.safetensors).")  # fmt: skip
+@click.option("--data", "source", required=True, metavar="FOLDER|orl",
+              help="One sub-folder of photos a person, named as the recogniser names them; or the built-in faces.")  # fmt: skip
+@click.option("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
+              help="Which photos: those held back from training, the others, or both.")  # fmt: skip
+@click.option("--mirror", is_flag=True, help="Average over each photo and its mirror image.")
+@click.option("--output", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Write evaluation.json, the whole tables as CSV and a reliability diagram.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the tables.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+def evaluate(
+    checkpoint: Path,
+    source: str,
+    part: str,
+    mirror: bool,
+    output: Path | None,
+    as_json: bool,
+    seed: int,
+    device: str,
+) -> None:
+    """Measure how well a recogniser knows its people.
+
+    Top-1 and top-5 accuracy with 95 % intervals, over photos (Wilson) and over people (whole people resampled, since photos
+    of one person are not independent), each person, who is taken for whom, whether probabilities can be taken at their word,
+    and who is called unknown. People whom the recogniser does not know count as strangers.
+    """
+    from faceenc.evaluate import evaluate_model, write_evaluation
+    from faceenc.models.checkpoint import load_checkpoint, weights_sha256
+
+    check_device(device)
+    model, training = load_checkpoint(checkpoint)
+    with progress_bars() as progress:
+        data = _load(source, model, progress)
+        rows = {"test": data.test, "train": data.train}.get(part)
+        if rows is None:
+            rows = data.labels.argsort(kind="stable")
+        found = evaluate_model(model.to(device), data, rows, mirror=mirror, seed=seed, progress=progress)
+    same = training.get("data_sha256") == data.sha256
+    if part == "test" and not same:
+        log.warning(
+            "%s is not the data that this recogniser was trained on, or has changed since: it may have been trained on some of"
+            " these photos, and would look better than it is", data.name,
+        )  # fmt: skip
+    about = {
+        "model": checkpoint.name, "model_sha256": weights_sha256(model), "data": data.name, "data_sha256": data.sha256,
+        "training_data": same, "part": part, "mirror": mirror, "framing": model.framing, "input_size": model.input_size,
+    }  # fmt: skip
+    found.record.update({**about, **found.record})
+    if output is not None:
+        write_evaluation(found, output)
+    if as_json:
+        tables = {name: getattr(found, name).to_dict("records") for name in ("identities", "confusions")}
+        click.echo(json.dumps({**found.record, **tables}, allow_nan=False))
+        return
+    _print(found)
+    if output is not None:
+        click.echo(f"written to {click.format_filename(output)}")
+
+
+def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:
+    """The photos, cut out as the model wants them."""
+    from faceenc.data.demo import load_orl
+    from faceenc.data.folder import load_folder
+
+    tell = partial(progress, "photos")
+    if source != "orl":
+        return load_folder(Path(source), model.input_size, framing=model.framing, progress=tell)
+    if model.framing != "square":
+        raise ConfigError(
+            f'--data orl: its faces are cut out "square", the recogniser wants them "{model.framing}"; name a folder of photos'
+        )
+    return load_orl(model.input_size, progress=tell)
+
+
+def _print(found: Evaluation) -> None:
+    import pandas as pd
+
+    record = found.record
+    click.echo(
+        f"{record['model']} on {record['data']}, {_PARTS[record['part']]}: {record['images']} photos,"
+        f" {record['people']} of {record['classes']} known people"
+        f"{', with mirror images' if record['mirror'] else ''}"
+    )
+    print_table(pd.DataFrame(_measures(record)), title="accuracy and calibration")
+    click.echo()
+    print_table(pd.DataFrame(_decisions(record)), title=f"at the threshold {record['threshold']:.3g}")
+    if record["threshold"] == 0:
+        click.echo("this recogniser has no threshold: it gives every face a name")
+    click.echo()
+    people = _percent(found.identities.drop(columns=["ci_low", "ci_high"]), "accuracy", "probability")
+    print_table(people.head(_SHOWN), title=_title("people, the worst first", people))
+    if len(found.confusions):
+        click.echo()
+        confusions = _percent(found.confusions, "share", "probability")
+        print_table(confusions.head(_SHOWN), title=_title("who is taken for whom", confusions))
+
+
+_PARTS = {"test": "test part", "train": "training part", "all": "all photos"}
+
+
+def _measures(record: dict[str, Any]) -> list[dict[str, str]]:
+    lines = []
+    for title, top in (("top-1", record["top1"]), ("top-5", record["top5"])):
+        if top is not None:
+            intervals = {"95 % of photos": _range(top["wilson"]), "95 % of people": _range(top["by_person"])}
+            lines.append({"": title, "share": f"{top['share']:.1%}", "photos": f"{top['right']}/{top['images']}", **intervals})
+    found = record["calibration"]
+    others = {
+        "mean over people": record["mean_person_accuracy"],
+        "mean probability": found["mean_probability"],
+        "calibration error (ECE)": found["ece"],
+    }
+    empty = {"photos": "", "95 % of photos": "", "95 % of people": ""}
+    return lines + [{"": title, "share": f"{value:.1%}", **empty} for title, value in others.items()]
+
+
+def _decisions(record: dict[str, Any]) -> list[dict[str, str]]:
+    names = {"named_rightly": "named rightly", "named_wrongly": "named wrongly", "called_unknown": "called unknown"}
+    lines = []
+    for who, faces in (("known people", record["known"]), ("strangers", record["strangers"])):
+        for key, title in names.items():
+            share = (faces or {}).get(key)
+            if share is not None:
+                count = f"{share['right']}/{share['images']}"
+                lines.append({"": who, "are": title, "share": f"{share['share']:.1%}", "photos": count,
+                              "95 % of photos": _range(share["wilson"])})  # fmt: skip
+    return lines
+
+
+def _range(bounds: list[float]) -> str:
+    return f"{100 * bounds[0]:.1f}-{100 * bounds[1]:.1f}"
+
+
+def _percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    return table.assign(**{name: [f"{value:.1%}" for value in table[name]] for name in columns})
+
+
+def _title(title: str, table: pd.DataFrame) -> str:
+    return title if len(table) <= _SHOWN else f"{title} ({_SHOWN} of {len(table)}; --output writes all)"
