@@ -61,25 +61,24 @@ def epoch_batches(
     unlabelled: NDArray[np.uint8],
     *,
     sizes: tuple[int, int],
+    steps: int,
     augment: Callable[[torch.Tensor], torch.Tensor],
     rng: torch.Generator,
 ) -> Iterator[Batch]:
-    """One pass over `rows` in random order, each batch filled up with unlabelled faces, none twice if there are enough.
+    """The batches of an epoch: `rows` in random order, each batch filled up with unlabelled faces, in random order too.
 
     Args:
         data: the people.
         rows: the training images.
         unlabelled: (M, S, S, 3) uint8 faces.
         sizes: images of the data set, and unlabelled ones, in a batch.
+        steps: batches; `rows` are gone through more than once if they are too few.
         augment: (B, 3, S, S) -> (B, 3, T, T).
         rng: of the order.
     """
     labelled_size, unlabelled_size = sizes
-    order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=rng)]
-    steps = steps_of(len(rows), labelled_size)
-    pool = torch.zeros(0, dtype=torch.int64)
-    while unlabelled_size and len(pool) < steps * unlabelled_size:
-        pool = torch.cat([pool, torch.randperm(len(unlabelled), generator=rng)])
+    order = torch.from_numpy(rows)[_shuffled(len(rows), 1 + (steps - 1) * labelled_size, rng)]
+    pool = _shuffled(len(unlabelled), steps * unlabelled_size, rng)
     for step in range(steps):
         own = order[step * labelled_size : (step + 1) * labelled_size]
         others = pool[step * unlabelled_size : (step + 1) * unlabelled_size]
@@ -87,6 +86,14 @@ def epoch_batches(
         if len(others):
             images = np.concatenate([images, unlabelled[others.numpy()]])
         yield Batch(augment(to_tensor(images)), own, others)
+
+
+def _shuffled(count: int, least: int, rng: torch.Generator) -> torch.Tensor:
+    """At least `least` numbers below `count`, each as often as any other or once less."""
+    order = torch.zeros(0, dtype=torch.int64)
+    while len(order) < least:
+        order = torch.cat([order, torch.randperm(count, generator=rng)])
+    return order
 
 
 def ahead(items: Iterator[T]) -> Generator[T]:

@@ -31,9 +31,9 @@ class Evaluation:
     """What the answers to labelled faces say. Shares and probabilities lie in [0, 1].
 
     Attributes:
-        record: JSON-like. `top1` and `top5` hold `share`, `right`, `images`, a Wilson interval over the images (`wilson`), and
-            one by resampling people (`by_person`), which is the one to trust about other people; `top5` is None where there
-            are no more than five people to choose from. `calibration` holds `ece`, `mce` and the filled bins. `known` counts
+        record: JSON-like. `top1` and `top5` hold `share`, `right`, `images`, a Wilson interval over the images (`wilson`)
+            and one by resampling people (`by_person`), the one to trust about other people; `top5` is None where there are
+            no more than five people to choose from. `calibration` holds `ece`, `mce` and the filled bins. `known` counts
             faces of known people at the threshold, and `strangers` those of people the recogniser was not trained on (None
             if there are none).
         identities: a line for each known person with images, the worst first: person, images, right, accuracy, ci_low,
@@ -92,11 +92,12 @@ def evaluate(
             "file": [str(row) for row in range(len(labels))] if files is None else list(files),
             "person": names[labels] if people is None else list(people),
             "predicted": names[logits.argmax(1)],
-            "probability": _softmax(logits).max(1),
-            "correct": logits.argmax(1) == labels,
-            "known": labels != STRANGER,
-        }
+        },
+        dtype=object,  # names of files and folders may hold bytes that are no UTF-8, which pandas' strings refuse
     )
+    table["probability"] = _softmax(logits).max(1)
+    table["correct"] = logits.argmax(1) == labels
+    table["known"] = labels != STRANGER
     table["called_unknown"] = table["probability"] < threshold
     known = table[table["known"]]
     rank = _ranks(logits[labels >= 0], labels[labels >= 0])
@@ -168,7 +169,7 @@ def evaluate_model(
             progress("faces", min(start + _BATCH, len(rows)), len(rows))
     answers = np.concatenate(parts)
     if not np.isfinite(answers).all():
-        raise CheckpointError("the recogniser answers with numbers that are not finite: its weights are spoilt, train it anew")
+        raise CheckpointError("the recogniser's answers are not finite numbers: its weights are spoilt, train it anew")
     files = [data.files[row] for row in rows]
     return evaluate(answers, labels, model.classes, people=people, files=files, threshold=model.threshold, seed=seed)
 
@@ -205,7 +206,8 @@ def _ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray
     """(N,) how many classes are likelier than the right one."""
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     earlier = np.arange(logits.shape[1])[None] < labels[:, None]
-    return ((logits > own) | ((logits == own) & earlier)).sum(1)
+    ranks: NDArray[np.int64] = ((logits > own) | ((logits == own) & earlier)).sum(1)
+    return ranks
 
 
 def _share(right: int, images: int) -> dict[str, Any]:

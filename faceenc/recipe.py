@@ -35,6 +35,7 @@ class Training:
             checkpoint or torchvision's ResNet-18, whose last layer is left out unless it knows the same people.
         stages: run one after the other, each with its own AdamW and one-cycle schedule.
         batch_size: images a step.
+        least_steps: an epoch has at least so many steps; few images are shown more than once in it.
         weight_decay: AdamW's.
         label_smoothing: of the cross-entropy.
         degrees: augmentation: rotation within +-degrees.
@@ -52,6 +53,7 @@ class Training:
     init: str = "imagenet"
     stages: tuple[Stage, ...] = field(default=(Stage(224, 25, 1e-3),))
     batch_size: int = 28
+    least_steps: int = 0
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     degrees: float = 30.0

@@ -33,7 +33,6 @@ _MIN_TILE = 192  # pixels: what the full-range model looks at; smaller tiles wou
 _MIN_TILE_SCORE = 0.7  # in tiles, hands, letters and patterns score up to 0.69
 
 
-
 @dataclass(frozen=True, slots=True)
 class GroupDetector:
     """A `Detector` for photos of many people, made of two that see a photo scaled down to their small input.

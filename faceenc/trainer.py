@@ -88,7 +88,7 @@ class Trainer:
         share = training.unlabelled if self.lesson and len(unlabelled) else 0.0
         self.labelled_size = max(1, training.batch_size - round(training.batch_size * share))
         self.unlabelled_size = training.batch_size - self.labelled_size
-        self.steps = steps_of(len(self.train_rows), self.labelled_size)
+        self.steps = max(training.least_steps, steps_of(len(self.train_rows), self.labelled_size))
 
     def _initialise(self) -> tuple[str, Lesson | None]:
         """Weights as `training.init` says; what they are in the end, and the teacher's part."""
@@ -179,6 +179,7 @@ class Trainer:
                 self.train_rows,
                 self.unlabelled,
                 sizes=(self.labelled_size, self.unlabelled_size),
+                steps=self.steps,
                 augment=lambda x: self._augmented(x, stage),
                 rng=self.rng,
             )

@@ -4,8 +4,8 @@ Convention
     A distance says how unlike two faces are: the lower, the likelier one person. A pair is accepted if its distance is at
     most the threshold, so that pairs at the same distance are accepted or rejected together. `genuine` (G,) are distances
     between photos of one person, `impostor` (I,) between photos of two; all rates are shares in [0, 1]: TAR the accepted
-    share of the genuine pairs, FAR that of the impostor pairs. With I impostor pairs no FAR but the multiples of 1 / I can be
-    seen; a smaller one than 1 / I is no result but a lack of data, and comes out as nan. So does every rate without pairs.
+    share of the genuine pairs, FAR that of the impostor pairs. I impostor pairs can show no FAR but multiples of 1 / I;
+    a smaller one than 1 / I is no result but a lack of data, and comes out as nan. So does every rate without pairs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _SLACK = 1e-9  # 0.29 * 100 is a shade less than 29
 def fit_unknown_threshold(probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, keep: float = 0.95) -> float:
     """The threshold on the highest probability under which a face is called unknown.
 
-    It is the highest one that leaves at least a share `keep` of the rightly named faces their names. Faces named wrongly, and
-    those of strangers (label -1), do not count: what becomes of them is for the test part to show.
+    It is the highest one that leaves at least a share `keep` of the rightly named faces their names. Faces named wrongly and
+    those of strangers (label -1) do not count: what becomes of them is for the test part to show.
 
     Args:
         probabilities: (N, K) of the validation faces, in [0, 1]; rows sum to 1.
@@ -112,8 +112,8 @@ def fit_threshold(genuine: ArrayLike, impostor: ArrayLike, *, far: float) -> flo
     allowed = math.floor(far * len(other) + _SLACK)
     if not allowed:
         raise ValueError(
-            f"a false accept rate of {far:g} takes at least {math.ceil(1 / far - _SLACK) if far else 'endless'} impostor pairs,"
-            f" got {len(other)}; use more photos, or a larger rate"
+            f"{len(other)} impostor pairs cannot show a false accept rate of {far:g}: it takes 1 / far of them;"
+            " use more photos, or a larger rate"
         )
     everything = np.concatenate([same, other])
     if allowed >= len(other):
@@ -219,7 +219,7 @@ def rank_k(
 
 
 def _distances(one: NDArray[np.floating], other: NDArray[np.floating]) -> Floats:
-    """(A, D), (B, D) -> (A, B) float64, from plain differences: by way of products equal distances would come out unequal."""
+    """(A, D), (B, D) -> (A, B) float64, from plain differences: by products equal distances would come out unequal."""
     import torch
 
     mode = "donot_use_mm_for_euclid_dist"

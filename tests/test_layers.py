@@ -140,7 +140,15 @@ def test_light_modules_stay_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "words"), [("main", ["--help"]), ("bench", ["--help"]), ("bench", ["run", "--help"]), (None, [])]
+    ("module", "words"),
+    [
+        (None, []),
+        ("bench", ["--help"]),
+        ("bench", ["run", "--help"]),
+        ("main", ["--help"]),
+        *(("main", [command, "--help"]) for command in ("train", "evaluate", "recognize")),
+        *(("main", ["data", command, "--help"]) for command in ("video", "celeba")),
+    ],
 )
 def test_starting_loads_nothing_heavy(module: str | None, words: list[str]) -> None:
     heavy = ["torch", "art", "cv2", "mediapipe", "pandas", "numpy", "matplotlib", "rich"]

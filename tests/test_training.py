@@ -68,9 +68,7 @@ def test_holdout_takes_a_share_of_each_person(people: FaceSet) -> None:
 def test_an_epoch_shows_each_image_once_and_fills_up_with_others(people: FaceSet) -> None:
     others = people.images[:20]
     rng = torch.Generator().manual_seed(0)
-    batches = list(
-        epoch_batches(people, people.train, others, sizes=(8, 4), augment=lambda x: x, rng=rng)
-    )
+    batches = list(epoch_batches(people, people.train, others, sizes=(8, 4), steps=8, augment=lambda x: x, rng=rng))
     assert sorted(torch.cat([b.rows for b in batches]).tolist()) == people.train.tolist()
     seen = torch.bincount(torch.cat([b.others for b in batches]), minlength=20)
     assert seen.sum() == 4 * len(batches) == 32
@@ -78,6 +76,19 @@ def test_an_epoch_shows_each_image_once_and_fills_up_with_others(people: FaceSet
     for batch in batches:
         expected = np.concatenate([people.images[batch.rows.numpy()], others[batch.others.numpy()]])
         assert torch.equal(batch.x, to_tensor(expected))
+
+
+def test_few_images_come_more_than_once(people: FaceSet) -> None:
+    rng = torch.Generator().manual_seed(0)
+    few = people.train[:5]
+    batches = list(epoch_batches(people, few, people.images[:0], sizes=(8, 0), steps=3, augment=lambda x: x, rng=rng))
+    assert len(batches) == 3
+    seen = torch.bincount(torch.cat([b.rows for b in batches]), minlength=5)[few]
+    assert seen.max() - seen.min() <= 1
+    _, record = train(people, replace(QUICK, stages=(Stage(32, 1, 1e-3),), least_steps=9), keeper=(keeper := Memory()))
+    assert record["epochs"] == 1
+    assert keeper.state is not None
+    assert keeper.state["schedule"]["last_epoch"] == 9
 
 
 def test_work_ahead_keeps_order_and_passes_errors_on() -> None:

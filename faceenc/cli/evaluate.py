@@ -30,7 +30,7 @@ _SHOWN = 10  # lines of a table; the files have them all
 @click.option("--model", "checkpoint", type=click.Path(path_type=Path), required=True, metavar="FILE",
               help="The trained recogniser (.safetensors).")  # fmt: skip
 @click.option("--data", "source", required=True, metavar="FOLDER|orl",
-              help="One sub-folder of photos a person, named as the recogniser names them; or the built-in faces.")  # fmt: skip
+              help="One sub-folder of photos a person, named as the recogniser names them, or the demo faces.")  # fmt: skip
 @click.option("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
               help="Which photos: those held back from training, the others, or both.")  # fmt: skip
 @click.option("--mirror", is_flag=True, help="Average over each photo and its mirror image.")
@@ -69,8 +69,8 @@ def evaluate(
     same = training.get("data_sha256") == data.sha256
     if part == "test" and not same:
         log.warning(
-            "%s is not the data that this recogniser was trained on, or has changed since: it may have been trained on some of"
-            " these photos, and would look better than it is", data.name,
+            "%s is not the data that this recogniser was trained on, or has changed since: if it was trained on some of"
+            " these photos, it looks better than it is", data.name,
         )  # fmt: skip
     about = {
         "model": checkpoint.name, "model_sha256": weights_sha256(model), "data": data.name, "data_sha256": data.sha256,
@@ -98,7 +98,7 @@ def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:
         return load_folder(Path(source), model.input_size, framing=model.framing, progress=tell)
     if model.framing != "square":
         raise ConfigError(
-            f'--data orl: its faces are cut out "square", the recogniser wants them "{model.framing}"; name a folder of photos'
+            f'--data orl: its crops are "square", the recogniser wants them "{model.framing}"; name a folder of photos'
         )
     return load_orl(model.input_size, progress=tell)
 
@@ -134,7 +134,8 @@ def _measures(record: dict[str, Any]) -> list[dict[str, str]]:
     for title, top in (("top-1", record["top1"]), ("top-5", record["top5"])):
         if top is not None:
             intervals = {"95 % of photos": _range(top["wilson"]), "95 % of people": _range(top["by_person"])}
-            lines.append({"": title, "share": f"{top['share']:.1%}", "photos": f"{top['right']}/{top['images']}", **intervals})
+            count = f"{top['right']}/{top['images']}"
+            lines.append({"": title, "share": f"{top['share']:.1%}", "photos": count, **intervals})
     found = record["calibration"]
     others = {
         "mean over people": record["mean_person_accuracy"],
@@ -163,7 +164,10 @@ def _range(bounds: list[float]) -> str:
 
 
 def _percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    return table.assign(**{name: [f"{value:.1%}" for value in table[name]] for name in columns})
+    """For people: shares in per cent, and names of folders that no terminal takes made printable."""
+    shares = {name: [f"{value:.1%}" for value in table[name]] for name in columns}
+    names = [name for name in ("person", "taken_for", "most_taken_for") if name in table]
+    return table.assign(**shares, **{name: [click.format_filename(value) for value in table[name]] for name in names})
 
 
 def _title(title: str, table: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import click
 from faceenc import __version__
 from faceenc.cli.common import Group, set_up_logging
 from faceenc.cli.data import data
+from faceenc.cli.evaluate import evaluate
 from faceenc.cli.recognize import recognize
 from faceenc.cli.train import train
 
@@ -56,5 +57,5 @@ def detect(photos: tuple[Path, ...]) -> None:
             click.echo(json.dumps({"photo": str(photo), "faces": faces}))
 
 
-for command in (data, train, recognize):
+for command in (train, evaluate, recognize, data):
     main.add_command(command)

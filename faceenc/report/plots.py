@@ -178,10 +178,10 @@ def reliability(calibration: Mapping[str, Any]) -> bytes:
         interval = [100 * bound for bound in tables.wilson(b["accuracy"] * b["images"], b["images"])]
         upper.vlines(b["probability"], *interval, color="#1f5fa8", label=None if number else "95 % (Wilson)")
         upper.plot(b["probability"], 100 * b["accuracy"], "o", color="#1f5fa8", markersize=4)
-    upper.plot([0, 1], [0, 100], "--", color="#6b6b6b", linewidth=1, label="probabilities to be taken at their word")
+    upper.plot([0, 1], [0, 100], "--", color="#6b6b6b", linewidth=1, label="probabilities hold")
     upper.set(ylabel="Named rightly, %", xlim=(0, 1), ylim=(0, 102))
     upper.set_title(f"expected calibration error {100 * calibration['ece']:.1f} %", fontsize=11)
-    upper.legend(loc="upper left", frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     lower.bar(low, [b["images"] for b in bins], width, align="edge", color="#6b6b6b")
     lower.set(xlabel="Probability of the likeliest person", ylabel="Images")
     return _png(figure)
