@@ -26,7 +26,7 @@ class TrainFolder:
     """Keeps a training, epoch by epoch; nothing is ever half-written.
 
     Args:
-        path: made if need be.
+        path: made if need be; it is taken from the first `save` on.
         plan: JSON-like, all that the result depends on; a training can only be resumed with the same one.
         resume: go on with what is there.
 
@@ -47,7 +47,6 @@ class TrainFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"folder {path} cannot be made ({error.strerror}): choose another --output") from error
-        self._write({"finished": False})
 
     def _check(self, file: Path) -> None:
         try:
@@ -84,6 +83,8 @@ class TrainFolder:
         from faceenc.report.plots import training_curve
 
         epochs = state["epochs"]
+        if not (self.path / "train.json").exists():
+            self._write({"finished": False})
         record = {**self.plan, "epochs": len(epochs), "finished": False}
         save_checkpoint(model, self.path / "last.safetensors", record)
         if best:

@@ -31,7 +31,7 @@ from faceenc.trainfolder import TrainFolder
 from faceenc.transforms import augment, centred
 from faceenc.types import CheckpointError, DataError, RunError
 from tests.conftest import PEOPLE, smooth_images
-from tests.face_photos import write_people
+from tests.face_photos import write_blank, write_people
 
 PER_PERSON = 10
 QUICK = Training(init="random", stages=(Stage(32, 3, 2e-3), Stage(48, 3, 1e-3)), batch_size=8, validation=0.25)
@@ -210,15 +210,19 @@ def test_the_folder_refuses_what_would_mix_trainings(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no training to resume"):
         TrainFolder(tmp_path / "t", {"seed": 0}, resume=True)
     folder = TrainFolder(tmp_path / "t", {"seed": 0}, resume=False)
+    assert not any((tmp_path / "t").iterdir()), "what fails before the first epoch has begun nothing"
+    model = FaceResNet(("a", "b"))
+    folder.save({"epochs": [{"epoch": 1, "size": 32, "train_accuracy": 0.5}]}, model, best=True)
     with pytest.raises(RunError, match="already holds"):
         TrainFolder(tmp_path / "t", {"seed": 0}, resume=False)
     with pytest.raises(RunError, match="seed"):
         TrainFolder(tmp_path / "t", {"seed": 1}, resume=True)
-    assert TrainFolder(tmp_path / "t", {"seed": 0}, resume=True).load() is None
+    state = TrainFolder(tmp_path / "t", {"seed": 0}, resume=True).load()
+    assert state == {"epochs": [{"epoch": 1, "size": 32, "train_accuracy": 0.5}]}
     (tmp_path / "t" / "state.pt").write_bytes(b"PK damaged")
     with pytest.raises(RunError, match="cannot be read"):
         folder.load()
-    folder.finish(FaceResNet(("a", "b")), {})
+    folder.finish(model, {})
     with pytest.raises(RunError, match="finished"):
         TrainFolder(tmp_path / "t", {"seed": 0}, resume=True)
 
@@ -292,6 +296,10 @@ def test_bad_orders_end_in_one_line(album: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "unset.toml").write_text('[data]\nsource = "$NO_SUCH_PLACE/faces"\n', encoding="utf-8")
     (tmp_path / "typo.toml").write_text("[training]\nepoch = 3\n", encoding="utf-8")
     (tmp_path / "part.toml").write_text('[data]\non_no_face = "ask"\n', encoding="utf-8")
+    blank = tmp_path / "blank"
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (blank / name).parent.mkdir(parents=True, exist_ok=True)
+        write_blank(blank / name)
     cases = [
         (["train", "nobody"], "nobody does not exist"),
         (["train", "demo"], "faceenc-bench run"),
@@ -299,6 +307,7 @@ def test_bad_orders_end_in_one_line(album: Path, tmp_path: Path, monkeypatch: py
         (["train", str(tmp_path / "typo.toml")], "unknown key 'epoch'"),
         (["train", str(tmp_path / "part.toml")], "skip, whole, fail"),
         (["train", str(album), "--resume"], "--output"),
+        (["train", str(blank), "--on-no-face", "fail"], "no face found"),
         (["train", str(album), "--output", str(tmp_path / "x"), "--resume"], "no training to resume"),
         (["train", str(album), "--output", str(tmp_path / "y"), "--init", "no-such.pth"], "no-such.pth"),
     ]

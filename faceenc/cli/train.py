@@ -23,9 +23,21 @@ if TYPE_CHECKING:
 @click.option("--init", help='Start from "imagenet", "random", "dlib" or a file of weights.')
 @click.option("--epochs", type=click.IntRange(min=1), help="Of each stage, at most.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and augmentation.")
+@click.option(
+    "--on-no-face",
+    type=click.Choice(["skip", "whole", "fail"]),
+    help="Where no face is found: skip the photo, take its middle, or stop.  [default: skip]",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
 def train(
-    what: str, output: Path | None, resume: bool, init: str | None, epochs: int | None, seed: int | None, device: str
+    what: str,
+    output: Path | None,
+    resume: bool,
+    init: str | None,
+    epochs: int | None,
+    seed: int | None,
+    on_no_face: str | None,
+    device: str,
 ) -> None:
     """Train a recogniser of the people in a data set.
 
@@ -33,13 +45,15 @@ def train(
     "people" says). CONFIG is a TOML file or the name of a built-in configuration, such as "celeba".
 
     The output folder gets best.safetensors for `faceenc recognize`, `faceenc evaluate` and faceenc-bench, last.safetensors,
-    train.json, epochs.csv and curve.png. What --init, --epochs and --seed say goes before the configuration.
+    train.json, epochs.csv and curve.png. Options go before what the configuration says.
     """
     from faceenc.prepare import load_data, load_unlabelled
     from faceenc.train import train as run
     from faceenc.trainfolder import TrainFolder
 
     config = _settings(what, init, epochs, seed)
+    if on_no_face is not None:
+        config = replace(config, data=replace(config.data, on_no_face=on_no_face))
     check_device(device)
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the training to go on with")

@@ -153,7 +153,7 @@ def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     for before, after in itertools.pairwise(epochs):
         if before["size"] != after["size"]:
             axes.axvline(before["epoch"] + 0.5, color="#999999", linewidth=0.8)
-            axes.text(before["epoch"] + 0.6, 2, f"{after['size']} px", color="#666666", fontsize=8)
+            axes.text(before["epoch"] + 0.5, 101.5, f"{after['size']} px from here", color="#666666", fontsize=8)
     axes.set(xlabel="Epoch", ylabel="Accuracy, %", ylim=(0, 101))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
