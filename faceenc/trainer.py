@@ -26,9 +26,13 @@ from faceenc.models.transplant import features_of
 from faceenc.recipe import Stage, Training
 from faceenc.transforms import augment, centred
 from faceenc.types import Progress
+from faceenc.verification import fit_unknown_threshold
 
 log = logging.getLogger(__name__)
 
+# Of the threshold for unknown faces: who is likelier than all others together is named, however sure the recogniser is of
+# validation photos that are all but the training photos, such as frames of one video.
+_SURE = 0.5
 _CLIP = 5.0  # largest norm of the gradient while distilling: the transplanted layers' scales differ widely
 
 
@@ -302,12 +306,10 @@ class Trainer:
             "train_accuracy": accuracy(self.model, data, self.train_rows),
         }
         if len(self.validation_rows):
-            from faceenc.verification import fit_unknown_threshold
-
             logits = logits_of(self.model, data, self.validation_rows)
             labels = data.labels[self.validation_rows]
             record["validation_accuracy"] = float((logits.argmax(1).numpy() == labels).mean())
-            self.model.threshold = fit_unknown_threshold(logits.softmax(1).numpy(), labels)
+            self.model.threshold = min(_SURE, fit_unknown_threshold(logits.softmax(1).numpy(), labels))
         record["test_accuracy"] = accuracy(self.model, data, data.test)
         record["seconds"] = round(time.perf_counter() - self.started, 1)
         return record

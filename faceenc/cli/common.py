@@ -12,6 +12,8 @@ import click
 
 from faceenc.types import ConfigError, FaceencError
 
+_PIPE_WIDTH = 200
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -94,7 +96,10 @@ def print_table(table: pd.DataFrame, *, title: str) -> None:
     grid = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in table.columns:
         numeric = table[name].dtype.kind in "if"
-        grid.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        # Long paths are folded, figures never: half a figure is a wrong one.
+        grid.add_column(str(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for values in table.itertuples(index=False):
         grid.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in values))
-    Console().print(grid)
+    console = Console()
+    # A file or a pipe has no width to fit into.
+    Console(width=None if console.is_terminal else _PIPE_WIDTH).print(grid)
