@@ -91,6 +91,11 @@ def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Pro
                 f"checkpoint {path} knows {len(model.classes)} people, the data has {len(data.classes)}"
                 " (or others): use the data it was trained on, or train anew by leaving `checkpoint` out"
             )
+        if model.framing != data.framing:
+            raise CheckpointError(
+                f'checkpoint {path} wants its crops "{model.framing}", the data has them "{data.framing}":'
+                f' set framing = "{model.framing}" in [data]'
+            )
         model.to(device)
     else:
         folder = cache_dir() / "recognizers"

@@ -171,6 +171,8 @@ def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
     bad.write_bytes(b"\x10" * 5000)
     three = tmp_path / "three.safetensors"
     save_checkpoint(FaceResNet(("a", "b", "c"), 64), three, {})
+    turned = tmp_path / "turned.safetensors"
+    save_checkpoint(FaceResNet(tuple(f"s{k}" for k in range(1, 41)), 64, "aligned"), turned, {})
     training = next(line for line in text.splitlines() if line.startswith("training"))
     cases = {
         "key": (text.replace("crosscheck", "crosschek"), "did you mean 'crosscheck'?"),
@@ -180,6 +182,7 @@ def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
         "alone": (text.replace('"orl"', f'"{people(tmp_path / "alone", ("a",))}"'), "alone"),
         "corrupt": (text.replace(training, f'checkpoint = "{bad}"'), "cannot be read"),
         "other": (text.replace(training, f'checkpoint = "{three}"'), "knows 3 people, the data has 40"),
+        "turned": (text.replace(training, f'checkpoint = "{turned}"'), 'wants its crops "aligned"'),
     }
     for name, (config, says) in cases.items():
         assert config != text, name
