@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -10,6 +13,16 @@ from faceenc.models.resnet import FaceResNet
 from faceenc.types import Goal
 
 SIZE, PEOPLE = 64, 8
+
+
+@pytest.fixture(autouse=True)
+def fresh_logging() -> Iterator[None]:
+    """A command sets up the package's logger; what one test's command says must not depend on another's."""
+    logger = logging.getLogger("faceenc")
+    handlers, level = logger.handlers, logger.level
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 def smooth_images(count: int, size: int, seed: int) -> torch.Tensor:

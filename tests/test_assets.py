@@ -234,7 +234,14 @@ def test_two_processes_at_once(cache: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_interrupt_leaves_no_temporary_folder(cache: Path) -> None:
     code = "from faceenc.assets import fetch; fetch('blazeface-short', progress=lambda line: print(line, flush=True))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background jobs, and so their children, ignore the interrupt unless told otherwise.
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
     process.stdout.readline()
     deadline = time.monotonic() + 10
