@@ -7,14 +7,10 @@ Linf, as plain numbers ("1.0") for L2.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import os
 import re
-import tomllib
-import types
 import typing
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,11 +20,11 @@ from faceenc.attacks import ATTACKS
 from faceenc.attacks.engines import ENGINES
 from faceenc.grid import Entry
 from faceenc.norms import LINF, NORMS
+from faceenc.toml_tables import build, check_keys, checked, listed, nearest, read_toml
 from faceenc.train import Training
 from faceenc.types import ConfigError, Norm
 
 GOALS = ("dodge", "impersonate")
-T = typing.TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,11 +125,11 @@ def read_train_config(path: Path) -> TrainConfig:
     Raises:
         ConfigError: as of `read_config`.
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     try:
         if "attacks" in table:
             raise ConfigError("this is a benchmark's configuration: run it with faceenc-bench run")
-        return _build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
+        return build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -176,43 +172,36 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
     """
-    table = _read_toml(path)
+    table = read_toml(path)
     try:
         return _config(table)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
-
-
 def _config(table: dict[str, Any]) -> Config:
     known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks"}
-    _check_keys(table, known, "the top level")
+    check_keys(table, known, "the top level")
     for part in ("name", "attacks", "eps"):
         if part not in table:
             raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
-    eps = tuple(parse_eps(value, LINF) for value in _list(table, "eps"))
+    eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
     huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
     recognizers = [
-        _build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]
+        build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]
     ]
     config = Config(
-        name=_checked(table["name"], str, "name"),
-        data=_build(DataConfig, table.get("data", {}), "[data]"),
+        name=checked(table["name"], str, "name"),
+        data=build(DataConfig, table.get("data", {}), "[data]"),
         recognizers=tuple(recognizers),
-        entries=tuple(_entry(part, eps, huge) for part in _list(table, "attacks")),
+        entries=tuple(_entry(part, eps, huge) for part in listed(table, "attacks")),
         eps=eps,
         huge_eps=huge,
-        seeds=_checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
-        batch_size=_checked(table.get("batch_size", 16), int, "batch_size"),
+        seeds=checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
+        batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
-        crosscheck=_checked(table.get("crosscheck", 0), int, "crosscheck"),
-        notes=_checked(table.get("notes", ""), str, "notes"),
+        crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
+        notes=checked(table.get("notes", ""), str, "notes"),
     )
     attacks = [(entry.name, entry.attack.norm.name, goal) for entry in config.entries for goal in entry.goals]
     for what, names in (("attacks of one norm and goal", attacks), ("recognizers", [r.name for r in recognizers])):
@@ -242,28 +231,28 @@ def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
     """One [[attacks]] table: `attack`, `name`, `norm`, `goals`, `eps`, `images`, and the attack's own parameters."""
     if not isinstance(table, dict) or not ({"name", "attack"} & set(table)):
         raise ConfigError("an [[attacks]] table needs a `name`, such as \"pgd\"")
-    name = _checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
+    name = checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
     kind = table.get("attack", name)
     if kind not in ATTACKS:
-        raise ConfigError(f"attack {kind!r} is not known{_nearest(kind, ATTACKS)}; known: {', '.join(ATTACKS)}")
+        raise ConfigError(f"attack {kind!r} is not known{nearest(kind, ATTACKS)}; known: {', '.join(ATTACKS)}")
     where = f"attack {name!r}"
     factory = ATTACKS[kind]
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     parameters = {name: hints[name] for name in inspect.signature(factory).parameters}
-    _check_keys(table, {"attack", "name", "goals", "eps", "images"} | set(parameters), where)
+    check_keys(table, {"attack", "name", "goals", "eps", "images"} | set(parameters), where)
     if table.get("norm", "linf") not in NORMS:
         raise ConfigError(f"{where}: norm {table['norm']!r} is not known: use one of {', '.join(NORMS)}")
     norm = NORMS[table.get("norm", "linf")]
     if norm != LINF and "eps" not in table:
         raise ConfigError(f"{where}: the general eps is for Linf: give an {norm.name} attack its own, such as [\"1.0\"]")
-    settings = {k: _checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
+    settings = {k: checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
     if settings.get("engine", "exact") not in ENGINES:
         raise ConfigError(f"{where}: engine {settings['engine']!r} is not known: use one of {', '.join(ENGINES)}")
     goals = tuple(table.get("goals", ["dodge"]))
     if not goals or set(goals) - set(GOALS):
         raise ConfigError(f"{where}: goals {list(goals)!r} must be some of {', '.join(GOALS)}")
-    sizes = tuple(parse_eps(value, norm) for value in _list(table, "eps")) if "eps" in table else (*eps, huge)
-    images = _checked(table["images"], int, f"{where}: images") if "images" in table else None
+    sizes = tuple(parse_eps(value, norm) for value in listed(table, "eps")) if "eps" in table else (*eps, huge)
+    images = checked(table["images"], int, f"{where}: images") if "images" in table else None
     return Entry(
         name=name,
         attack=factory(norm=norm, **settings),
@@ -271,50 +260,6 @@ def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
         eps=tuple(sorted({0.0, *sizes})),
         images=images,
     )
-
-
-def _build(cls: Callable[..., T], table: Any, where: str) -> T:
-    """A dataclass from a table, nested dataclasses and tuples of them included."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where} must be a table")
-    hints = typing.get_type_hints(cls)
-    _check_keys(table, set(hints), where)
-    return cls(**{key: _checked(value, hints[key], f"{where} {key}") for key, value in table.items()})
-
-
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint` asks for; ints pass as floats, lists as tuples, tables as dataclasses."""
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(Any, hint), value, where)
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(_checked(item, typing.get_args(hint)[0], where) for item in value)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return _checked(value, typing.get_args(hint)[0], where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if typing.get_origin(hint) is tuple or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r}: expected {getattr(hint, '__name__', hint)}")
-    if hint is int and value < 0:
-        raise ConfigError(f"{where} is {value!r}: it cannot be negative")
-    return value
-
-
-def _list(table: Mapping[str, Any], key: str) -> list[Any]:
-    value = table[key]
-    if not isinstance(value, list) or not value:
-        raise ConfigError(f"{key!r} must be a list with at least one item")
-    return value
-
-
-def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"unknown key {key!r} in {where}{_nearest(key, known)}")
-
-
-def _nearest(name: str, known: typing.Iterable[str]) -> str:
-    match = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f": did you mean {match[0]!r}?" if match else f": known are {', '.join(sorted(known))}"
 
 
 def _plain(value: Any) -> Any:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from faceenc.accuracy import logits_of
 from faceenc.data import FaceSet
 from faceenc.files import write_atomically
 from faceenc.metrics import calibration, group_bootstrap
 from faceenc.models.resnet import FaceResNet
 from faceenc.tables import wilson
-from faceenc.trainer import logits_of
 from faceenc.types import CheckpointError, DataError, Progress
 
 STRANGER = -1  # the label of people whom the recogniser does not know

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from faceenc.accuracy import accuracy
 from faceenc.assets import cache_dir
 from faceenc.config import Config, DataConfig, RecognizerConfig, expand
 from faceenc.data import FaceSet
 from faceenc.grid import Plan, Subject
 from faceenc.images import Framing
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
-from faceenc.train import accuracy, trained
+from faceenc.train import trained
 from faceenc.types import CheckpointError, Progress
 
 if TYPE_CHECKING:

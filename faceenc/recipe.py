@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from faceenc.types import ConfigError
+
+
+def _check(settings: object, name: str, right: bool, expected: str) -> None:
+    if not right:
+        raise ConfigError(f"{type(settings).__name__.lower()}: {name} is {getattr(settings, name)!r}, expected {expected}")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -23,6 +30,13 @@ class Stage:
     learning_rate: float
     crop: float = 1.0
     centre: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self, "size", self.size >= 32, "at least 32 pixels")
+        _check(self, "epochs", self.epochs >= 1, "at least 1")
+        _check(self, "learning_rate", self.learning_rate > 0, "above 0")
+        _check(self, "crop", 0 < self.crop <= 1, "above 0 and at most 1")
+        _check(self, "centre", 0 < self.centre <= 1, "above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -65,3 +79,11 @@ class Training:
     distill: float = 4.0
     unlabelled: float = 0.6
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self, "stages", bool(self.stages), "at least one stage")
+        _check(self, "batch_size", self.batch_size >= 2, "at least 2: batch norms want company")
+        for name in ("label_smoothing", "zoom", "validation", "unlabelled"):
+            _check(self, name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        for name in ("weight_decay", "degrees", "noise", "jitter", "distill"):
+            _check(self, name, getattr(self, name) >= 0, "not negative")

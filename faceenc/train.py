@@ -16,10 +16,10 @@ from faceenc.data import FaceSet
 from faceenc.models.checkpoint import load_checkpoint, save_checkpoint
 from faceenc.models.resnet import FaceResNet
 from faceenc.recipe import Stage, Training
-from faceenc.trainer import Keeper, Trainer, accuracy, logits_of
+from faceenc.trainer import Keeper, Trainer
 from faceenc.types import CheckpointError, Progress
 
-__all__ = ["Keeper", "Stage", "Training", "accuracy", "logits_of", "train", "trained"]
+__all__ = ["Keeper", "Stage", "Training", "train", "trained"]
 
 log = logging.getLogger(__name__)
 

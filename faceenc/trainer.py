@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -14,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from faceenc.attacks.harness import ask
+from faceenc.accuracy import accuracy, logits_of
 from faceenc.batches import Batch, ahead, epoch_batches, holdout, steps_of
 from faceenc.data import FaceSet
 from faceenc.devices import has_bfloat16, peak_memory_gb
 from faceenc.distill import Lesson, start_from_dlib
-from faceenc.images import to_tensor
+from faceenc.epochs import is_best, on_plateau, tell
 from faceenc.models.checkpoint import load_weights
 from faceenc.models.resnet import FaceResNet, load_imagenet
 from faceenc.models.transplant import features_of
@@ -27,8 +26,6 @@ from faceenc.recipe import Stage, Training
 from faceenc.transforms import augment, centred
 from faceenc.types import Progress
 from faceenc.verification import fit_unknown_threshold
-
-log = logging.getLogger(__name__)
 
 # Of the threshold for unknown faces: who is likelier than all others together is named, however sure the recogniser is of
 # validation photos that are all but the training photos, such as frames of one video.
@@ -46,22 +43,6 @@ class Keeper(Protocol):
     def save(self, state: dict[str, Any], model: FaceResNet, *, best: bool) -> None:
         """Called after each epoch; state["epochs"] lists one record an epoch."""
         ...
-
-
-def accuracy(model: FaceResNet, data: FaceSet, rows: Any) -> float:
-    """Share of the images `rows` of `data` that `model` names rightly, in [0, 1]."""
-    predictions = logits_of(model, data, rows).argmax(1)
-    return float((predictions == torch.from_numpy(data.labels[rows])).float().mean())
-
-
-def logits_of(model: FaceResNet, data: FaceSet, rows: Any, *, size: int | None = None, centre: float = 1.0) -> torch.Tensor:
-    """(N, K) float32 logits for the images `rows` of `data`, or for their middles (`centre`) at another size."""
-    device = next(model.parameters()).device
-    parts = [torch.zeros(0, len(model.classes))]
-    for start in range(0, len(rows), 32):
-        x = to_tensor(data.images[rows[start : start + 32]])
-        parts.append(ask(model, centred(x, size or x.shape[-1], centre).to(device)).float().cpu())
-    return torch.cat(parts)
 
 
 class Trainer:
@@ -142,6 +123,7 @@ class Trainer:
             self.lesson.head.load_state_dict(saved["head"])
         self.rng.set_state(saved["rng"])
         self.epochs, self.best, self.best_epoch = saved["epochs"], saved["best"], saved["best_epoch"]
+        self.init = saved["init"]  # weights that could be fetched at the start may be out of reach now
         return int(self.epochs[-1]["stage"]), sum(e["stage"] == self.epochs[-1]["stage"] for e in self.epochs)
 
     def _stage(self, index: int, done: int, saved: dict[str, Any]) -> None:
@@ -155,14 +137,14 @@ class Trainer:
             optimizer.load_state_dict(saved["optimizer"])
             schedule.load_state_dict(saved["schedule"])
         for _ in range(done, stage.epochs):
-            if self._plateau(index):
+            if on_plateau(self.epochs, index, self.training.patience):
                 break
             record = {"epoch": len(self.epochs) + 1, "stage": index, "size": stage.size}
             record |= self._epoch(index, optimizer, schedule) | self._judge(index)
             self.epochs.append(record)
             if self.keeper:
-                _tell(record, sum(s.epochs for s in self.training.stages))
-            best = self._is_best(index)
+                tell(record, sum(s.epochs for s in self.training.stages))
+            best = index == len(self.training.stages) - 1 and is_best(self.epochs)
             if best:
                 self.best_epoch = len(self.epochs)
             if best and len(self.validation_rows):
@@ -266,19 +248,6 @@ class Trainer:
                 found[f"{name}_accuracy"] = float(right.float().mean())
         return found
 
-    def _is_best(self, index: int) -> bool:
-        """Whether the last epoch is the best of the last stage; without validation images every epoch is."""
-        if index < len(self.training.stages) - 1:
-            return False
-        values = [e.get("validation_accuracy", 0.0) for e in self.epochs if e["stage"] == index]
-        return bool(values[-1] >= max(values))
-
-    def _plateau(self, index: int) -> bool:
-        """Whether the validation accuracy has not risen in the last `patience` epochs of this stage."""
-        values = [e["validation_accuracy"] for e in self.epochs if e["stage"] == index and "validation_accuracy" in e]
-        patience = self.training.patience
-        return bool(patience and len(values) > patience and max(values[-patience:]) <= max(values[:-patience]))
-
     def _state(self, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
@@ -289,6 +258,7 @@ class Trainer:
             "epochs": self.epochs,
             "best": self.best,
             "best_epoch": self.best_epoch,
+            "init": self.init,
         }
 
     def _record(self) -> dict[str, Any]:
@@ -313,13 +283,3 @@ class Trainer:
         record["test_accuracy"] = accuracy(self.model, data, data.test)
         record["seconds"] = round(time.perf_counter() - self.started, 1)
         return record
-
-
-def _tell(epoch: dict[str, Any], total: int) -> None:
-    parts = [part for part in ("train", "validation") if f"{part}_accuracy" in epoch]
-    log.info(
-        "epoch %d of at most %d at %d px: loss %.2f, %s; %.0f images/s, %.0f %% of the time waiting for them, %s GB",
-        epoch["epoch"], total, epoch["size"], epoch["loss"],
-        ", ".join(f"{part} {epoch[f'{part}_accuracy']:.1%}" for part in parts),
-        epoch["images_per_second"], 100 * epoch["waiting"], epoch["memory_gb"],
-    )  # fmt: skip

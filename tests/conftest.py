@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,24 @@ import torch
 from faceenc.goals import Dodge, Impersonate
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import Goal
+from tests.face_photos import fill_cache
 
 SIZE, PEOPLE = 64, 8
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the assets and without any crops, for one file of tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    fill_cache(folder)
+    return folder
+
+
+@pytest.fixture
+def cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That folder, in use."""
+    monkeypatch.setenv("FACEENC_CACHE", str(own_cache))
+    return own_cache
 
 
 @pytest.fixture(autouse=True)

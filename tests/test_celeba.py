@@ -19,7 +19,9 @@ from faceenc.data.celeba import choose, lay_out, load_celeba
 from faceenc.data.celeba_files import download
 from faceenc.data.folder import load_folder
 from faceenc.types import DataError
-from tests.face_photos import fill_cache, write_blank, write_jpegs
+from tests.face_photos import write_blank, write_jpegs
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 SIZE = 64
 # CelebA's numbers for ORL's people, and how many images each has; image names are in no order of people.
@@ -29,19 +31,6 @@ LISTED = {
     for place, (identity, (person, count)) in enumerate(PEOPLE.items())
     for number in range(count)
 }
-
-
-@pytest.fixture(scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    fill_cache(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FACEENC_CACHE", str(own_cache))
-    return own_cache
 
 
 @pytest.fixture(scope="module")

@@ -15,22 +15,8 @@ import pytest
 from faceenc.data import FaceSet
 from faceenc.data.cache import cached
 from faceenc.data.demo import load_orl
-from tests.face_photos import fill_cache
 
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    fill_cache(folder)
-    return folder
-
-
-@pytest.fixture
-def cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FACEENC_CACHE", str(own_cache))
-    return own_cache
 
 
 @pytest.fixture(scope="module")

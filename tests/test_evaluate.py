@@ -26,7 +26,9 @@ from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.resnet import FaceResNet
 from faceenc.tables import wilson
 from faceenc.types import CheckpointError, DataError
-from tests.face_photos import fill_cache, write_people
+from tests.face_photos import write_people
+
+pytestmark = pytest.mark.usefixtures("cache")
 
 SIZE = 64
 NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
@@ -177,18 +179,6 @@ def test_files_say_the_same(found: Evaluation, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    fill_cache(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEENC_CACHE", str(cache))
-
-
-@pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six photos of each of s1 to s3, and of s4, whom nobody knows."""
     folder = tmp_path_factory.mktemp("album") / "photos"
@@ -209,9 +199,9 @@ def make_model(classes: Sequence[str], *, bias: Sequence[float] = (), threshold:
 
 
 @pytest.fixture(scope="module")
-def people(cache: Path, album: Path) -> FaceSet:
+def people(own_cache: Path, album: Path) -> FaceSet:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("FACEENC_CACHE", str(cache))
+        monkeypatch.setenv("FACEENC_CACHE", str(own_cache))
         return load_folder(album, SIZE, framing="aligned")
 
 

@@ -22,22 +22,9 @@ from faceenc.data.folder import load_faces, load_folder, photos_table
 from faceenc.detect import FaceDetector
 from faceenc.images import crop_square, frame_face, write_png
 from faceenc.types import DataError
-from tests.face_photos import fill_cache, write_blank, write_jpegs, write_people
+from tests.face_photos import write_blank, write_jpegs, write_people
 
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cache")
-    fill_cache(folder)
-    return folder
-
-
-@pytest.fixture
-def cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FACEENC_CACHE", str(own_cache))
-    return own_cache
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from faceenc.accuracy import accuracy
 from faceenc.data import FaceSet
 from faceenc.models import resnet
 from faceenc.models.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 from faceenc.models.resnet import FaceResNet, load_imagenet
 from faceenc.models.wrappers import Counted
-from faceenc.train import Stage, Training, accuracy, train, trained
+from faceenc.train import Stage, Training, train, trained
 from faceenc.transforms import augment, resize
 from faceenc.types import CheckpointError
 from tests.conftest import PEOPLE, SIZE, smooth_images

@@ -19,6 +19,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from faceenc.accuracy import logits_of
 from faceenc.batches import ahead, epoch_batches, holdout
 from faceenc.cli.main import main
 from faceenc.data import FaceSet
@@ -26,7 +27,7 @@ from faceenc.data.folder import load_folder
 from faceenc.images import to_tensor
 from faceenc.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights_sha256
 from faceenc.models.resnet import FaceResNet
-from faceenc.train import Stage, Training, logits_of, train
+from faceenc.train import Stage, Training, train
 from faceenc.trainfolder import TrainFolder
 from faceenc.transforms import augment, centred
 from faceenc.types import CheckpointError, DataError, RunError
@@ -296,6 +297,8 @@ def test_bad_orders_end_in_one_line(album: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "unset.toml").write_text('[data]\nsource = "$NO_SUCH_PLACE/faces"\n', encoding="utf-8")
     (tmp_path / "typo.toml").write_text("[training]\nepoch = 3\n", encoding="utf-8")
     (tmp_path / "part.toml").write_text('[data]\non_no_face = "ask"\n', encoding="utf-8")
+    for name, line in (("none", "stages = []"), ("all", "validation = 1.0"), ("zero", "batch_size = 0")):
+        (tmp_path / f"{name}.toml").write_text(f"[training]\n{line}\n", encoding="utf-8")
     blank = tmp_path / "blank"
     for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
         (blank / name).parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +309,9 @@ def test_bad_orders_end_in_one_line(album: Path, tmp_path: Path, monkeypatch: py
         (["train", str(tmp_path / "unset.toml")], "NO_SUCH_PLACE"),
         (["train", str(tmp_path / "typo.toml")], "unknown key 'epoch'"),
         (["train", str(tmp_path / "part.toml")], "skip, whole, fail"),
+        (["train", str(tmp_path / "none.toml")], "at least one stage"),
+        (["train", str(tmp_path / "all.toml")], "validation is 1.0"),
+        (["train", str(tmp_path / "zero.toml")], "batch_size is 0"),
         (["train", str(album), "--resume"], "--output"),
         (["train", str(blank), "--on-no-face", "fail"], "no face found"),
         (["train", str(album), "--output", str(tmp_path / "x"), "--resume"], "no training to resume"),
