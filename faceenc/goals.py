@@ -54,6 +54,65 @@ class Impersonate:
         return Impersonate(self.targets[rows])
 
 
+@dataclass(frozen=True, eq=False)
+class MoveAway:
+    """Be no match of any reference embedding (dodging, for embedders).
+
+    Attributes:
+        references: (N, ..., R, D), each image's R embeddings to move away from; any axes between stand in the outputs too
+            (views, surrogates), or are 1.
+        threshold: at distances below this two faces match.
+    """
+
+    references: torch.Tensor
+    threshold: float = 1.0
+
+    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mean Euclidean distance in thresholds: (N, ..., D) embeddings -> (N,)."""
+        return self.distances(outputs).mean(1) / self.threshold
+
+    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+        """(N,) bool: the nearest of all references, in every view, is farther than the threshold by more than `margin`."""
+        return self.distances(outputs).amin(1) > self.threshold + margin
+
+    def select(self, rows: torch.Tensor) -> MoveAway:
+        return MoveAway(self.references[rows], self.threshold)
+
+    def distances(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, ...) from every view of an image to every reference."""
+        distances: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.references, dim=-1).flatten(1)
+        return distances
+
+
+@dataclass(frozen=True, eq=False)
+class MoveTo:
+    """Match another embedding (impersonation, for embedders); the nearest of several counts as the target.
+
+    Attributes:
+        targets: (N, ..., R, D), as `MoveAway.references`.
+        threshold: at distances below this two faces match.
+    """
+
+    targets: torch.Tensor
+    threshold: float = 1.0
+
+    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Minus the mean over views of the distance to the nearest target, in thresholds: (N, ..., D) -> (N,)."""
+        return -self.distances(outputs).mean(1) / self.threshold
+
+    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+        """(N,) bool: in every view some target is nearer than the threshold by more than `margin`."""
+        return self.distances(outputs).amax(1) < self.threshold - margin
+
+    def select(self, rows: torch.Tensor) -> MoveTo:
+        return MoveTo(self.targets[rows], self.threshold)
+
+    def distances(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, ...) from every view of an image to the nearest target."""
+        distances: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1).flatten(1)
+        return distances
+
+
 def _own_and_best_other(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     index = labels.unsqueeze(1)
     own = outputs.gather(1, index).squeeze(1)

@@ -27,7 +27,7 @@ Framing = Literal["square", "aligned"]  # how a recogniser's crops were cut out:
 # Where `align_face` puts the eyes and the mouth's centre, in a picture of 224 px: dlib's chip of 150 px and 37 px around it.
 _ALIGNED_SIZE = 224
 _ALIGNED_POINTS = ((84.12, 84.77), (138.88, 84.77), (111.5, 144.52))
-_SQUARE_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
+SQUARE_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
 
 # Files taken for photos when a folder is read. Pillow reads the last two only with a plug-in; without, they are reported.
 PHOTO_SUFFIXES = frozenset(
@@ -54,16 +54,23 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
                 image.load()
                 return np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except Exception as error:  # Pillow's readers raise nearly anything on a hostile file
-        raise DataError(f"cannot read {path}: {_reason(path, error)}") from error
+        raise DataError(f"cannot read {path}: {why_unreadable(error, path)}") from error
 
 
-def _reason(path: str | Path, error: Exception) -> str:
+def why_unreadable(error: Exception, source: str | Path | bytes, *, megapixels: int = 179) -> str:
+    """Why Pillow could not read a file (or its bytes), and what to do: the end of one line.
+
+    Args:
+        error: whatever opening or decoding raised.
+        source: what was read.
+        megapixels: the limit that a `DecompressionBombError` speaks of.
+    """
     if isinstance(error, Image.DecompressionBombError):
-        return "it has more than 179 megapixels; scale it down first"
+        return f"it has more than {megapixels} megapixels; scale it down first"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror.lower()}; check the path"
     if isinstance(error, UnidentifiedImageError):
-        if Path(path).stat().st_size == 0:
+        if not (source if isinstance(source, bytes) else Path(source).stat().st_size):
             return "the file is empty; copy it anew"
         return "not an image of a known format; use JPEG, PNG, WebP, TIFF, BMP or PGM"
     return f"{' '.join(str(error).split()) or type(error).__name__}; the file may be damaged, copy or export it anew"
@@ -202,4 +209,4 @@ def frame_face(image: NDArray[np.uint8], face: Face, *, size: int, framing: Fram
     """
     if framing == "aligned":
         return align_face(image, face, size=size)
-    return crop_square(image, face.box, size=size, margin=_SQUARE_MARGIN)
+    return crop_square(image, face.box, size=size, margin=SQUARE_MARGIN)

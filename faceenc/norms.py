@@ -1,4 +1,4 @@
-"""The two norms that bound a perturbation, as objects: whatever an attack needs to know about a norm is asked here.
+"""The norms that bound a perturbation, as objects: whatever an attack needs to know about a norm is asked here.
 
 Shape
     Every `delta` and `gradient` is (N, 3, H, W) float32 in the image's own [0, 1] scale; sizes are (N,).
@@ -86,6 +86,47 @@ class _L2:
             inside = self.size(rounded(middle) - x) <= eps + SLACK
             low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
         return rounded(low)
+
+
+@dataclass(frozen=True, eq=False)
+class ShapedLinf:
+    """The largest change of any channel of any pixel, where each pixel has a share of eps of its own.
+
+    Attributes:
+        share: (N or 1, 1, H, W) in [0, 1], how much of eps a pixel may use; 0 leaves it as it is.
+        grey: change all channels alike, so that a grey picture stays grey.
+    """
+
+    share: torch.Tensor
+    grey: bool = False
+    name: str = "shaped-linf"
+
+    def size(self, delta: torch.Tensor) -> torch.Tensor:
+        """(N,) the smallest eps that allows the perturbation; infinite where a pixel without a share is changed."""
+        moved = delta.abs().amax(1, keepdim=True)
+        return torch.where(moved > 0, moved / self.share, 0).flatten(1).amax(1)
+
+    def project(self, delta: torch.Tensor, eps: float) -> torch.Tensor:
+        limit = eps * self.share
+        return torch.maximum(torch.minimum(delta, limit), -limit)
+
+    def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
+        if self.grey:
+            gradient = gradient.sum(1, keepdim=True).expand_as(gradient)
+        return gradient.sign() * self.share
+
+    def sample(self, like: torch.Tensor, eps: float, rng: Sequence[torch.Generator]) -> torch.Tensor:
+        """Uniform in the box."""
+        channels = 1 if self.grey else like.shape[1]
+        draws = torch.stack([torch.rand(channels, *like.shape[2:], generator=g) for g in rng]).to(like.device)
+        return ((draws * 2 - 1) * (eps * self.share)).expand_as(like)
+
+    def quantize(self, x: torch.Tensor, delta: torch.Tensor, eps: float) -> torch.Tensor:
+        """Nearest grid value inside the interval that eps and the share leave around each pixel."""
+        origin = (x * 255).round()
+        reach = ((eps + SLACK) * 255 * self.share).floor()
+        levels = ((x + delta) * 255).round()
+        return torch.maximum(torch.minimum(levels, origin + reach), origin - reach).clamp(0, 255) / 255
 
 
 LINF: Norm = _Linf()

@@ -1,4 +1,4 @@
-"""Image transformations on batches of tensors: train-time augmentation and resizing.
+"""Image transformations on batches of tensors: train-time augmentation, and what becomes of a photo on its way.
 
 Shape
     Every image is (N, 3, H, W) float32 in [0, 1].
@@ -77,3 +77,31 @@ def resize(x: torch.Tensor, size: int) -> torch.Tensor:
     if x.shape[-2:] == (size, size):
         return x
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def jpeg(x: torch.Tensor, quality: float) -> torch.Tensor:
+    """JPEG at `quality` (1 to 100, 4:2:0), differentiable (Reich et al., https://arxiv.org/abs/2309.06978); same shape."""
+    from kornia.enhance import jpeg_codec_differentiable
+
+    height, width = x.shape[-2:]
+    # The codec wants whole blocks of 16; a file repeats the border as well.
+    whole = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
+    coded: torch.Tensor = jpeg_codec_differentiable(whole, torch.tensor([float(quality)], device=x.device))
+    return coded[..., :height, :width]
+
+
+def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur of `sigma` pixels; same shape."""
+    from kornia.filters import gaussian_blur2d
+
+    side = 2 * math.ceil(2 * sigma) + 1
+    blurred: torch.Tensor = gaussian_blur2d(x, (side, side), (sigma, sigma))
+    return blurred
+
+
+def reduced(x: torch.Tensor, factor: float) -> torch.Tensor:
+    """Antialiased reduction and enlargement back to the same shape: what a smaller copy of the picture still shows."""
+    height, width = x.shape[-2:]
+    small = (max(1, round(height * factor)), max(1, round(width * factor)))
+    little = F.interpolate(x, size=small, mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(little, size=(height, width), mode="bilinear", align_corners=False)

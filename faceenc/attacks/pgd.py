@@ -55,17 +55,32 @@ class PGD:
         *,
         eps: float,
         rng: Sequence[torch.Generator],
+        start: torch.Tensor | None = None,
         watch: Watch | None = None,
     ) -> torch.Tensor:
-        """See the class; `watch(step, iterate)` is shown every iterate, the starting point as step 0."""
+        """See the class.
+
+        Args:
+            model: in evaluation mode.
+            x: the images.
+            goal: of these images.
+            eps: size of the ball.
+            rng: one generator an image.
+            start: (N, 3, H, W) inside the ball, where the first restart begins (a warm start); None leaves it to
+                `random_start`.
+            watch: `watch(step, iterate)` is shown every iterate, the starting point as step 0.
+        """
         recognizer, charge = (model.recognizer, model.charge) if isinstance(model, Counted) else (model, _ignore)
         engine = gradient_engine(recognizer, self.engine)
-        best = self._ascend(engine, charge, x, goal, eps, rng, watch)
+        best = self._ascend(engine, charge, x, goal, eps, start if start is not None else self._start(x, eps, rng), watch)
         for _ in range(1, self.restarts):
-            candidate = self._ascend(engine, charge, x, goal, eps, rng, watch)
+            candidate = self._ascend(engine, charge, x, goal, eps, self._start(x, eps, rng), watch)
             better = _better(model, goal, candidate, best)
             best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
         return best
+
+    def _start(self, x: torch.Tensor, eps: float, rng: Sequence[torch.Generator]) -> torch.Tensor:
+        return (x + self.norm.sample(x, eps, rng)).clamp_(0, 1) if self.random_start else x.clone()
 
     def _ascend(
         self,
@@ -74,10 +89,9 @@ class PGD:
         x: torch.Tensor,
         goal: Goal,
         eps: float,
-        rng: Sequence[torch.Generator],
+        current: torch.Tensor,
         watch: Watch | None,
     ) -> torch.Tensor:
-        current = (x + self.norm.sample(x, eps, rng)).clamp_(0, 1) if self.random_start else x.clone()
         result, origin, rows = current, x, torch.arange(len(x))
         memory = torch.zeros_like(x) if self.momentum else None
         closing = self.steps - max(1, self.steps // 10)
