@@ -11,20 +11,44 @@ from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """A file to write that appears at `path` in one piece when the block ends well, and not at all otherwise.
 
+    Args:
+        path: where the file shall appear.
+        overwrite: replace what is there. If not, whatever is or comes there first stays: of two writers at once one wins.
+
     Raises:
+        FileExistsError: something is at `path`, and `overwrite` is False.
         OSError: the folder is missing or not writable, or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
-        os.replace(temporary, path)  # noqa: PTH105  # the documented atomic call
+        if overwrite:
+            os.replace(temporary, path)  # noqa: PTH105  # the documented atomic call
+        else:
+            _claim(path, temporary)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _claim(path: Path, temporary: Path) -> None:
+    """Put a finished file at `path` unless something is there."""
+    try:
+        path.hardlink_to(temporary)  # the one POSIX call that names a finished file and leaves alone what has the name
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # no links on FAT, on some network drives and phones
+        # An empty file, made only if there is none, holds the name until the finished one takes its place.
+        path.open("xb").close()
+        try:
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

@@ -1,0 +1,20 @@
+"""Photos as people have them, in and out: pixels, transparency, colour profile, and no metadata unless it is asked for."""
+
+from __future__ import annotations
+
+from faceenc.photos.metadata import Metadata
+from faceenc.photos.reading import MAX_PIXELS, decode_photo, read_photo
+from faceenc.photos.record import Photo, PhotoFormat, output_path
+from faceenc.photos.writing import encode_photo, save_photo
+
+__all__ = [
+    "MAX_PIXELS",
+    "Metadata",
+    "Photo",
+    "PhotoFormat",
+    "decode_photo",
+    "encode_photo",
+    "output_path",
+    "read_photo",
+    "save_photo",
+]
