@@ -1,0 +1,128 @@
+"""`faceenc consent`: a person agrees that others' photos are moved toward their face."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faceenc.types import ConfigError, ConsentError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from faceenc.enrol import Portrait
+
+_MAX_DAYS = 3650
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("photos", nargs=-1, metavar="PHOTOS...", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The consent.  [default: NAME.consent]")
+@click.option("--valid-days", type=click.IntRange(1, _MAX_DAYS), default=365, show_default=True, help="How long it holds.")
+@click.option("--yes-i-am", "agreed_as", metavar="NAME", help="Agree without being asked; for scripts.")
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--show", type=click.Path(path_type=Path), metavar="FILE", help="Print what a consent says instead.")
+def consent(
+    name: str | None,
+    photos: tuple[Path, ...],
+    output: Path | None,
+    valid_days: int,
+    agreed_as: str | None,
+    force: bool,
+    show: Path | None,
+) -> None:
+    """Let others take on your face: you, NAME, agree that faceenc changes photos so that recognisers see you in them.
+
+    To be run by that person themselves, with a few photos of them. Writes a file with measurements of the face (no photos),
+    signed with a key that is made at the first time and stays on this computer. Whoever is given the file can use it with
+    `faceenc encrypt --to NAME` until it expires; it cannot be called back before.
+    """
+    if show is not None:
+        if name is not None:
+            raise ConfigError("--show FILE prints an existing consent: leave NAME and PHOTOS out")
+        _show(show)
+        return
+    if name is None or not photos:
+        raise ConfigError("who agrees? Give your name and a few photos of you: faceenc consent 'Ada Lovelace' 1.jpg 2.jpg")
+    from faceenc.audit import audit
+    from faceenc.consent import clean_name, make_consent, today_utc
+    from faceenc.signing import fingerprint, need_cryptography, own_public_key
+
+    name = clean_name(name)
+    output = output or Path(_file_name(name))
+    need_cryptography()
+    if output.exists() and not force:
+        raise _taken(output)
+    today = today_utc()
+    valid_until = today + timedelta(days=valid_days)
+    _agree(name, valid_until, agreed_as)
+    portraits = _read_portraits(photos)
+    embeddings, hashes = [portrait.embedding for portrait in portraits], [portrait.sha256 for portrait in portraits]
+    _write(output, make_consent(name, embeddings, hashes, signed=today, valid_until=valid_until), force)
+    signer = fingerprint(own_public_key())
+    audit("consent", fingerprint=signer, valid_until=valid_until, photos_sha256=hashes)
+    count = "1 photo" if len(portraits) == 1 else f"{len(portraits)} photos"
+    click.echo(f"consent:     {click.format_filename(output)} ({count}, valid until {valid_until})")
+    click.echo(f"fingerprint: {signer} (tell it to whom you give the file)")
+
+
+def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
+    from faceenc.consent import same_name, statement
+
+    click.echo(f"{statement(name, valid_until)}\n")
+    typed = click.prompt("To agree, type your name") if agreed_as is None else agreed_as
+    if not same_name(typed, name):
+        raise ConsentError(f"that is not {name}: nothing was written; each person agrees for themselves")
+
+
+def _read_portraits(photos: tuple[Path, ...]) -> list[Portrait]:
+    from faceenc.consent import MAX_PHOTOS
+    from faceenc.enrol import read_portraits, strangers
+
+    if len(photos) > MAX_PHOTOS:
+        raise ConsentError(f"{len(photos)} photos are more than a consent holds: choose up to {MAX_PHOTOS}")
+    portraits = read_portraits(photos)
+    odd = strangers(portraits)
+    if odd:
+        names = ", ".join(click.format_filename(portrait.path) for portrait in odd)
+        raise ConsentError(f"not all photos show one person: {names} differ from the rest; take photos of you alone")
+    return portraits
+
+
+def _write(output: Path, text: str, force: bool) -> None:
+    from faceenc.files import atomic_file
+
+    try:
+        with atomic_file(output, overwrite=force) as file:
+            file.write(text.encode())
+    except FileExistsError as error:
+        raise _taken(output) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConsentError(f"cannot write {output}: {reason}; choose another --output") from error
+
+
+def _taken(output: Path) -> ConsentError:
+    return ConsentError(f"{output} exists already: choose another --output, or --force to overwrite it")
+
+
+def _show(path: Path) -> None:
+    from faceenc.consent import load_consent, today_utc
+
+    found, today = load_consent(path), today_utc()
+    state = "expired" if today > found.valid_until else "not valid yet" if today < found.signed else "valid"
+    click.echo(f"name:        {found.name}\nstatement:   {found.statement}")
+    click.echo(f"signed:      {found.signed}\nvalid until: {found.valid_until} ({state} today, {today})")
+    click.echo(f"fingerprint: {found.fingerprint}\nsignature:   holds; compare the fingerprint with the person")
+    click.echo(f"photos:      {len(found.photos)}, SHA-256")
+    for digest in found.photos:
+        click.echo(f"             {digest}")
+
+
+def _file_name(name: str) -> str:
+    """A name as a file's name on every system."""
+    return "".join(letter if letter.isalnum() or letter in " -'" else "_" for letter in name).strip() + ".consent"

@@ -1,0 +1,59 @@
+"""Where a key's passphrase comes from: a file, the environment, or the person at the keyboard."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import click
+
+from faceenc.types import ConfigError
+
+_VARIABLE = "FACEENC_PASSPHRASE"
+_MAX_BYTES = 4096  # of a file; longer ones are hardly meant
+
+
+def get_passphrase(file: Path | None, *, confirm: bool = False) -> str:
+    """The passphrase of `file` (its first line; "-" is standard input), else of the variable, else as typed unseen.
+
+    Args:
+        file: as given by --passphrase-file.
+        confirm: ask twice, where a new key is made.
+
+    Raises:
+        ConfigError: the file cannot be read, the passphrase is empty, or there is no one to ask.
+    """
+    if file is not None:
+        return _checked(_read(file), f"the first line of {file}")
+    if _VARIABLE in os.environ:
+        return _checked(os.environ[_VARIABLE], _VARIABLE)
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal getpass warns that it cannot hide what is typed: there, nobody types.
+            warnings.simplefilter("ignore")
+            typed: str = click.prompt("Passphrase of the key", hide_input=True, confirmation_prompt=confirm, err=True)
+            return _checked(typed, "the passphrase")
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError) and not sys.stdin.isatty():
+            raise ConfigError(f"no passphrase: set {_VARIABLE}, or give --passphrase-file FILE") from abort
+        raise
+
+
+def _read(file: Path) -> str:
+    try:
+        with click.open_file(str(file), "rb") as opened:
+            text = opened.read(_MAX_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"cannot read {file}: {reason}; check --passphrase-file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {file}: it is not UTF-8 text; save it as such") from error
+    return str(text).partition("\n")[0].removesuffix("\r")
+
+
+def _checked(passphrase: str, source: str) -> str:
+    if not passphrase.strip():
+        raise ConfigError(f"{source} is empty: a key needs a passphrase")
+    return passphrase
