@@ -45,6 +45,14 @@ class CheckpointError(FaceencError):
     """A file of weights that cannot be read or does not fit."""
 
 
+class KeyFileError(FaceencError):
+    """A key file that cannot be made or opened, or does not belong to the photo."""
+
+
+class ConsentError(FaceencError):
+    """A consent that cannot be given, or that does not hold."""
+
+
 class RunError(FaceencError):
     """A benchmark folder that is missing, foreign or already taken."""
 

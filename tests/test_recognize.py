@@ -21,7 +21,8 @@ from faceenc.detect import FaceDetector
 from faceenc.images import Framing, frame_face, read_image, to_tensor
 from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.resnet import FaceResNet
-from faceenc.recognize import GroupDetector, annotate, list_photos, name_outputs, recognize
+from faceenc.photolist import list_photos
+from faceenc.recognize import GroupDetector, annotate, name_outputs, recognize
 
 SIZE = 64
 PEOPLE = {"s1": "Ada [b]", "s2": "Наталья", "s3": "Grace"}

@@ -10,10 +10,13 @@ import click
 
 from faceenc import __version__
 from faceenc.cli.common import Group, set_up_logging
+from faceenc.cli.consent import consent
 from faceenc.cli.data import data
+from faceenc.cli.decrypt import decrypt
 from faceenc.cli.evaluate import evaluate
 from faceenc.cli.recognize import recognize
 from faceenc.cli.train import train
+from faceenc.cli.verify import verify
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,5 +60,5 @@ def detect(photos: tuple[Path, ...]) -> None:
             click.echo(json.dumps({"photo": str(photo), "faces": faces}))
 
 
-for command in (train, evaluate, recognize, data):
+for command in (train, evaluate, recognize, verify, consent, decrypt, data):
     main.add_command(command)

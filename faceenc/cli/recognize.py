@@ -51,7 +51,7 @@ def recognize(
             " faceenc train writes"
         )
     from faceenc.models.checkpoint import load_checkpoint
-    from faceenc.recognize import list_photos
+    from faceenc.photolist import list_photos
 
     model, _ = load_checkpoint(checkpoint)
     if threshold is None and model.threshold == 0:

@@ -1,0 +1,119 @@
+"""`faceenc verify`: does a protected photo still match its original?"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faceenc.cli.common import print_table, progress_bars
+from faceenc.types import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faceenc.detect import FaceDetector
+    from faceenc.evidence import Evidence
+    from faceenc.gallery import Gallery
+    from faceenc.judges import Judge
+
+_STILL_MATCHES = 1
+
+
+@click.command()
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("protected", type=click.Path(path_type=Path))
+@click.option("--gallery", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Photos of other people, a sub-folder a person: adds the rank among them.")  # fmt: skip
+@click.option("--as", "person", metavar="NAME",
+              help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
+@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="A trained recogniser (.safetensors) as one more judge; may be repeated.")  # fmt: skip
+@click.option("--frbench", multiple=True, metavar="NAME",
+              help="One of the package frbench's recognisers as one more judge; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
+@click.pass_context
+def verify(
+    context: click.Context,
+    original: Path,
+    protected: Path,
+    folder: Path | None,
+    person: str | None,
+    models: tuple[Path, ...],
+    frbench: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Ask recognisers whether PROTECTED still shows the people of ORIGINAL.
+
+    Both files are decoded anew, and every face of ORIGINAL is looked for anew in PROTECTED: as saved, after JPEG at quality
+    75, at half size, and slightly blurred. Judges are dlib (its torch twin where dlib-bin is not installed) and those named.
+
+    Exit code 0 if no judge matches any face of PROTECTED as saved, 1 if one still does, 2 if the photos cannot be compared.
+    """
+    if person is not None and folder is None:
+        raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
+    from faceenc.detect import FaceDetector
+    from faceenc.evidence import gather_evidence
+    from faceenc.evidence_summary import summary_line
+    from faceenc.groupdetector import GroupDetector
+    from faceenc.judges import default_judges
+    from faceenc.photos import read_photo
+
+    before, after = (read_photo(path).pixels for path in (original, protected))
+    judges = default_judges(models, frbench)
+    with FaceDetector() as near, FaceDetector(model="full") as wide:
+        gallery = None if folder is None else _gallery(folder, person, judges, wide, quiet=as_json)
+        detector = GroupDetector(near, wide)
+        evidence = gather_evidence(before, after, judges=judges, detector=detector, gallery=gallery, person=person)
+    if not evidence.faces:
+        raise DataError(f"no face found in {original}: use a photo with a larger or clearer face")
+    line = summary_line(evidence)
+    if as_json:
+        click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
+    else:
+        _print(evidence)
+        click.echo(line)
+    if evidence.matches():
+        context.exit(_STILL_MATCHES)
+
+
+def _gallery(folder: Path, person: str | None, judges: Sequence[Judge], detector: FaceDetector, *, quiet: bool) -> Gallery:
+    from faceenc.gallery import load_gallery
+
+    # Bars and lines of JSON would overwrite each other on a terminal.
+    with nullcontext() if quiet else progress_bars() as progress:
+        gallery = load_gallery(folder, judges, detector, progress=progress)
+    if person is not None and person not in gallery.people:
+        known = ", ".join(gallery.people[:5]) + (" ..." if len(gallery.people) > 5 else "")
+        raise ConfigError(f"--as {person}: nobody of that name with a usable photo in {folder}; there are {known}")
+    return gallery
+
+
+def _print(evidence: Evidence) -> None:
+    import pandas as pd
+
+    judged = [
+        {
+            "face": str(number),
+            "judge": verdict.judge,
+            "variant": verdict.variant,
+            "distance": verdict.distance,
+            "threshold": verdict.threshold,
+            "match": "match" if verdict.match else "no match",
+            "rank": "-" if verdict.rank is None else str(verdict.rank),
+            "detected": "yes" if verdict.found else "no",
+        }
+        for number, face in enumerate(evidence.faces, start=1)
+        for verdict in face.verdicts
+    ]
+    print_table(pd.DataFrame(judged), title="protected against original")
+    seen = [
+        {"part": f"face {number}", "SSIM": f"{face.ssim:.4f}", "PSNR": f"{face.psnr:.1f} dB", "largest change": ""}
+        for number, face in enumerate(evidence.faces, start=1)
+    ]
+    largest = f"{evidence.max_change} of 255"
+    seen.append({"part": "whole photo", "SSIM": "", "PSNR": f"{evidence.psnr:.1f} dB", "largest change": largest})
+    print_table(pd.DataFrame(seen), title="how much the photo changed")

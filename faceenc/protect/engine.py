@@ -1,0 +1,209 @@
+"""Noise for the faces of a photo: PGD in the photo's own pixels, stopped when what will be saved is protected."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from faceenc.alignment import cut_out
+from faceenc.attacks.pgd import PGD
+from faceenc.goals import MoveAway, MoveTo
+from faceenc.norms import ShapedLinf
+from faceenc.protect.looks import looks
+from faceenc.protect.surrogates import Surrogate
+from faceenc.protect.views import FATES, Fate, Views, stack_embeddings
+from faceenc.protect.windows import FaceWindow, face_window
+from faceenc.types import ConfigError, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from faceenc.types import Face
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 10  # steps between two looks at what would be saved
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """How much noise, and how long it is worked on.
+
+    Attributes:
+        eps: the largest change of any channel of any pixel, as a share of the pixel range.
+        steps: gradient steps a face, at most.
+        flat: the share of eps that flat skin gets.
+        margin: the face counts as protected when it is so many thresholds beyond the threshold, in every look at it.
+    """
+
+    eps: float
+    steps: int
+    flat: float
+    margin: float
+
+
+STRENGTHS: dict[str, Strength] = {
+    "subtle": Strength(eps=6 / 255, steps=60, flat=0.4, margin=0.25),
+    "balanced": Strength(eps=10 / 255, steps=60, flat=0.5, margin=0.6),
+    "strong": Strength(eps=16 / 255, steps=100, flat=0.6, margin=1.0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Protection:
+    """How to protect.
+
+    Attributes:
+        strength: how much.
+        surrogates: the recognisers that are attacked.
+        own: for each surrogate (R, D) embeddings of more photos of the person to move away from, in units of its threshold;
+            empty tensors where there are none.
+        targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
+        fates: what may become of the photo and is prepared for.
+        momentum: of PGD.
+        mask: keep the noise on the face.
+        encode: pixels -> pixels as the saved file will show them; None saves without loss.
+        budget: seconds for all faces together; None sets no limit.
+        seed: of all randomness, together with the photo.
+    """
+
+    strength: Strength
+    surrogates: Sequence[Surrogate]
+    own: Sequence[torch.Tensor] | None = None
+    targets: Sequence[torch.Tensor] | None = None
+    fates: Sequence[Fate] = FATES
+    momentum: float = 0.0
+    mask: bool = True
+    encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
+    budget: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceOutcome:
+    """What became of one face.
+
+    Attributes:
+        face: as detected.
+        steps: that were needed.
+        reached: the goal is reached with the margin, in every look at what will be saved.
+        distance: the worst of these looks, in thresholds: the nearest to the photo itself (or the farthest from the target).
+        seconds: wall time.
+    """
+
+    face: Face
+    steps: int
+    reached: bool
+    distance: float
+    seconds: float
+
+
+def protect_faces(
+    image: NDArray[np.uint8],
+    faces: Sequence[Face],
+    protection: Protection,
+    *,
+    grey: bool = False,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
+    """Add noise to the faces of a photo.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; left as it is.
+        faces: as detected in this very image; one after the other, where they overlap within one eps together.
+        protection: how.
+        grey: change all channels alike.
+        progress: told of each face done.
+
+    Returns:
+        (H, W, 3) uint8 RGB, nowhere farther than eps from `image`, and one outcome a face.
+
+    Raises:
+        ConfigError: eps is below one grey level.
+    """
+    if protection.strength.eps * 255 < 1 - 1e-6:
+        raise ConfigError(f"eps {protection.strength.eps:.5f} is less than one grey level: use at least 1/255")
+    result = image.copy()
+    used = np.zeros(image.shape[:2], np.float32)
+    deadline = None if protection.budget is None else time.perf_counter() + protection.budget
+    outcomes = []
+    for number, face in enumerate(faces):
+        left = None if deadline is None else (deadline - time.perf_counter()) / (len(faces) - number)
+        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), grey=grey))
+        if progress is not None:
+            progress("faces", number + 1, len(faces))
+    return result, outcomes
+
+
+def _protect_face(
+    image: NDArray[np.uint8],
+    result: NDArray[np.uint8],
+    used: NDArray[np.float32],
+    face: Face,
+    protection: Protection,
+    *,
+    grey: bool,
+) -> FaceOutcome:
+    start = time.perf_counter()
+    strength, surrogates = protection.strength, protection.surrogates
+    # Crops and references are the untouched photo's; the noise is added to what earlier faces left.
+    clean = face_window(image, face, surrogates, flat=strength.flat, mask=protection.mask)
+    x0, y0, x1, y1 = clean.place
+    window = clean.on(result[y0:y1, x0:x1], used[y0:y1, x0:x1])
+    goal = _goal(clean, protection)
+    norm = ShapedLinf(window.share, grey=grey)
+    rng = torch.Generator().manual_seed(protection.seed)
+    views = Views(surrogates, window, rng, fates=protection.fates)
+    origin, current, done = window.picture, None, 0
+    changed, reached, distance = window.pixels, False, 0.0
+    while done < strength.steps and not reached:
+        steps = min(_CHUNK, strength.steps - done)
+        rel_step = _rel_step(done, strength.steps)
+        attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact", momentum=protection.momentum)
+        current = attack(views, origin, goal, eps=strength.eps, rng=[rng], start=current)
+        done += steps
+        changed = window.add(current - origin, strength.eps)
+        outputs = looks(changed, window, surrogates, protection.encode)
+        reached = bool(goal.reached(outputs, strength.margin))
+        distance = _worst(goal, outputs)
+        if protection.budget is not None and time.perf_counter() - start > protection.budget:
+            break
+    result[y0:y1, x0:x1] = changed
+    used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
+    return FaceOutcome(face, done, reached, distance, time.perf_counter() - start)
+
+
+def _rel_step(done: int, steps: int) -> float:
+    """Large steps first: a tenth of eps, falling to a third of that."""
+    return 0.1 if done < steps * 2 / 3 else 0.04
+
+
+def _goal(window: FaceWindow, protection: Protection) -> MoveAway | MoveTo:
+    if protection.targets is not None:
+        return MoveTo(_references(protection.targets))
+    picture = window.picture
+    with torch.no_grad():
+        own = [
+            surrogate.embed(cut_out(picture, [crop.moved(0, window.levels) for crop in crops], size=surrogate.size))
+            for surrogate, crops in zip(protection.surrogates, window.crops, strict=True)
+        ]
+    if protection.own is not None:
+        own = [torch.cat(pair) for pair in zip(own, protection.own, strict=True)]
+    return MoveAway(_references(own))
+
+
+def _references(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """S times (R, D) -> (1, S, 1, R, D), as the goals compare with `Views`."""
+    return stack_embeddings(parts)[None, :, None]
+
+
+def _worst(goal: MoveAway | MoveTo, outputs: torch.Tensor) -> float:
+    """The look that is nearest to failing, in thresholds."""
+    distances = goal.distances(outputs)
+    return float(distances.max() if isinstance(goal, MoveTo) else distances.min())

@@ -1,0 +1,89 @@
+"""Embedders to attack: what each one's crops are, and how far apart two faces have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
+from faceenc.images import SQUARE_MARGIN
+from faceenc.judges import CosineJudge, FRBenchJudge, ResNetJudge
+from faceenc.models.dlibchip import has_dlib, landmarks_similarity
+from faceenc.models.dlibnet import MATCH_DISTANCE, load_dlibnet
+from faceenc.models.frbench import INPUT_SIZE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from faceenc.types import Face, Recognizer
+
+Align = Callable[["NDArray[np.uint8]", "Face"], Sequence[Similarity]]
+
+DLIB = "dlib"
+_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `images.align_face` around dlib's chip
+# Where ArcFace's template has the eyes and the middle of the mouth's corners, in its crop of 112 px.
+_ARCFACE_POINTS = (38.29 + 51.70j, 73.53 + 51.50j, 56.14 + 92.28j)
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A white-box embedder that stands for recognisers nobody has.
+
+    Attributes:
+        name: as reports say it.
+        network: what it computes with, as `faceenc.judges.Judge.network`.
+        model: (N, 3, size, size) crops in [0, 1] -> (N, D) embeddings, differentiable.
+        size: side of its crops in pixels.
+        threshold: Euclidean distance below which it takes two faces for one person's.
+        align: photo and face -> its crops; several where a recogniser may find its key points in several ways.
+    """
+
+    name: str
+    network: str
+    model: Recognizer
+    size: int
+    threshold: float
+    align: Align
+
+    def embed(self, crops: torch.Tensor) -> torch.Tensor:
+        """(N, 3, size, size) -> (N, D) in units of the threshold: faces at a distance below 1 match."""
+        return self.model(crops.contiguous(memory_format=torch.channels_last)) / self.threshold
+
+
+def load_surrogates(names: Sequence[str] = (DLIB,)) -> list[Surrogate]:
+    """Surrogates by name: "dlib", the path of a checkpoint that `faceenc train` wrote, or "frbench:NAME".
+
+    Raises:
+        AssetError: weights cannot be had.
+        CheckpointError: no such checkpoint, damaged, or not one of ours.
+    """
+    return [_load(name) for name in dict.fromkeys(names)]
+
+
+def _load(name: str) -> Surrogate:
+    if name == DLIB:
+        network = load_dlibnet().to(memory_format=torch.channels_last)
+        return Surrogate(DLIB, DLIB, network, CHIP_SIZE, MATCH_DISTANCE, _align_dlib)
+    if name.startswith("frbench:"):
+        judge = FRBenchJudge(name.removeprefix("frbench:"), mirrored=False)
+        return _cosine(judge, INPUT_SIZE, lambda _, face: [key_points_similarity(face, points=_ARCFACE_POINTS)])
+    resnet = ResNetJudge(Path(name))
+    size, model = resnet.model.input_size, resnet.model
+    if model.framing == "aligned":
+        return _cosine(resnet, size, lambda _, face: [key_points_similarity(face, size=size, border=_ALIGNED_BORDER)])
+    return _cosine(resnet, size, lambda _, face: [square_similarity(face.box, size=size, margin=SQUARE_MARGIN)])
+
+
+def _cosine(judge: CosineJudge, size: int, align: Align) -> Surrogate:
+    # Of two vectors of length 1: |a - b|^2 = 2 (1 - cosine).
+    return Surrogate(judge.name, judge.network, judge.net, size, (2 * judge.threshold) ** 0.5, align)
+
+
+def _align_dlib(image: NDArray[np.uint8], face: Face) -> list[Similarity]:
+    own = [landmarks_similarity(image, face)] if has_dlib() else []
+    return [*own, key_points_similarity(face)]

@@ -1,0 +1,92 @@
+"""What recognisers may get to see of a face, drawn at random: the way a photo takes is attacked along with the recogniser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from faceenc.alignment import Similarity, cut_out
+from faceenc.protect.surrogates import Surrogate
+from faceenc.protect.windows import FaceWindow
+from faceenc.transforms import blur, jpeg, reduced
+
+# A face found anew, after the noise or in a copy, lies a little differently: turned, larger, moved by so much.
+_DEGREES, _ZOOM, _SHIFT = 3.0, 0.03, 2.0
+_QUALITY = (60.0, 95.0)
+
+Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+def _through_jpeg(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    low, high = _QUALITY
+    return jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
+
+
+# What becomes of the photo, in turn; between two of them stands the photo itself.
+FATES: tuple[Fate, ...] = (
+    lambda x, rng: reduced(x, 0.5),
+    _through_jpeg,
+    lambda x, rng: blur(x, 1.0),
+)
+
+
+class Views:
+    """A recogniser of one window's picture: all surrogates, each asked about several random views of it.
+
+    Expectation over transformation (Athalye et al., https://arxiv.org/abs/1707.07397): every call draws anew.
+
+    Shape
+        (1, 3, h, w), as `FaceWindow.picture` -> (1, S, V, D): S surrogates, V views, embeddings in units of the threshold,
+        filled up with zeros to the longest, which leaves all distances as they are.
+
+    Args:
+        surrogates: what looks.
+        window: the face's window.
+        rng: the source of all randomness.
+        fates: what may become of the photo; without any, views are jittered crops of the photo as it is.
+        draws: views a call; the first is always of the photo as it is.
+    """
+
+    def __init__(
+        self,
+        surrogates: Sequence[Surrogate],
+        window: FaceWindow,
+        rng: torch.Generator,
+        *,
+        fates: Sequence[Fate] = FATES,
+        draws: int = 2,
+    ) -> None:
+        self.surrogates = surrogates
+        self.rng = rng
+        self.fates = fates
+        self.draws = draws
+        self.calls = 0
+        x0, y0, _, _ = window.place
+        self.crops = [[crop.moved(0, window.levels) for crop in own] for own in window.crops]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        sources = [x]
+        for draw in range(1, self.draws):
+            number = self.calls * (self.draws - 1) + draw - 1
+            sources.append(self.fates[number % len(self.fates)](x, self.rng) if self.fates else x)
+        answers = []
+        for surrogate, own in zip(self.surrogates, self.crops, strict=True):
+            crops = []
+            for number, source in enumerate(sources):
+                crop = own[(self.calls + number) % len(own)]
+                crops.append(cut_out(source, [self._jittered(crop, surrogate.size)], size=surrogate.size))
+            answers.append(surrogate.embed(torch.cat(crops)))
+        self.calls += 1
+        return stack_embeddings(answers)[None]
+
+    def _jittered(self, crop: Similarity, size: int) -> Similarity:
+        draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
+        return crop.jittered(draw, size=size, degrees=_DEGREES, zoom=_ZOOM, shift=_SHIFT * size / 150)
+
+
+def stack_embeddings(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """S times (R, D) with different R and D -> (S, R, D): zeros behind short embeddings, the last row again for missing ones."""
+    rows, length = max(len(part) for part in parts), max(part.shape[1] for part in parts)
+    padded = [torch.nn.functional.pad(part, (0, length - part.shape[1])) for part in parts]
+    return torch.stack([torch.cat([part, part[-1:].expand(rows - len(part), -1)]) for part in padded])

@@ -1,0 +1,228 @@
+"""Judges on ORL faces: dlib itself, its twin, a trained recogniser's features, and frbench where it is installed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceenc.assets import fetch
+from faceenc.data.demo import enlarge, read_orl
+from faceenc.detect import FaceDetector
+from faceenc.images import frame_face, to_tensor
+from faceenc.judges import CosineJudge, DlibJudge, FRBenchJudge, Judge, ResNetJudge, TwinJudge, default_judges
+from faceenc.models.checkpoint import save_checkpoint
+from faceenc.models.dlibchip import find_box, has_dlib
+from faceenc.models.resnet import FaceResNet
+from faceenc.types import AssetError, Box, CheckpointError, Face
+
+Photo = tuple[NDArray[np.uint8], Face]
+NAMES = ("s1/1", "s1/2", "s2/1", "s3/1")
+NET = "mobilefacenet_arcface_ms1m"
+
+needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[FaceDetector]:
+    with FaceDetector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def photos(detector: FaceDetector) -> dict[str, Photo]:
+    pictures = read_orl()
+    return {name: (large := enlarge(pictures[name]), detector(large)[0]) for name in NAMES}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(DlibJudge, marks=needs_dlib), TwinJudge])
+def test_dlib_and_its_twin_tell_people_apart(kind: type[TwinJudge], photos: dict[str, Photo]) -> None:
+    judge: Judge = kind()
+    first, same, *others = (judge.embed(*photos[name]) for name in NAMES)
+    assert first.shape == (128,)
+    assert judge.distance(first, first) == 0
+    assert judge.distance(first, same) < judge.threshold == 0.6
+    assert min(judge.distance(first, other) for other in others) > judge.threshold
+    together = judge.embed_crops(np.stack([judge.crop(*photos[name]) for name in NAMES]))
+    np.testing.assert_allclose(together[:2], [first, same], atol=1e-5)
+
+
+@needs_dlib
+def test_the_twin_agrees_with_dlib_but_for_the_landmarks(photos: dict[str, Photo]) -> None:
+    dlib, twin = DlibJudge(), TwinJudge()
+    assert dlib.network == twin.network
+    distances = [np.linalg.norm(dlib.embed(*photo) - twin.embed(*photo)) for photo in photos.values()]
+    assert max(distances) < 0.35, "a mirror image is 0.2 away, different people 0.76"
+
+
+@needs_dlib
+def test_dlibs_judge_is_dlibs_own_pipeline(photos: dict[str, Photo]) -> None:
+    import dlib
+
+    judge = DlibJudge()
+    finder, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(fetch("dlib-landmarks-5")))
+    net = dlib.face_recognition_model_v1(str(fetch("dlib-face-net")))
+    image, face = photos["s1/1"]
+    (rectangle,) = finder(image, 0)
+    own = np.array(net.compute_face_descriptor(image, predictor(image, rectangle), 0, 0.25))
+    # The finder's rectangles lie on a grid, and ours are found at another size.
+    assert np.linalg.norm(judge.embed(image, face) - own) < 0.15
+
+
+@needs_dlib
+def test_dlibs_finder_sees_small_faces_too(photos: dict[str, Photo]) -> None:
+    image, face = photos["s2/1"]
+    factor = 0.12  # a face of 40 pixels
+    small = np.array(Image.fromarray(image).resize((68, 78), Image.Resampling.BOX))
+    box = Box(*(factor * v for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
+    tiny = Face(box, tuple((factor * x, factor * y) for x, y in face.key_points), 1.0)
+    large, little = find_box(image, face), find_box(small, tiny)
+    assert large is not None
+    assert little is not None
+    assert little.width == pytest.approx(factor * large.width, rel=0.2)
+    assert find_box(np.full_like(image, 90), face) is None
+    assert DlibJudge().embed(np.full_like(image, 90), face).shape == (128,), "MediaPipe's box then"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = FaceResNet(("a", "b"), 64, "aligned").eval()
+    path = tmp_path_factory.mktemp("models") / "random.safetensors"
+    save_checkpoint(model, path, {})
+    return path
+
+
+def test_a_trained_recogniser_judges_by_its_features(checkpoint: Path, photos: dict[str, Photo]) -> None:
+    judge: Judge = ResNetJudge(checkpoint)
+    embeddings = np.stack([judge.embed(*photo) for photo in photos.values()])
+    assert embeddings.shape == (4, 512)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    crop = frame_face(*photos["s3/1"], size=64, framing="aligned")
+    np.testing.assert_array_equal(judge.crop(*photos["s3/1"]), crop)
+    model = ResNetJudge(checkpoint).model
+    model.network.fc = torch.nn.Identity()
+    with torch.no_grad():
+        pooled = model(to_tensor(crop[None]))[0].double().numpy()
+    assert judge.distance(pooled / np.linalg.norm(pooled), embeddings[3]) < 1e-6
+    assert judge.distance(embeddings[0], embeddings[1]) == pytest.approx(1 - embeddings[0] @ embeddings[1])
+
+
+def test_a_threshold_that_one_in_a_hundred_strangers_passes(
+    checkpoint: Path, cache: Path, detector: FaceDetector, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = ResNetJudge(checkpoint)
+    with caplog.at_level(logging.INFO, logger="faceenc"):
+        threshold = judge.threshold
+        assert "fitting its threshold" in caplog.text
+        caplog.clear()
+        assert ResNetJudge(checkpoint).threshold == threshold
+        assert caplog.text == "", "it is kept"
+    assert len(list(cache.glob("threshold-*.npz"))) == 1
+    pictures = [enlarge(picture) for name, picture in read_orl().items() if name.split("/")[1] in ("1", "2", "3")]
+    embeddings = judge.embed_crops(np.stack([judge.crop(picture, detector(picture)[0]) for picture in pictures]))
+    distances = 1 - embeddings @ embeddings.T
+    people = np.arange(120) // 3
+    passed = (distances[people[:, None] != people] <= threshold + 1e-9).mean()
+    assert passed == pytest.approx(0.01, abs=0.002)
+
+
+def test_each_recogniser_is_asked_once(checkpoint: Path, tmp_path: Path) -> None:
+    judges = default_judges([checkpoint, checkpoint])
+    assert [judge.name for judge in judges] == ["dlib" if has_dlib() else "dlib-torch", str(checkpoint)]
+    assert len({judge.network for judge in judges}) == 2
+    with pytest.raises(CheckpointError, match="does not exist"):
+        default_judges([tmp_path / "none.safetensors"])
+
+
+@pytest.fixture
+def frbench_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What frbench would fetch, with random weights."""
+    frbench = pytest.importorskip("frbench")
+    from frbench.backbones import build_backbone
+
+    monkeypatch.setenv("FRBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("FRBENCH_CONFIG", str(tmp_path / "config.json"))
+    folder = tmp_path / NET
+    folder.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.save(build_backbone("mobilefacenet", {}, torch.device("cpu")).state_dict(), folder / "weights.pt")
+    (folder / "config.yaml").write_text(
+        "backbone: {name: mobilefacenet}\ninput: {mean: [0.5, 0.5, 0.5], var: [0.5, 0.5, 0.5]}"
+    )
+    contents = {"config": "config.yaml", "weight": "weights.pt"}
+    manifest = {
+        NET: {"target_name": NET, "contents": contents, "sha": "0"},
+        "retinaface_mobilenetv1": {"target_name": "none"},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert Path(frbench.CACHE) == tmp_path
+    return tmp_path
+
+
+def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[str, Photo]) -> None:
+    judge = FRBenchJudge(NET)
+    embedding = judge.embed(*photos["s1/1"])
+    assert embedding.shape == (512,)
+    assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
+    mirrored = judge.crop(*photos["s1/1"])[:, ::-1]
+    assert judge.distance(judge.embed_crops(mirrored[None])[0], embedding) < 1e-5, "the mean over both"
+    alone = FRBenchJudge(NET, mirrored=False)
+    assert alone.network == judge.network
+    assert alone.distance(alone.embed_crops(mirrored[None])[0], alone.embed(*photos["s1/1"])) > 1e-5
+    x = to_tensor(judge.crop(*photos["s1/1"])[None]).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(judge.net(x)[0, :5].sum(), x)
+    assert (gradient != 0).float().mean() > 0.5
+    torch.zeros(1, 3, 112, 112)
+    assert judge.net(torch.zeros(1, 3, 112, 112)).shape == (1, 512), "a black crop is no cause for a warning"
+
+
+@pytest.mark.usefixtures("frbench_cache")
+def test_frbenchs_crops_have_the_face_in_arcfaces_places(photos: dict[str, Photo]) -> None:
+    image, face = photos["s2/1"]
+    dotted = np.zeros_like(image)
+    for x, y in face.key_points[:4]:
+        dotted[round(y) - 6 : round(y) + 6, round(x) - 6 : round(x) + 6] = 255
+    crop = FRBenchJudge(NET).crop(dotted, face)[..., 0].astype(float)
+    assert crop.shape == (112, 112)
+    for x, y in [(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (56.1, 92.3)]:
+        around = crop[round(y) - 9 : round(y) + 10, round(x) - 9 : round(x) + 10]
+        rows, columns = np.indices(around.shape) - 9
+        assert around.sum() > 0
+        assert np.hypot((around * rows).sum(), (around * columns).sum()) / around.sum() < 6
+    assert crop[:30].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        (NET, lambda cache: (cache / "manifest.json").unlink(), "frbench-download"),
+        (NET, lambda cache: (cache / NET / "weights.pt").unlink(), "frbench-download"),
+        (NET, lambda cache: (cache / NET / "weights.pt").write_bytes(b"PK"), "--force"),
+        ("retinaface_mobilenetv1", lambda cache: None, "no recogniser"),
+        ("elephantnet_arcface_ms1m", lambda cache: None, "no recogniser"),
+    ],
+)
+def test_what_frbench_lacks_is_said_and_not_fetched(name: str, damage: object, said: str, frbench_cache: Path) -> None:
+    damage(frbench_cache)  # type: ignore[operator]
+    before = sorted(frbench_cache.rglob("*"))
+    with pytest.raises(AssetError, match=said) as caught:
+        default_judges(frbench=[name])
+    assert "\n" not in str(caught.value)
+    assert sorted(frbench_cache.rglob("*")) == before
+
+
+def test_cosine_distances_are_never_negative() -> None:
+    judge = CosineJudge("any", "any", net=lambda x: x, cut=lambda image, face: image)
+    one = np.full(3, 1 / np.sqrt(3)) * (1 + 1e-12)
+    assert judge.distance(one, one) == 0
+    assert judge.distance(one, -one) == pytest.approx(2)
