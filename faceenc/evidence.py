@@ -8,7 +8,7 @@ the original, because another detector may find it: a missed face is no protecti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +88,11 @@ class Evidence:
     max_change: int
     networks: Mapping[str, str]
 
-    def matches(self, variant: Variant = "saved") -> int:
-        """How many faces some judge still matches."""
-        return sum(any(v.match for v in face.verdicts if v.variant == variant) for face in self.faces)
+    def matches(self, variant: Variant = "saved", *, networks: Collection[str] | None = None) -> int:
+        """How many faces some judge still matches; only judges with one of `networks` count, if these are given."""
+        judges = {name for name, network in self.networks.items() if networks is None or network in networks}
+        said = ([v for v in face.verdicts if v.variant == variant and v.judge in judges] for face in self.faces)
+        return sum(any(verdict.match for verdict in verdicts) for verdicts in said)
 
     def to_json(self) -> dict[str, Any]:
         """For `json.dumps`; infinite PSNR and undefined SSIM become null, which JSON has no other word for."""
@@ -179,9 +181,9 @@ class _Answers:
 
 def _owner(judge: Judge, answers: Sequence[_Answers], gallery: Gallery | None, person: str | None) -> int | None:
     """Which face is `person`'s."""
-    if gallery is None or person is None or not answers:
+    photos = [] if gallery is None else gallery.photos_of(judge, person)
+    if not photos or not answers:
         return None
-    photos = gallery.photos_of(judge, person)
     return min(
         range(len(answers)),
         key=lambda k: min(judge.distance(answers[k].original[judge.name], photo) for photo in photos),

@@ -9,7 +9,12 @@ from faceenc.evidence import Evidence, Verdict
 from faceenc.judges import DLIB
 from faceenc.variants import Variant
 
-_WORDS: dict[Variant, str] = {"saved": "as saved", "jpeg75": "after JPEG at quality 75", "half": "at half size", "blur": "blurred"}
+_WORDS: dict[Variant, str] = {
+    "saved": "as saved",
+    "jpeg75": "after JPEG at quality 75",
+    "half": "at half size",
+    "blur": "blurred",
+}
 
 
 def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None) -> str:

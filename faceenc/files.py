@@ -22,21 +22,27 @@ def atomic_file(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
         FileExistsError: something is at `path`, and `overwrite` is False.
         OSError: the folder is missing or not writable, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    name = path.name.encode(errors="ignore")[:200].decode(errors="ignore")  # 255 bytes are what disks take
+    temporary = path.with_name(f".{name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
         if overwrite:
             os.replace(temporary, path)  # noqa: PTH105  # the documented atomic call
         else:
-            _claim(path, temporary)
+            put_new(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _claim(path: Path, temporary: Path) -> None:
-    """Put a finished file at `path` unless something is there."""
+def put_new(temporary: Path, path: Path) -> None:
+    """Put a finished file at `path` unless something is there; its old name may stay as well.
+
+    Raises:
+        FileExistsError: something is.
+        OSError: the folder is not writable, or the disk is full.
+    """
     try:
         path.hardlink_to(temporary)  # the one POSIX call that names a finished file and leaves alone what has the name
     except FileExistsError:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faceenc.files import put_new
 from faceenc.folderplan import FileResult, Task
 from faceenc.ledger import BusyError, Ledger, digest
 from faceenc.types import DataError, FaceencError
@@ -155,6 +156,7 @@ class _Job:
             return FileResult(task.source, task.target, "skipped", "being done by another run")
         except FaceencError as error:
             why = str(error)
+            details = {"error": type(error).__name__}
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             why = f"cannot write {task.target}: {reason}; check the folder and the free space"
@@ -164,7 +166,7 @@ class _Job:
             what = " ".join(str(error).split())
             why = f"cannot do {task.source}: unexpected {type(error).__name__}: {what}; --debug shows the trace"
             details = {"traceback": traceback.format_exc()}
-        why = _replaced(why, _workplace(task), task.target.parent)
+        why = _replaced(why, self._workplace(task.target), task.target.parent)
         return FileResult(task.source, task.target, "failed", why, time.monotonic() - began, details)
 
     def settled(self, task: Task) -> FileResult | None:
@@ -175,6 +177,9 @@ class _Job:
         try:
             with task.source.open("rb"):
                 pass
+            if task.target.exists() and not task.target.is_symlink() and task.target.samefile(task.source):
+                why = f"{task.target} is the photo itself, which is left as it is: choose another name"
+                return FileResult(task.source, task.target, "failed", why)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return FileResult(task.source, task.target, "failed", f"cannot read {task.source}: {reason}; check the path")
@@ -191,15 +196,20 @@ class _Job:
 
     def sweep(self, task: Task) -> None:
         """Remove what a killed process left, unless one is at work there."""
-        place = _workplace(task)
+        place = self._workplace(task.target)
         with suppress(BusyError, OSError):
             if place.exists():
                 with self.ledger.hold(task.target):
                     shutil.rmtree(place, ignore_errors=True)
 
+    def _workplace(self, target: Path) -> Path:
+        """The hidden folder where a target is made: the same in each run with this ledger, so that remains are found."""
+        key = hashlib.sha256(self.ledger.name(target).encode(errors="surrogateescape")).hexdigest()[:12]
+        return target.with_name(f".faceenc-{key}.tmp")
+
     def _make(self, task: Task, began: float) -> dict[str, Any]:
         source = digest(task.source)  # before: what changes from now on is done anew next time
-        place = _workplace(task)
+        place = self._workplace(task.target)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         try:
@@ -232,12 +242,6 @@ class _Job:
         return DataError(f"{file} {what}: move it away, or overwrite it with --force")
 
 
-def _workplace(task: Task) -> Path:
-    """The hidden folder where a target is made: always the same, so that what is left of a killed run is found."""
-    key = hashlib.sha256(task.target.name.encode(errors="surrogateescape")).hexdigest()[:12]
-    return task.target.with_name(f".faceenc-{key}.tmp")
-
-
 def _sealed(file: Path) -> str:
     """SHA-256 of a file that is on the disk when this returns."""
     with file.open("rb+") as stream:
@@ -252,11 +256,9 @@ def _put(file: Path, target: Path, *, new: bool) -> None:
         file.replace(target)
         return
     try:
-        target.hardlink_to(file)
-    except OSError as error:
-        if os.path.lexists(target):
-            raise DataError(f"{target} exists already: move it away, or overwrite it with --force") from error
-        file.rename(target)  # memory cards know no links
+        put_new(file, target)
+    except FileExistsError as error:
+        raise DataError(f"{target} exists already: move it away, or overwrite it with --force") from error
 
 
 def _replaced(value: Any, place: Path, folder: Path) -> Any:

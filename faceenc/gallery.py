@@ -37,8 +37,8 @@ class Gallery:
     embeddings: Mapping[str, Mapping[str, NDArray[np.float64]]]
 
     def photos_of(self, judge: Judge, person: str | None) -> list[NDArray[np.float64]]:
-        """The embeddings of one person's photos; none of nobody's."""
-        return [] if person is None else list(self.embeddings[judge.name][person])
+        """The embeddings of one person's photos; none of nobody's, nor of a stranger's."""
+        return [] if person is None else list(self.embeddings[judge.name].get(person, ()))
 
     def rank(
         self,
@@ -79,7 +79,7 @@ def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, p
     Raises:
         DataError: no such folder, or no usable photo in it.
     """
-    listed = _list(folder)
+    listed = list_people(folder)
     total = sum(len(files) for files in listed.values())
     embeddings: dict[str, dict[str, NDArray[np.float64]]] = {judge.name: {} for judge in judges}
     done = 0
@@ -117,8 +117,12 @@ def _crops(file: Path, judges: Sequence[Judge], detector: Detector) -> list[list
         return []
 
 
-def _list(folder: Path) -> dict[str, list[Path]]:
-    """The photos of each person, people and photos in alphabetical order."""
+def list_people(folder: Path) -> dict[str, list[Path]]:
+    """The photos of each person, people and photos in alphabetical order; nothing is read yet.
+
+    Raises:
+        DataError: no such folder, or no photos in it.
+    """
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         people = {entry.name: _photos(sorted(entry.iterdir())) for entry in entries if entry.is_dir()}

@@ -82,7 +82,7 @@ class Ledger:
         Raises:
             BusyError: another one does.
         """
-        byte = 1 + int.from_bytes(hashlib.sha256(self._name(target).encode(errors="surrogateescape")).digest()[:7], "big")
+        byte = 1 + int.from_bytes(hashlib.sha256(self.name(target).encode(errors="surrogateescape")).digest()[:7], "big")
         # Closing any handle of a file frees all POSIX locks that the process has on it: there is only this one.
         locks = self._locks = self._open_locks()
         try:
@@ -109,8 +109,8 @@ class Ledger:
         """
         if self._locks is None:
             raise RuntimeError("a line is only added while its target is held")
-        made = {self._name(target.with_name(name)): sha256 for name, sha256 in files.items()}
-        paths = {"source": self._name(source), "target": self._name(target), "files": made}
+        made = {self.name(target.with_name(name)): sha256 for name, sha256 in files.items()}
+        paths = {"source": self.name(source), "target": self.name(target), "files": made}
         line = json.dumps(paths | dict(record)).encode() + b"\n"
         _lock(self._locks, _APPENDING, wait=True)
         try:
@@ -142,11 +142,11 @@ class Ledger:
 
     def latest(self, target: Path) -> Entry | None:
         """The last line about a target, as of the last `refresh`."""
-        return self._latest.get(self._name(target))
+        return self._latest.get(self.name(target))
 
     def knows(self, file: Path, sha256: str | None = None) -> bool:
         """Whether any line tells of this file (with this very content), as of the last `refresh`."""
-        made = self._made.get(self._name(file), ())
+        made = self._made.get(self.name(file), ())
         return sha256 in made if sha256 else bool(made)
 
     def details(self, entry: Entry) -> dict[str, Any]:
@@ -155,6 +155,13 @@ class Ledger:
             file.seek(entry.start)
             details: dict[str, Any] = json.loads(file.read(entry.size))["details"]
         return details
+
+    def name(self, path: Path) -> str:
+        """What a path is called here: relative to the ledger's folder."""
+        try:
+            return Path(os.path.relpath(path, self.path.parent)).as_posix()
+        except ValueError:  # another drive of Windows
+            return path.absolute().as_posix()
 
     def _forget(self) -> None:
         self._read = 0
@@ -172,12 +179,6 @@ class Ledger:
         self._latest[target] = entry
         for name, sha256 in files.items():
             self._made.setdefault(name, set()).add(sha256)
-
-    def _name(self, path: Path) -> str:
-        try:
-            return Path(os.path.relpath(path, self.path.parent)).as_posix()
-        except ValueError:  # another drive of Windows
-            return path.absolute().as_posix()
 
     def _open_locks(self) -> int:
         return os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)

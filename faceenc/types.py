@@ -41,6 +41,10 @@ class DataError(FaceencError):
     """Photos or folders of photos that cannot be used."""
 
 
+class NoFaceError(DataError):
+    """A photo without a face where one is needed."""
+
+
 class CheckpointError(FaceencError):
     """A file of weights that cannot be read or does not fit."""
 

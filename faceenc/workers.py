@@ -134,30 +134,40 @@ def _dismiss(crew: dict[Connection, _Worker], line: Connection, *, patience: flo
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is started meanwhile never sees Ctrl-C, not even while it imports; this one sees it afterwards."""
-    if sys.platform == "win32":
+    """Ctrl-C waits, lest a process be started by half; and one that is started meanwhile never sees it, nor says so."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
-    else:
-        resource_tracker.ensure_running()  # when it starts, it lifts the block
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        if sys.platform == "win32":
             yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        else:
+            resource_tracker.ensure_running()  # when it starts, it lifts the block
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is inherited
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _serve(line: Connection, function: Callable[[Any], object], initializer: Callable[[], object] | None) -> None:
     """The life of a process: an answer for each item, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        if initializer is not None:
-            initializer()
-    except Exception as error:
-        line.send(_Failure(error))
-        return
-    line.send(None)
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is dead
+        try:
+            if initializer is not None:
+                initializer()
+        except Exception as error:
+            line.send(_Failure(error))
+            return
+        line.send(None)
         while True:
             line.send(function(line.recv()))
 

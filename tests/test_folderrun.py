@@ -27,7 +27,7 @@ from faceenc.types import AssetError, DataError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
-PATIENCE = 30  # seconds until a test gives up waiting
+PATIENCE = 60  # seconds until a test gives up waiting
 HALF = b"half a picture"
 
 
@@ -263,6 +263,17 @@ def test_nothing_that_is_not_ours_is_overwritten(studio: Studio) -> None:
     studio.check(6)
 
 
+def test_the_photo_itself_is_never_overwritten(studio: Studio) -> None:
+    photo = studio.photos / "0.png"
+    before = photo.read_bytes()
+    for force in (False, True):
+        [result] = run_files(
+            [Task(photo, photo)], Invert(studio.calls), settings_key="k", jobs=1, force=force, ledger=studio.ledger
+        )
+        assert "is the photo itself" in result.message
+    assert photo.read_bytes() == before
+
+
 def test_a_file_that_comes_in_the_way_during_the_work_is_left(studio: Studio) -> None:
     def meanwhile(source: Path, target: Path) -> dict[str, Any]:
         told = Invert(studio.calls)(source, target)
@@ -428,6 +439,22 @@ def test_a_file_that_another_run_is_at_is_left_to_it(studio: Studio) -> None:
         other.communicate()
     assert statuses(studio.run()) == ["done", *["skipped"] * 5]
     studio.check(6)
+
+
+@posix
+def test_runs_with_records_of_their_own_do_not_spoil_each_other(studio: Studio, tmp_path: Path) -> None:
+    other = studio.start(1, slow="0.png")
+    try:
+        wait_until(studio.half_made)
+        work = Invert(studio.calls)
+        [result] = run_files(
+            studio.plan()[:1], work, settings_key="k", jobs=1, force=False, ledger=tmp_path / "mine" / "run.jsonl"
+        )
+        assert result.status == "done"
+        assert studio.half_made()
+    finally:
+        other.kill()
+        other.communicate()
 
 
 def test_ctrl_c_keeps_what_was_told(studio: Studio) -> None:

@@ -116,23 +116,32 @@ def test_a_trained_recogniser_judges_by_its_features(checkpoint: Path, photos: d
     assert judge.distance(embeddings[0], embeddings[1]) == pytest.approx(1 - embeddings[0] @ embeddings[1])
 
 
-def test_a_threshold_that_one_in_a_hundred_strangers_passes(
-    checkpoint: Path, cache: Path, detector: FaceDetector, caplog: pytest.LogCaptureFixture
-) -> None:
-    judge = ResNetJudge(checkpoint)
+def test_a_threshold_that_one_in_a_hundred_strangers_passes(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    def cut(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+        seen.append(frame_face(image, face, size=16, framing="aligned"))
+        return seen[-1]
+
+    def pixels(x: torch.Tensor) -> torch.Tensor:
+        """The plainest of recognisers."""
+        return torch.nn.functional.normalize(x.flatten(1) - x.flatten(1).mean(1, keepdim=True), dim=1)
+
+    judge = CosineJudge("pixels", "pixels", net=pixels, cut=cut)
     with caplog.at_level(logging.INFO, logger="faceenc"):
         threshold = judge.threshold
         assert "fitting its threshold" in caplog.text
         caplog.clear()
-        assert ResNetJudge(checkpoint).threshold == threshold
-        assert caplog.text == "", "it is kept"
+        assert CosineJudge("again", "pixels", net=pixels, cut=cut).threshold == threshold
+        assert caplog.text == "", "it is kept for this network"
     assert len(list(cache.glob("threshold-*.npz"))) == 1
-    pictures = [enlarge(picture) for name, picture in read_orl().items() if name.split("/")[1] in ("1", "2", "3")]
-    embeddings = judge.embed_crops(np.stack([judge.crop(picture, detector(picture)[0]) for picture in pictures]))
+    assert len(seen) == 120
+    embeddings = judge.embed_crops(np.stack(seen))
     distances = 1 - embeddings @ embeddings.T
     people = np.arange(120) // 3
     passed = (distances[people[:, None] != people] <= threshold + 1e-9).mean()
-    assert passed == pytest.approx(0.01, abs=0.002)
+    assert passed == pytest.approx(0.01, abs=0.0005)
+    assert (distances[people[:, None] == people] <= threshold).mean() > 0.4
 
 
 def test_each_recogniser_is_asked_once(checkpoint: Path, tmp_path: Path) -> None:
@@ -174,7 +183,7 @@ def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[
     embedding = judge.embed(*photos["s1/1"])
     assert embedding.shape == (512,)
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
-    mirrored = judge.crop(*photos["s1/1"])[:, ::-1]
+    mirrored = np.ascontiguousarray(judge.crop(*photos["s1/1"])[:, ::-1])
     assert judge.distance(judge.embed_crops(mirrored[None])[0], embedding) < 1e-5, "the mean over both"
     alone = FRBenchJudge(NET, mirrored=False)
     assert alone.network == judge.network
@@ -182,7 +191,6 @@ def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[
     x = to_tensor(judge.crop(*photos["s1/1"])[None]).requires_grad_(True)
     (gradient,) = torch.autograd.grad(judge.net(x)[0, :5].sum(), x)
     assert (gradient != 0).float().mean() > 0.5
-    torch.zeros(1, 3, 112, 112)
     assert judge.net(torch.zeros(1, 3, 112, 112)).shape == (1, 512), "a black crop is no cause for a warning"
 
 

@@ -24,6 +24,7 @@ LAYERS = {
         "norms",
         "goals",
         "geometry",
+        "preview",
         "quality",
         "alignment",
         "transforms",
@@ -63,6 +64,8 @@ LAYERS = {
         "evidence",
         "evidence_summary",
         "protect",
+        "encrypt",
+        "encrypt_options",
         "tables",
         "folderplan",
         "folderrun",
@@ -173,7 +176,10 @@ def test_light_modules_stay_light(module: str) -> None:
         ("bench", ["--help"]),
         ("bench", ["run", "--help"]),
         ("main", ["--help"]),
-        *(("main", [command, "--help"]) for command in ("train", "evaluate", "recognize", "verify", "consent", "decrypt")),
+        *(
+            ("main", [command, "--help"])
+            for command in ("encrypt", "train", "evaluate", "recognize", "verify", "consent", "decrypt")
+        ),
         *(("main", ["data", command, "--help"]) for command in ("video", "celeba")),
     ],
 )

@@ -76,7 +76,7 @@ def test_windows_lie_inside_and_on_the_grid(box: Box, step: int) -> None:
     assert x1 % step == 0 or x1 == WIDTH
     assert y1 % step == 0 or y1 == HEIGHT
     reach = 0.5 * max(box.width, box.height)
-    if 0 <= box.x0 - reach and box.x1 + reach <= WIDTH:
+    if box.x0 - reach >= 0 and box.x1 + reach <= WIDTH:
         assert x0 <= box.x0 - reach < x0 + step
         assert x1 - step < box.x1 + reach <= x1
 

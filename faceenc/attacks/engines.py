@@ -20,12 +20,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.fx.experimental.optimization import fuse
-from torchvision.models.resnet import ResNet
 
-from faceenc.attacks.fused import FusedResNet
 from faceenc.devices import has_bfloat16
-from faceenc.models.resnet import FaceResNet
 from faceenc.types import ConfigError, Goal, Gradient, GradientEngine, Recognizer
 
 log = logging.getLogger(__name__)
@@ -82,6 +78,8 @@ class _Relaid:
     """Eager autograd of a copy with batch norms folded, in channels-last; any module, any device."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        from torch.fx.experimental.optimization import fuse
+
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         with contextlib.suppress(Exception):  # not every module can be traced, and folding is only half of the gain
             self.model = fuse(self.model)
@@ -169,6 +167,12 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
 
 
 def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> GradientEngine:
+    # torchvision takes a second to load, which who attacks another network need not wait for.
+    from torchvision.models.resnet import ResNet
+
+    from faceenc.attacks.fused import FusedResNet
+    from faceenc.models.resnet import FaceResNet
+
     if isinstance(model, FaceResNet):
         return FusedResNet(model.network, model.mean, model.std, dtype=dtype, native=native)
     if isinstance(model, ResNet):

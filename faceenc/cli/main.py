@@ -13,6 +13,7 @@ from faceenc.cli.common import Group, set_up_logging
 from faceenc.cli.consent import consent
 from faceenc.cli.data import data
 from faceenc.cli.decrypt import decrypt
+from faceenc.cli.encrypt import encrypt
 from faceenc.cli.evaluate import evaluate
 from faceenc.cli.recognize import recognize
 from faceenc.cli.train import train
@@ -60,5 +61,5 @@ def detect(photos: tuple[Path, ...]) -> None:
             click.echo(json.dumps({"photo": str(photo), "faces": faces}))
 
 
-for command in (train, evaluate, recognize, verify, consent, decrypt, data):
+for command in (encrypt, verify, decrypt, consent, recognize, train, evaluate, data):
     main.add_command(command)

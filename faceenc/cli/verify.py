@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import print_table, progress_bars
+from faceenc.cli.common import progress_bars
+from faceenc.cli.evidence_tables import print_evidence
 from faceenc.types import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from faceenc.detect import FaceDetector
-    from faceenc.evidence import Evidence
     from faceenc.gallery import Gallery
     from faceenc.judges import Judge
 
@@ -74,46 +74,24 @@ def verify(
     if as_json:
         click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
     else:
-        _print(evidence)
+        print_evidence(evidence.to_json())
         click.echo(line)
     if evidence.matches():
         context.exit(_STILL_MATCHES)
 
 
 def _gallery(folder: Path, person: str | None, judges: Sequence[Judge], detector: FaceDetector, *, quiet: bool) -> Gallery:
-    from faceenc.gallery import load_gallery
+    from faceenc.gallery import list_people, load_gallery
 
+    _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at
     # Bars and lines of JSON would overwrite each other on a terminal.
     with nullcontext() if quiet else progress_bars() as progress:
         gallery = load_gallery(folder, judges, detector, progress=progress)
-    if person is not None and person not in gallery.people:
-        known = ", ".join(gallery.people[:5]) + (" ..." if len(gallery.people) > 5 else "")
-        raise ConfigError(f"--as {person}: nobody of that name with a usable photo in {folder}; there are {known}")
+    _check_person(person, gallery.people, folder)
     return gallery
 
 
-def _print(evidence: Evidence) -> None:
-    import pandas as pd
-
-    judged = [
-        {
-            "face": str(number),
-            "judge": verdict.judge,
-            "variant": verdict.variant,
-            "distance": verdict.distance,
-            "threshold": verdict.threshold,
-            "match": "match" if verdict.match else "no match",
-            "rank": "-" if verdict.rank is None else str(verdict.rank),
-            "detected": "yes" if verdict.found else "no",
-        }
-        for number, face in enumerate(evidence.faces, start=1)
-        for verdict in face.verdicts
-    ]
-    print_table(pd.DataFrame(judged), title="protected against original")
-    seen = [
-        {"part": f"face {number}", "SSIM": f"{face.ssim:.4f}", "PSNR": f"{face.psnr:.1f} dB", "largest change": ""}
-        for number, face in enumerate(evidence.faces, start=1)
-    ]
-    largest = f"{evidence.max_change} of 255"
-    seen.append({"part": "whole photo", "SSIM": "", "PSNR": f"{evidence.psnr:.1f} dB", "largest change": largest})
-    print_table(pd.DataFrame(seen), title="how much the photo changed")
+def _check_person(person: str | None, people: Sequence[str], folder: Path) -> None:
+    if person is not None and person not in people:
+        known = ", ".join(people[:5]) + (" ..." if len(people) > 5 else "")
+        raise ConfigError(f"--as {person}: nobody of that name with a usable photo in {folder}; there are {known}")

@@ -135,7 +135,7 @@ def _chip(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
 
 def _landmarks(image: NDArray[np.uint8], box: Box) -> tuple[Any, complex]:
-    """dlib's landmarks in the surroundings of a box, and where these begin in the image."""
+    """The landmarks in the surroundings of a box, and where these begin in the image."""
     x0, y0, x1, y1 = _surroundings(image, box)
     corners = [round(v) for v in (box.x0 - x0, box.y0 - y0, box.x1 - x0 - 1, box.y1 - y0 - 1)]
     landmarks = _predictor()(np.ascontiguousarray(image[y0:y1, x0:x1]), _dlib().rectangle(*corners))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from faceenc.photos.metadata import Metadata
-from faceenc.photos.reading import MAX_PIXELS, decode_photo, read_photo
-from faceenc.photos.record import Photo, PhotoFormat, output_path
+from faceenc.photos.reading import MAX_PIXELS, decode_photo, photo_format, read_photo
+from faceenc.photos.record import SUFFIXES, Photo, PhotoFormat, output_path
 from faceenc.photos.writing import encode_photo, save_photo
 
 __all__ = [
     "MAX_PIXELS",
+    "SUFFIXES",
     "Metadata",
     "Photo",
     "PhotoFormat",
     "decode_photo",
     "encode_photo",
     "output_path",
+    "photo_format",
     "read_photo",
     "save_photo",
 ]

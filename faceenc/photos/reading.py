@@ -69,6 +69,15 @@ def read_photo(path: str | Path) -> Photo:
     return _told(read, path, str(path))
 
 
+def photo_format(path: str | Path) -> PhotoFormat:
+    """What `Photo.format` of a file will be, by its header; PNG if it cannot be read, which `read_photo` will say."""
+    try:
+        with Path(path).open("rb") as file, _open(file, file.read(4096)) as image:
+            return _FORMATS[str(image.format)]
+    except Exception:  # Pillow's readers raise nearly anything on a hostile file
+        return "PNG"
+
+
 def decode_photo(data: bytes) -> Photo:
     """A photo from the bytes of a file, as `read_photo`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,15 @@ def encode_photo(photo: Photo, *, format: PhotoFormat, quality: int | None = Non
         raise ValueError(f"quality must be from 1 to 100, not {quality}")
     _check(photo, format)
     options = _options(format, quality)
-    if keep_metadata and photo.metadata is not None:
-        options |= _metadata_options(photo.metadata, format)
     if photo.icc is not None:
         options["icc_profile"] = photo.icc
     buffer = BytesIO()
     try:
-        _image(photo, format).save(buffer, format, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about single broken EXIF tags
+            if keep_metadata and photo.metadata is not None:
+                options |= _metadata_options(photo.metadata, format)
+            _image(photo, format).save(buffer, format, **options)
     except Exception as error:  # Pillow's writers raise nearly anything, mostly on metadata
         why = " ".join(str(error).split()) or type(error).__name__
         remedy = "leave its metadata out or use PNG" if keep_metadata else "use PNG"

@@ -16,6 +16,7 @@ from faceenc.attacks.pgd import PGD
 from faceenc.goals import MoveAway, MoveTo
 from faceenc.norms import ShapedLinf
 from faceenc.protect.looks import looks
+from faceenc.protect.strength import Strength
 from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.views import FATES, Fate, Views, stack_embeddings
 from faceenc.protect.windows import FaceWindow, face_window
@@ -29,30 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CHUNK = 10  # steps between two looks at what would be saved
-
-
-@dataclass(frozen=True, slots=True)
-class Strength:
-    """How much noise, and how long it is worked on.
-
-    Attributes:
-        eps: the largest change of any channel of any pixel, as a share of the pixel range.
-        steps: gradient steps a face, at most.
-        flat: the share of eps that flat skin gets.
-        margin: the face counts as protected when it is so many thresholds beyond the threshold, in every look at it.
-    """
-
-    eps: float
-    steps: int
-    flat: float
-    margin: float
-
-
-STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(eps=6 / 255, steps=60, flat=0.4, margin=0.25),
-    "balanced": Strength(eps=10 / 255, steps=60, flat=0.5, margin=0.6),
-    "strong": Strength(eps=16 / 255, steps=100, flat=0.6, margin=1.0),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,22 +138,24 @@ def _protect_face(
     rng = torch.Generator().manual_seed(protection.seed)
     views = Views(surrogates, window, rng, fates=protection.fates)
     origin, current, done = window.picture, None, 0
-    changed, reached, distance = window.pixels, False, 0.0
-    while done < strength.steps and not reached:
+    while True:
         steps = min(_CHUNK, strength.steps - done)
         rel_step = _rel_step(done, strength.steps)
         attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact", momentum=protection.momentum)
         current = attack(views, origin, goal, eps=strength.eps, rng=[rng], start=current)
         done += steps
-        changed = window.add(current - origin, strength.eps)
-        outputs = looks(changed, window, surrogates, protection.encode)
-        reached = bool(goal.reached(outputs, strength.margin))
-        distance = _worst(goal, outputs)
-        if protection.budget is not None and time.perf_counter() - start > protection.budget:
-            break
+        late = protection.budget is not None and time.perf_counter() - start > protection.budget
+        last = done >= strength.steps or late
+        # A look at what would be saved costs as much as many steps: first the picture itself has to be good enough.
+        if last or goal.reached(views.plain(current), strength.margin):
+            changed = window.add(current - origin, strength.eps)
+            outputs = looks(changed, window, surrogates, protection.encode)
+            reached = bool(goal.reached(outputs, strength.margin))
+            if reached or last:
+                break
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
-    return FaceOutcome(face, done, reached, distance, time.perf_counter() - start)
+    return FaceOutcome(face, done, reached, _worst(goal, outputs), time.perf_counter() - start)
 
 
 def _rel_step(done: int, steps: int) -> float:

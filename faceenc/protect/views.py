@@ -45,7 +45,7 @@ class Views:
         window: the face's window.
         rng: the source of all randomness.
         fates: what may become of the photo; without any, views are jittered crops of the photo as it is.
-        draws: views a call; the first is always of the photo as it is.
+        draws: views a call.
     """
 
     def __init__(
@@ -55,30 +55,36 @@ class Views:
         rng: torch.Generator,
         *,
         fates: Sequence[Fate] = FATES,
-        draws: int = 2,
+        draws: int = 1,
     ) -> None:
         self.surrogates = surrogates
         self.rng = rng
         self.fates = fates
         self.draws = draws
-        self.calls = 0
-        x0, y0, _, _ = window.place
+        self.views = 0
         self.crops = [[crop.moved(0, window.levels) for crop in own] for own in window.crops]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        sources = [x]
-        for draw in range(1, self.draws):
-            number = self.calls * (self.draws - 1) + draw - 1
-            sources.append(self.fates[number % len(self.fates)](x, self.rng) if self.fates else x)
+        sources = [self._fate(x, self.views + draw) for draw in range(self.draws)]
         answers = []
         for surrogate, own in zip(self.surrogates, self.crops, strict=True):
             crops = []
-            for number, source in enumerate(sources):
-                crop = own[(self.calls + number) % len(own)]
+            for draw, source in enumerate(sources):
+                crop = own[(self.views + draw) % len(own)]
                 crops.append(cut_out(source, [self._jittered(crop, surrogate.size)], size=surrogate.size))
             answers.append(surrogate.embed(torch.cat(crops)))
-        self.calls += 1
+        self.views += self.draws
         return stack_embeddings(answers)[None]
+
+    @torch.no_grad()
+    def plain(self, x: torch.Tensor) -> torch.Tensor:
+        """(1, S, V, D) as from a call, of all crops as they were found, without chance."""
+        parts = [s.embed(cut_out(x, own, size=s.size)) for s, own in zip(self.surrogates, self.crops, strict=True)]
+        return stack_embeddings(parts)[None]
+
+    def _fate(self, x: torch.Tensor, view: int) -> torch.Tensor:
+        """The photo as it is and what becomes of it take turns."""
+        return self.fates[view // 2 % len(self.fates)](x, self.rng) if self.fates and view % 2 else x
 
     def _jittered(self, crop: Similarity, size: int) -> Similarity:
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()

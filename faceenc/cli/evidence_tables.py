@@ -1,0 +1,44 @@
+"""Evidence as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from faceenc.cli.common import print_table
+
+
+def print_evidence(evidence: Mapping[str, Any]) -> None:
+    """Print what `Evidence.to_json` says: each judge's verdicts, and how much the photo changed."""
+    import pandas as pd
+
+    judged = [
+        {
+            "face": str(number),
+            "judge": said["judge"],
+            "variant": said["variant"],
+            "distance": said["distance"],
+            "threshold": said["threshold"],
+            "match": "match" if said["match"] else "no match",
+            "rank": "-" if said["rank"] is None else str(said["rank"]),
+            "detected": "yes" if said["found"] else "no",
+        }
+        for number, face in enumerate(evidence["faces"], start=1)
+        for said in face["judges"]
+    ]
+    print_table(pd.DataFrame(judged), title="protected against original")
+    largest = f"{evidence['photo']['max_change']} of 255"
+    seen = [
+        {"part": f"face {number}", "SSIM": _number(face["ssim"], ".4f"), "PSNR": _decibels(face["psnr"]), "largest change": ""}
+        for number, face in enumerate(evidence["faces"], start=1)
+    ]
+    seen.append({"part": "whole photo", "SSIM": "", "PSNR": _decibels(evidence["photo"]["psnr"]), "largest change": largest})
+    print_table(pd.DataFrame(seen), title="how much the photo changed")
+
+
+def _decibels(value: float | None) -> str:
+    return "equal" if value is None else f"{value:.1f} dB"
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "-" if value is None else format(value, digits)

@@ -1,0 +1,246 @@
+"""One photo from file to file: read, find the faces, protect them, save, and look at the saved file as a stranger would."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from faceenc.audit import audit
+from faceenc.consent import Consent, read_consent
+from faceenc.detect import FaceDetector
+from faceenc.encrypt_options import Options
+from faceenc.evidence import Evidence, gather_evidence
+from faceenc.evidence_summary import summary_line
+from faceenc.gallery import Gallery, load_gallery
+from faceenc.groupdetector import GroupDetector, detect_reduced
+from faceenc.judges import Judge, default_judges
+from faceenc.photos import Photo, decode_photo, encode_photo, read_photo, save_photo
+from faceenc.preview import draw_preview
+from faceenc.protect import FaceOutcome, Protection, Surrogate, embed_person, load_surrogates, make_decoy, protect_faces
+from faceenc.types import Box, Face, NoFaceError, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+# Where a face would have its key points if the whole photo were one, in shares of the photo's shorter side.
+_WHOLE = ((0.36, 0.38), (0.64, 0.38), (0.5, 0.55), (0.5, 0.68), (0.2, 0.45), (0.8, 0.45))
+
+
+@dataclass(frozen=True, eq=False)
+class Encrypted:
+    """What became of one photo.
+
+    Attributes:
+        target: the file, written.
+        outcomes: one a face.
+        evidence: from the saved file.
+        attacked: the networks that the noise was made against.
+        notes: what reading and saving changed besides, in plain words.
+        seconds: a stage's name -> wall time.
+    """
+
+    target: Path
+    outcomes: Sequence[FaceOutcome]
+    evidence: Evidence
+    attacked: frozenset[str]
+    notes: Sequence[str]
+    seconds: dict[str, float]
+
+    @property
+    def matched(self) -> int:
+        """How many faces are still matched, as saved, by a judge whose network was attacked."""
+        return self.evidence.matches(networks=self.attacked)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "output": str(self.target),
+            "matched": self.matched,
+            **self.evidence.to_json(),
+            "noise": [
+                {"steps": o.steps, "reached": o.reached, "distance": round(o.distance, 3), "seconds": round(o.seconds, 2)}
+                for o in self.outcomes
+            ],
+            "summary": summary_line(self.evidence, self.attacked),
+            "notes": list(self.notes),
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypt:
+    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
+
+    Attributes:
+        options: how.
+        threads: of torch in a process that works beside others; None leaves it to torch.
+    """
+
+    options: Options
+    threads: int | None = None
+
+    def __call__(self, source: Path, target: Path) -> dict[str, Any]:
+        return encrypt_photo(source, target, self.options).to_json()
+
+    def prepare(self) -> None:
+        """Load what is needed, so that a mistake in the options shows before the first photo."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        _tools(self.options)
+
+
+def encrypt_photo(
+    source: Path,
+    target: Path,
+    options: Options,
+    *,
+    force: bool = False,
+    make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
+    progress: Progress | None = None,
+) -> Encrypted:
+    """Protect one photo.
+
+    Args:
+        source: the photo; left as it is.
+        target: the file to write; appears in one piece or not at all.
+        options: how.
+        force: overwrite the target.
+        make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before that is saved.
+        progress: told of each face done.
+
+    Raises:
+        NoFaceError: there is none, and the whole photo was not asked for.
+        DataError: the photo cannot be read, or the target not be written.
+        FaceencError: the options cannot be met (weights, consent, gallery).
+    """
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "prepare"):
+        tools = _tools(options)
+    with _timed(seconds, "read"):
+        content = source.read_bytes() if source.is_file() else b""
+        photo = read_photo(source)
+    with _timed(seconds, "detect"):
+        faces = _choose(detect_reduced(photo.pixels, tools.detector), options, source, photo)
+    with _timed(seconds, "noise"):
+        protection = _protection(photo, faces, options, tools)
+        pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey, progress=progress)
+    with _timed(seconds, "encode"):
+        data = _encode(replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
+        again = decode_photo(data)
+    with _timed(seconds, "judge"):
+        evidence = gather_evidence(
+            photo.pixels,
+            again.pixels,
+            judges=tools.judges,
+            detector=tools.detector,
+            gallery=tools.gallery,
+            person=options.person,
+            faces=faces,
+        )
+    with _timed(seconds, "write"):
+        if options.preview:
+            picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
+            preview = encode_photo(picture, format="PNG")
+            save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=force)
+        if make_keyfile is not None:
+            make_keyfile(photo, again, content, data)
+        save_photo(target, data, force=force)
+    attacked = frozenset(surrogate.network for surrogate in tools.surrogates)
+    fingerprint = tools.consent.fingerprint if tools.consent else None
+    hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
+    audit("encrypt", **hashes, goal=options.goal, faces=len(faces), consent=fingerprint)
+    return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tools:
+    """What is loaded once a process."""
+
+    detector: GroupDetector
+    surrogates: Sequence[Surrogate]
+    judges: Sequence[Judge]
+    gallery: Gallery | None
+    own: Sequence[torch.Tensor] | None
+    targets: Sequence[torch.Tensor] | None
+    consent: Consent | None
+
+
+@cache
+def _tools(options: Options) -> _Tools:
+    near, wide = FaceDetector(), FaceDetector(model="full")
+    surrogates = load_surrogates(options.surrogates)
+    judges = default_judges(options.models)
+    own = targets = consent = gallery = None
+    if options.gallery is not None:
+        gallery = load_gallery(options.gallery, judges, wide)
+    if options.person is not None and options.gallery is not None:
+        own = embed_person(options.gallery / options.person, surrogates, wide)
+    if options.decoy is not None:
+        targets = make_decoy(surrogates, seed=options.decoy)
+    if options.target is not None and options.consent is not None:
+        consent = read_consent(options.consent, name=options.target)
+        targets = [torch.from_numpy(np.asarray(consent.embeddings, np.float32)) / surrogates[0].threshold]
+    return _Tools(GroupDetector(near, wide), surrogates, judges, gallery, own, targets, consent)
+
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
+
+
+def _choose(found: Sequence[Face], options: Options, source: Path, photo: Photo) -> list[Face]:
+    """The faces to protect, largest first."""
+    faces = sorted(found, key=lambda face: -face.box.area)
+    if not faces and options.on_no_face == "whole":
+        return [_whole_face(photo.pixels)]
+    if not faces:
+        raise NoFaceError(f"no face found in {source}: nothing is written; --on-no-face whole protects the whole photo")
+    if options.faces == "all":
+        return faces
+    return faces[: 1 if options.faces == "largest" else int(options.faces)]
+
+
+def _whole_face(pixels: NDArray[np.uint8]) -> Face:
+    """The middle square of a photo, taken for a face."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    x, y = (width - side) / 2, (height - side) / 2
+    points = tuple((x + side * across, y + side * down) for across, down in _WHOLE)
+    return Face(Box(x, y, x + side, y + side), points, 0.0)
+
+
+def _protection(photo: Photo, faces: Sequence[Face], options: Options, tools: _Tools) -> Protection:
+    def saved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        part = replace(photo, pixels=pixels, alpha=None, icc=None, metadata=None)
+        return decode_photo(_encode(part, options)).pixels
+
+    file_format = options.format or photo.format
+    lossless = file_format in ("PNG", "TIFF") or (file_format == "WEBP" and options.quality is None)
+    return Protection(
+        options.strength,
+        tools.surrogates,
+        own=tools.own,
+        targets=tools.targets,
+        mask=faces[0].score > 0,
+        encode=None if lossless else saved,
+        budget=options.budget,
+        seed=options.seed,
+    )
+
+
+def _encode(photo: Photo, options: Options, *, keep_metadata: bool = False) -> bytes:
+    return encode_photo(photo, format=options.format or photo.format, quality=options.quality, keep_metadata=keep_metadata)

@@ -1,0 +1,120 @@
+"""Crops that carry gradients, against Pillow's and dlib's own."""
+
+from __future__ import annotations
+
+import cmath
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceenc.alignment import (
+    CHIP_SIZE,
+    Similarity,
+    cut_out,
+    fit_similarity,
+    halved,
+    key_points_similarity,
+    pyramid_levels,
+    square_similarity,
+    unhalved,
+)
+from faceenc.data.demo import enlarge, read_orl
+from faceenc.detect import FaceDetector
+from faceenc.images import SQUARE_MARGIN, align_face, crop_square, to_tensor
+from faceenc.models.dlibchip import has_dlib, landmarks_chip, landmarks_similarity
+from faceenc.models.dlibnet import load_dlibnet
+from faceenc.types import Face
+from tests.conftest import smooth_images
+
+needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
+
+
+@pytest.fixture(scope="module")
+def photo() -> tuple[NDArray[np.uint8], Face]:
+    image = enlarge(read_orl()["s5/1"])
+    with FaceDetector() as detector:
+        return image, detector(image)[0]
+
+
+def test_a_fitted_similarity_is_found_again() -> None:
+    wanted = Similarity(cmath.rect(1.7, 0.3), 12 - 5j)
+    points = [0j, 10 + 1j, 3 + 8j]
+    found = fit_similarity(points, [wanted(point) for point in points])
+    assert found.turn == pytest.approx(wanted.turn)
+    assert found.shift == pytest.approx(wanted.shift)
+    with pytest.raises(ValueError, match="lie on one another"):
+        fit_similarity(points, [1 + 1j] * 3)
+
+
+def test_jitter_turns_about_the_middle() -> None:
+    crop = Similarity(2 + 0.5j, 30 + 40j)
+    middle = (CHIP_SIZE - 1) / 2 * (1 + 1j)
+    turned = crop.jittered([1, 1, 0, 0], size=CHIP_SIZE, degrees=10, zoom=0.1, shift=5)
+    assert turned(middle) == pytest.approx(crop(middle))
+    assert turned.turn / crop.turn == pytest.approx(cmath.rect(1.1, cmath.pi / 18))
+    moved = crop.jittered([0, 0, 1, 0], size=CHIP_SIZE, degrees=10, zoom=0.1, shift=5)
+    assert moved(middle + 5) == pytest.approx(crop(middle))
+
+
+def test_crops_are_those_of_pillow(photo: tuple[NDArray[np.uint8], Face]) -> None:
+    """Bilinear there, bicubic here: on a smooth picture they differ by less than three levels on average."""
+    image, face = photo
+    pairs = [
+        (key_points_similarity(face, size=224, border=37 / CHIP_SIZE), align_face(image, face, size=224)),
+        (square_similarity(face.box, size=224, margin=SQUARE_MARGIN), crop_square(image, face.box, size=224, margin=0.2)),
+    ]
+    for similarity, wanted in pairs:
+        crop = cut_out(to_tensor(image[None]), [similarity], size=224)
+        inside = slice(8, -8)  # beyond the photo's border one is black, the other repeats it
+        difference = (crop - to_tensor(wanted[None])).abs()[..., inside, inside]
+        assert float(difference.mean()) < 3 / 255
+
+
+@needs_dlib
+@pytest.mark.parametrize(("zoom", "halvings"), [(0.5, 0), (1, 1), (3, 2)])
+def test_dlibs_own_chip(photo: tuple[NDArray[np.uint8], Face], zoom: float, halvings: int) -> None:
+    """The same chip as dlib cuts out, also where it halves the photo before; its embedding moves by little."""
+    image, face = photo
+    height, width = image.shape[:2]
+    size = (round(width * zoom), round(height * zoom))
+    large = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    box = type(face.box)(*(v * zoom for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
+    there = Face(box, tuple((x * zoom, y * zoom) for x, y in face.key_points), face.score)
+    similarity = landmarks_similarity(large, there)
+    levels = pyramid_levels(similarity.scale)
+    assert levels == halvings
+    picture = to_tensor(large[None])
+    for _ in range(levels):
+        picture = halved(picture)
+    chip = cut_out(picture, [similarity.moved(0, levels)], size=CHIP_SIZE)
+    wanted = to_tensor(landmarks_chip(large, there)[None])
+    net = load_dlibnet()
+    with torch.no_grad():
+        distance = float((net(chip) - net(wanted)).norm())
+    # dlib halves only the surroundings of the face, which may begin a pixel off ours.
+    assert distance < (0.06 if halvings else 0.002)
+
+
+def test_noise_of_a_reduced_picture_is_found_in_the_reduced_photo() -> None:
+    """What `unhalved` spreads over a photo, `halved` sees again, a little blurred."""
+    noise = (smooth_images(1, 64, seed=3) - 0.5) / 4
+    spread = unhalved(noise, 2, size=(64 * 4 + 9, 64 * 4 + 9))
+    grey = torch.full_like(spread, 0.5)
+    again = halved(halved(grey + spread)) - 0.5
+    inside = slice(4, 60)
+    assert again.shape == noise.shape
+    assert float((again - noise)[..., inside, inside].abs().max()) < 0.02
+    assert float(noise.abs().max()) > 0.1
+
+
+def test_gradients_reach_the_photos_pixels() -> None:
+    x = smooth_images(1, 80, seed=4).requires_grad_(True)
+    crop = cut_out(halved(x), [Similarity(cmath.rect(0.8, 0.2), 4 + 4j)], size=20)
+    (gradient,) = torch.autograd.grad(crop.sum(), x)
+    assert gradient.shape == x.shape
+    assert float(gradient[..., 20:28, 20:28].min()) > 0
+    levels = crop.detach() * 255
+    assert torch.allclose(levels, levels.round(), atol=1e-3)  # whole grey levels

@@ -1,0 +1,281 @@
+"""Evidence about protected photos, and `faceenc verify`: real detector, real judges, real noise."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceenc.alignment import cut_out, halved, key_points_similarity, pyramid_levels
+from faceenc.assets import cache_dir
+from faceenc.cli.common import Group
+from faceenc.cli.verify import verify
+from faceenc.data.demo import enlarge, read_orl
+from faceenc.detect import FaceDetector
+from faceenc.evidence import Evidence, gather_evidence
+from faceenc.evidence_summary import summary_line
+from faceenc.groupdetector import GroupDetector
+from faceenc.images import to_tensor, to_uint8, write_png
+from faceenc.judges import DLIB, Judge, TwinJudge, default_judges
+from faceenc.models.checkpoint import save_checkpoint
+from faceenc.models.dlibnet import load_dlibnet
+from faceenc.models.resnet import FaceResNet
+from faceenc.types import DataError
+from faceenc.variants import VARIANTS
+from tests.face_photos import write_blank, write_people
+
+EPS = 10 / 255
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[GroupDetector]:
+    with FaceDetector() as near, FaceDetector(model="full") as wide:
+        yield GroupDetector(near, wide)
+
+
+@pytest.fixture(scope="module")
+def judges() -> list[Judge]:
+    return default_judges()
+
+
+@pytest.fixture(scope="module")
+def orl() -> dict[str, NDArray[np.uint8]]:
+    wanted = {"s1/1", "s2/1", "s3/1"}
+    return {name: enlarge(picture) for name, picture in read_orl().items() if name in wanted}
+
+
+@pytest.fixture(scope="module")
+def protected(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> NDArray[np.uint8]:
+    """s1/1 with white-box noise against dlib's net: a few signed gradient steps through its alignment."""
+    net = load_dlibnet()
+    x = to_tensor(orl["s1/1"][None])
+    similarity = key_points_similarity(detector(orl["s1/1"])[0])
+    levels = pyramid_levels(similarity.scale)
+
+    def embed(photo: torch.Tensor) -> torch.Tensor:
+        for _ in range(levels):
+            photo = halved(photo)
+        return net(cut_out(photo, [similarity.moved(0, levels)], size=150))
+
+    with torch.no_grad():
+        clean = embed(x)
+    delta = (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1) * EPS
+    for _ in range(10):
+        delta.requires_grad_(True)
+        (gradient,) = torch.autograd.grad((embed((x + delta).clamp(0, 1)) - clean).norm(), delta)
+        delta = (delta.detach() + EPS / 3 * gradient.sign()).clamp(-EPS, EPS)
+    return to_uint8(x + delta)[0]
+
+
+@pytest.fixture(scope="module")
+def evidence(
+    orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8], judges: list[Judge], detector: GroupDetector
+) -> Evidence:
+    return gather_evidence(orl["s1/1"], protected, judges=[*judges, TwinJudge()], detector=detector)
+
+
+def by_variant(evidence: Evidence, judge: str, face: int = 0) -> dict[str, Any]:
+    return {verdict.variant: verdict for verdict in evidence.faces[face].verdicts if verdict.judge == judge}
+
+
+def test_noise_against_a_judges_network_ends_the_match(evidence: Evidence) -> None:
+    assert evidence.matches() == 0
+    for judge in evidence.networks:
+        verdicts = by_variant(evidence, judge)
+        assert tuple(verdicts) == VARIANTS
+        assert all(verdict.distance > verdict.threshold == 0.6 for verdict in verdicts.values())
+        assert len({verdict.distance for verdict in verdicts.values()}) == 4, "each variant was looked at"
+        assert all(verdict.found and verdict.rank is None for verdict in verdicts.values())
+    assert 0.5 < evidence.faces[0].ssim < 0.95
+    assert 28 < evidence.faces[0].psnr < 40
+    assert evidence.max_change == 10
+
+
+def test_random_noise_of_the_same_size_does_not(
+    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+) -> None:
+    photo = orl["s1/1"]
+    noise = np.random.default_rng(0).choice([-10, 10], photo.shape)
+    found = gather_evidence(photo, (photo + noise).clip(0, 255).astype(np.uint8), judges=judges, detector=detector)
+    assert all(verdict.match for verdict in found.faces[0].verdicts)
+    assert "still matches the face" in summary_line(found)
+
+
+def test_equal_photos_are_no_distance_apart(
+    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+) -> None:
+    found = gather_evidence(orl["s1/1"], orl["s1/1"].copy(), judges=judges, detector=detector)
+    verdicts = by_variant(found, judges[0].name)
+    assert verdicts["saved"].distance == 0
+    assert all(0 < verdicts[variant].distance < 0.25 for variant in ("jpeg75", "half", "blur"))
+    assert found.matches() == 1
+    assert (found.psnr, found.max_change, found.faces[0].ssim) == (math.inf, 0, 1)
+    record = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert record["photo"] == {"psnr": None, "max_change": 0}
+    assert "equal" in summary_line(found)
+
+
+def test_each_face_of_a_group_is_judged_against_itself(
+    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+) -> None:
+    """The left one stays, the right one becomes somebody else."""
+    before = np.concatenate([orl["s1/1"], orl["s2/1"]], axis=1)
+    after = np.concatenate([orl["s1/1"], orl["s3/1"]], axis=1)
+    found = gather_evidence(before, after, judges=judges, detector=detector)
+    left, right = sorted(found.faces, key=lambda face: face.box.x0)
+    assert [verdict.match for verdict in left.verdicts] == [True] * 4
+    assert [verdict.match for verdict in right.verdicts] == [False] * 4
+    assert left.psnr == math.inf
+    assert right.psnr < 25
+    assert [found.matches(variant) for variant in VARIANTS] == [1, 1, 1, 1]
+    assert "no longer matches 1 of 2 faces as saved, 1 after JPEG" in summary_line(found, {DLIB})
+
+
+def test_a_face_that_is_not_found_is_looked_at_in_its_place(
+    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+) -> None:
+    photo = orl["s1/1"]
+    grey = np.full_like(photo, 120)
+    found = gather_evidence(photo, grey, judges=judges, detector=detector)
+    assert [verdict.found for verdict in found.faces[0].verdicts] == [False] * 4
+    assert all(math.isfinite(verdict.distance) for verdict in found.faces[0].verdicts)
+    assert "missed a face 4 times" in summary_line(found)
+    known = detector(photo)
+    again = gather_evidence(photo, grey, judges=judges, detector=lambda image: [], faces=known, variants=["saved", "half"])
+    assert [face.box for face in again.faces] == [face.box for face in known]
+    assert [verdict.variant for verdict in again.faces[0].verdicts] == ["saved", "half"]
+    assert gather_evidence(grey, grey, judges=judges, detector=detector).faces == ()
+
+
+def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
+    record = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
+    assert record.keys() == {"faces", "photo"}
+    assert record["photo"].keys() == {"psnr", "max_change"}
+    (face,) = record["faces"]
+    assert face.keys() == {"box", "ssim", "psnr", "judges"}
+    assert len(face["box"]) == 4
+    assert len(face["judges"]) == 4 * len(evidence.networks)
+    for entry in face["judges"]:
+        assert entry.keys() >= {"judge", "variant", "distance", "threshold", "match", "rank"}
+        assert entry["match"] is False
+        assert entry["rank"] is None
+
+
+def test_the_last_line_says_what_was_not_shown(evidence: Evidence) -> None:
+    assert "no unseen judge was asked" in summary_line(evidence)
+    white, unseen = summary_line(evidence, {DLIB}), summary_line(evidence, {"another"})
+    assert "white-box" in white
+    assert "unseen judge" in unseen
+    assert "no unseen judge" in white
+    assert "no unseen judge" not in unseen
+    for line in (white, unseen, summary_line(evidence)):
+        assert "1 of 1 face" in line
+        assert line.endswith("newer recognisers may still match")
+        assert "\n" not in line
+
+
+def test_photos_of_different_size_are_refused(
+    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+) -> None:
+    with pytest.raises(DataError, match="568 x 648 and 567 x 648"):
+        gather_evidence(orl["s1/1"], orl["s1/1"][:, 1:], judges=judges, detector=detector)
+
+
+@pytest.fixture
+def studio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8]
+) -> Path:
+    """The current folder, with a photo, its protected copy and a picture of nothing; and a cache of its own."""
+    (tmp_path / "cache").mkdir()
+    for file in cache_dir().iterdir():
+        (tmp_path / "cache" / file.name).symlink_to(file)
+    monkeypatch.setenv("FACEENC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_png("photo.png", orl["s1/1"])
+    write_png("protected.png", protected)
+    write_blank(tmp_path / "wall.png")
+    return tmp_path
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(Group(commands={"verify": verify}), ["verify", *words])
+
+
+def test_the_command_prints_tables_and_the_last_line(studio: Path) -> None:
+    done = call("photo.png", "protected.png")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert all(word in done.stdout for word in [*VARIANTS, "no match", "SSIM", "10 of 255"])
+    assert done.stdout.splitlines()[-1].endswith("newer recognisers may still match")
+    Image.open("photo.png").save("photo.jpg", quality=90)
+    done = call("photo.png", "photo.jpg")
+    assert done.exit_code == 1, "dlib still matches"
+    assert "still matches the face" in done.stdout.splitlines()[-1]
+
+
+def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
+    write_people(studio / "people", {"s1": 2, **{f"s{person}": 1 for person in range(2, 9)}})
+    (studio / "people" / "s1" / "1.png").unlink()  # the photo itself
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_checkpoint(FaceResNet(("a", "b"), 64, "aligned").eval(), studio / "r.safetensors", {})
+    done = call("photo.png", "protected.png", "--gallery", "people", "--as", "s1", "--model", "r.safetensors", "--json")
+    record = json.loads(done.stdout)
+    assert record.keys() == {"faces", "photo", "summary"}
+    entries = record["faces"][0]["judges"]
+    assert [entry["judge"] for entry in entries] == [entries[0]["judge"]] * 4 + ["r.safetensors"] * 4
+    assert all(2 <= entry["rank"] <= 8 for entry in entries[:4])
+    random = [entry for entry in entries[4:] if entry["variant"] == "saved"]
+    assert done.exit_code == int(random[0]["match"])
+    assert "unseen judge" in record["summary"]
+    done = call("photo.png", "photo.png", "--gallery", "people", "--as", "s1", "--json")
+    assert done.exit_code == 1
+    assert [entry["rank"] for entry in json.loads(done.stdout)["faces"][0]["judges"]] == [1, 1, 1, 1]
+    done = call("photo.png", "photo.png", "--gallery", "people", "--as", "s11")
+    assert done.exit_code == 2
+    assert "nobody of that name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["photo.png", "wall.png"], "568 x 648 and 120 x 90 pixels"),
+        (["wall.png", "wall.png"], "no face found in wall.png"),
+        (["photo.png", "nowhere.png"], "nowhere.png"),
+        (["photo.png", "protected.png", "--model", "photo.png"], "cannot be read"),
+        (["photo.png", "protected.png", "--gallery", "nowhere"], "cannot read the gallery"),
+        (["photo.png", "protected.png", "--as", "s1"], "--gallery"),
+        (["photo.png", "protected.png", "--frbench", "none_of_these"], "frbench"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(words: list[str], said: str, studio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRBENCH_CACHE", str(studio / "empty"))
+    done = call(*words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert (
+        len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == len(done.stderr.splitlines()) == 1
+    )
+
+
+def test_photos_are_compared_upright(studio: Path, orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8]) -> None:
+    """A phone's file lies on its side and says so; the protected one stands."""
+    lying = Image.fromarray(np.rot90(orl["s1/1"]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    lying.save(file, "PNG", exif=exif)
+    (studio / "phone.png").write_bytes(file.getvalue())
+    done = call("phone.png", "protected.png", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["photo"]["max_change"] == 10

@@ -1,0 +1,227 @@
+"""Noise for faces, on real faces and dlib's real net."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from faceenc.alignment import key_points_similarity
+from faceenc.data.demo import enlarge, read_orl
+from faceenc.detect import FaceDetector
+from faceenc.goals import MoveAway, MoveTo
+from faceenc.images import to_tensor
+from faceenc.judges import TwinJudge
+from faceenc.norms import SLACK, ShapedLinf
+from faceenc.protect import STRENGTHS, Protection, Surrogate, load_surrogates, make_decoy, protect_faces
+from faceenc.protect.people import embed_face
+from faceenc.protect.views import Views
+from faceenc.protect.windows import face_window
+from faceenc.transforms import blur, jpeg, reduced
+from faceenc.types import ConfigError, Face
+from tests.conftest import smooth_images
+
+Found = tuple[NDArray[np.uint8], Face]
+QUICK = replace(STRENGTHS["balanced"], steps=20)
+
+
+@pytest.fixture(scope="module")
+def faces() -> list[Found]:
+    pictures = read_orl()
+    images = [enlarge(pictures[name])[::2, ::2].copy() for name in ("s5/1", "s5/2", "s9/1")]
+    with FaceDetector() as detector:
+        return [(image, detector(image)[0]) for image in images]
+
+
+@pytest.fixture(scope="module")
+def dlib() -> list[Surrogate]:
+    return load_surrogates()
+
+
+@pytest.fixture(scope="module")
+def protected(faces: list[Found], dlib: list[Surrogate]) -> NDArray[np.uint8]:
+    image, face = faces[0]
+    return protect_faces(image, [face], Protection(QUICK, dlib))[0]
+
+
+def distance(first: Found, second: Found) -> float:
+    judge = TwinJudge()
+    return judge.distance(judge.embed(*first), judge.embed(*second))
+
+
+def test_the_face_is_no_longer_the_persons(faces: list[Found], protected: NDArray[np.uint8]) -> None:
+    (image, face), other, _ = faces
+    assert distance((image, face), other) < 0.6
+    assert distance((image, face), (protected, face)) > 0.75
+    assert distance(other, (protected, face)) > 0.6
+
+
+def test_noise_stays_on_the_face_and_inside_eps(faces: list[Found], protected: NDArray[np.uint8]) -> None:
+    image, face = faces[0]
+    change = np.abs(protected.astype(int) - image)
+    assert change.max() == 8
+    chip = key_points_similarity(face)
+    rows, columns = np.nonzero(change.any(axis=2))
+    inside = [abs((complex(x, y) - chip.shift) / chip.turn - (74.5 + 78j)) for x, y in zip(columns, rows, strict=True)]
+    assert max(inside) < 90  # chip pixels from the face's middle: half axes 62 and 76, and the fading
+    assert change.any()
+
+
+def test_random_noise_of_that_size_changes_nothing(faces: list[Found]) -> None:
+    image, face = faces[0]
+    signs = np.random.default_rng(0).choice([-8, 8], image.shape)
+    noisy = np.clip(image + signs, 0, 255).astype(np.uint8)
+    assert distance((image, face), (noisy, face)) < 0.6
+
+
+def test_the_same_order_gives_the_same_photo(
+    faces: list[Found], dlib: list[Surrogate], protected: NDArray[np.uint8]
+) -> None:
+    image, face = faces[0]
+    before = image.copy()
+    again, _ = protect_faces(image, [face], Protection(QUICK, dlib))
+    assert np.array_equal(again, protected)
+    assert np.array_equal(image, before)
+    other, _ = protect_faces(image, [face], Protection(QUICK, dlib, seed=1))
+    assert not np.array_equal(other, protected)
+
+
+def test_grey_stays_grey(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    result, (outcome,) = protect_faces(image, [face], Protection(QUICK, dlib), grey=True)
+    assert np.array_equal(result[..., 0], result[..., 1])
+    assert np.array_equal(result[..., 0], result[..., 2])
+    assert outcome.distance > 1.1
+
+
+def test_it_stops_when_what_is_saved_is_protected(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    easy = replace(QUICK, margin=0.01)
+    _, (outcome,) = protect_faces(image, [face], Protection(easy, dlib))
+    assert outcome.reached
+    assert outcome.steps == 10
+    assert outcome.distance > 1.01
+
+
+def test_a_budget_ends_it_early(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    endless = replace(QUICK, steps=100_000, margin=50)
+    _, (outcome,) = protect_faces(image, [face], Protection(endless, dlib, budget=0.01))
+    assert outcome.steps == 10
+    assert not outcome.reached
+
+
+def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Surrogate]) -> None:
+    """The same face once more, moved by a few pixels: together they may not change a pixel by more than eps."""
+    image, face = faces[0]
+    shifted = replace(face, key_points=tuple((x + 12, y + 9) for x, y in face.key_points))
+    result, outcomes = protect_faces(image, [face, shifted], Protection(QUICK, dlib))
+    assert len(outcomes) == 2
+    assert np.abs(result.astype(int) - image).max() <= 8
+    assert distance((image, face), (result, face)) > 0.6
+
+
+def test_a_saved_jpeg_is_what_counts(faces: list[Found], dlib: list[Surrogate]) -> None:
+    """What saving does to pixels is looked at: a format that blurs all noise away is never protected."""
+    image, face = faces[0]
+    x0, y0, x1, y1 = face_window(image, face, dlib, flat=0.5).place
+
+    def lose_all(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(image[y0:y1, x0:x1])
+
+    _, (outcome,) = protect_faces(image, [face], Protection(QUICK, dlib, encode=lose_all))
+    assert not outcome.reached
+    assert outcome.distance < 0.05
+
+
+def test_a_decoy_is_nobody_and_can_be_looked_like(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    decoy = make_decoy(dlib, seed=3)
+    assert torch.equal(decoy[0], make_decoy(dlib, seed=3)[0])
+    assert float((decoy[0] - make_decoy(dlib, seed=4)[0]).norm()) > 0.5
+    own = embed_face(image, face, dlib)[0]
+    assert float((own - decoy[0]).norm(dim=1).min()) > 1
+    strong = replace(STRENGTHS["strong"], steps=40, margin=0.0)
+    result, (outcome,) = protect_faces(image, [face], Protection(strong, dlib, targets=decoy))
+    after = embed_face(result, face, dlib)[0]
+    assert float((after - decoy[0]).norm(dim=1).max()) < float((own - decoy[0]).norm(dim=1).min()) - 0.3
+    assert outcome.distance < 1.2
+
+
+def test_eps_below_a_grey_level_is_refused(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    with pytest.raises(ConfigError, match="less than one grey level"):
+        protect_faces(image, [face], Protection(replace(QUICK, eps=0.5 / 255), dlib))
+
+
+def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    window = face_window(image, face, dlib, flat=0.5)
+    views = Views(dlib, window, torch.Generator().manual_seed(0), draws=3)
+    x = window.picture.clone().requires_grad_(True)
+    first, second = views(x), views(x)
+    assert first.shape == (1, 1, 3, 128)
+    assert not torch.equal(first, second)
+    (gradient,) = torch.autograd.grad(first.sum() + second.sum(), x)
+    assert gradient.abs().sum() > 0
+
+
+def test_goals_for_embeddings() -> None:
+    """Two images, two references each: the nearest counts against moving away, and for moving to."""
+    references = torch.tensor([[[0.0, 0.0], [3.0, 0.0]], [[0.0, 0.0], [0.0, 2.0]]])
+    outputs = torch.tensor([[1.5, 2.0], [0.0, 0.5]])  # 2.5 and 2.5 away; 0.5 and 1.5 away
+    away, to = MoveAway(references), MoveTo(references)
+    assert away.loss(outputs).tolist() == pytest.approx([2.5, 1.0])
+    assert away.reached(outputs).tolist() == [True, False]
+    assert away.reached(outputs, 1.6).tolist() == [False, False]
+    assert to.loss(outputs).tolist() == pytest.approx([-2.5, -0.5])
+    assert to.reached(outputs).tolist() == [False, True]
+    assert to.reached(outputs, 0.6).tolist() == [False, False]
+    assert away.select(torch.tensor([1])).reached(outputs[1:]).tolist() == [False]
+
+
+def test_the_shaped_norm() -> None:
+    share = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3)
+    norm = ShapedLinf(share)
+    delta = torch.full((1, 3, 1, 3), 0.1)
+    projected = norm.project(delta, 8 / 255)
+    assert projected[0, 0, 0].tolist() == pytest.approx([0, 4 / 255, 8 / 255])
+    assert float(norm.size(projected)) == pytest.approx(8 / 255)
+    assert torch.isinf(norm.size(delta)).all()
+    assert norm.steepest(-delta)[0, 2, 0].tolist() == pytest.approx([0, -0.5, -1])
+    x = torch.full((1, 3, 1, 3), 100 / 255)
+    drawn = norm.sample(x, 8 / 255, [torch.Generator().manual_seed(0)])
+    assert ((drawn.abs() - share * 8 / 255) <= SLACK).all()
+    rounded = norm.quantize(x, delta, 8 / 255) * 255
+    assert rounded[0, 1, 0].tolist() == pytest.approx([100, 104, 108])
+    grey = ShapedLinf(share, grey=True)
+    gradient = torch.tensor([3.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 1, 3)
+    assert grey.steepest(gradient)[0, :, 0, 2].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("change", [lambda x: jpeg(x, 75), lambda x: reduced(x, 0.5), lambda x: blur(x, 1.0)])
+def test_what_becomes_of_a_photo_keeps_its_shape_and_gradients(change: object) -> None:
+    assert callable(change)
+    x = smooth_images(1, 50, seed=5).requires_grad_(True)
+    changed = change(x)
+    assert changed.shape == x.shape
+    assert 0 < float((changed - x).detach().abs().mean()) < 0.05
+    (gradient,) = torch.autograd.grad(changed.sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().sum() > 0
+
+
+def test_jpeg_is_pillows_within_a_level_or_two() -> None:
+    import io
+
+    from PIL import Image
+
+    x = smooth_images(1, 64, seed=6)
+    pixels = (x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=75)
+    wanted = to_tensor(np.array(Image.open(file))[None])
+    assert float((jpeg(x, 75) - wanted).abs().mean()) < 1.5 / 255
