@@ -1,8 +1,8 @@
 """From a photo's own pixels to a recogniser's upright crop, in a way that carries gradients.
 
 Convention
-    A point is a complex number, x + iy, in pixel indices: 0 is the centre of the first pixel (MediaPipe and Pillow count from
-    its corner, half a pixel earlier). Pictures are (N, 3, H, W) float32 in [0, 1].
+    A point is a complex number, x + iy, in pixel indices: 0 is the centre of the first pixel (MediaPipe and Pillow count
+    from its corner, half a pixel earlier). Pictures are (N, 3, H, W) float32 in [0, 1].
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHIP_SIZE = 150
 # Where both eyes and the mouth's centre lie in dlib's face chip, on average over faces.
 _CHIP_POINTS = (47.12 + 47.77j, 101.88 + 47.77j, 74.5 + 107.52j)
-# dlib halves a picture by two taps of [1 4 6 4 1] / 16 and takes point p for p / 2 - this; the centre of its window is p / 2 - 1.
+# dlib takes point p of a picture for p / 2 - this of its half; the middle of the blur's window lies at p / 2 - 1.
 _DLIB_SHIFT = 1.25 + 0.75j
 _SHIFT = 1.0
 _CENTRE = 0.5 + 0.5j  # of the first pixel, where it is counted from its corner
@@ -72,7 +72,8 @@ def fit_similarity(crop: Sequence[complex], photo: Sequence[complex]) -> Similar
     """
     crop_mean, photo_mean = sum(crop) / len(crop), sum(photo) / len(photo)
     centred = [c - crop_mean for c in crop]
-    turn = sum(c.conjugate() * (p - photo_mean) for c, p in zip(centred, photo, strict=True)) / sum(abs(c) ** 2 for c in centred)
+    shared = sum(c.conjugate() * (p - photo_mean) for c, p in zip(centred, photo, strict=True))
+    turn = shared / sum(abs(c) ** 2 for c in centred)
     if not abs(turn) > 0:
         raise ValueError(f"the points {list(photo)} lie on one another")
     return Similarity(turn, photo_mean - turn * crop_mean)

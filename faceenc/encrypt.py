@@ -116,7 +116,7 @@ def encrypt_photo(
         target: the file to write; appears in one piece or not at all.
         options: how.
         force: overwrite the target.
-        make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before that is saved.
+        make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
         progress: told of each face done.
 
     Raises:

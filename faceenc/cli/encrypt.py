@@ -8,7 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from faceenc.encrypt_options import Options
     from faceenc.folderplan import FileResult, Task
-    from faceenc.photos import Photo
+    from faceenc.photos import Photo, PhotoFormat
 
 _LEDGER = "faceenc-run.jsonl"
 _INTERRUPTED = 130
@@ -30,7 +30,7 @@ _NONE, _SOME = 2, 3
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE|FOLDER",
-              help="Where to: a file for one photo, or a folder.  [default: STEM-protected.png beside each photo]")  # fmt: skip
+              help="A file for one photo, or a folder.  [default: STEM-protected.png beside each photo]")  # fmt: skip
 @click.option("--strength", type=click.Choice(["subtle", "balanced", "strong"]), default="balanced", show_default=True,
               help="How much noise.")  # fmt: skip
 @click.option("--eps", metavar="N/255", help="The largest change of a pixel, instead of the strength's.")
@@ -58,7 +58,7 @@ _NONE, _SOME = 2, 3
 @click.option("--keep-metadata", is_flag=True, help="Keep EXIF, GPS and the like, which are removed otherwise.")
 @click.option("--preview", is_flag=True, help="Also write STEM-preview.png: before, noise, after.")
 @click.option("--keep-key", type=click.Path(path_type=Path), metavar="FILE",
-              help="Also write a key, locked with a passphrase, that gives the original back (faceenc decrypt).")  # fmt: skip
+              help="Also write a key, locked with a passphrase, for faceenc decrypt to give the original back.")  # fmt: skip
 @click.option("--passphrase-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Its first line is the key's passphrase; also FACEENC_PASSPHRASE.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photos at the same time.")
@@ -68,6 +68,7 @@ _NONE, _SOME = 2, 3
 @click.pass_context
 def encrypt(
     context: click.Context,
+    /,
     photos: tuple[Path, ...],
     output: Path | None,
     keep_key: Path | None,
@@ -119,8 +120,8 @@ def _options(settings: dict[str, Any], single: Path | None) -> Options:
     faces = settings["faces"]
     if faces not in ("all", "largest") and not (faces.isdecimal() and int(faces)):
         raise ConfigError(f"--faces {faces}: give all, largest, or how many of the largest")
-    chosen = settings.pop("file_format")
-    file_format = None if chosen == "same" else (chosen or "png").upper()
+    chosen: str | None = settings.pop("file_format")
+    file_format = None if chosen == "same" else cast("PhotoFormat", (chosen or "png").upper())
     if single is not None:
         named = _format_of(single)
         if chosen not in (None, "same") and named != file_format:
@@ -135,7 +136,7 @@ def _is_file(output: Path) -> bool:
     return not output.is_dir() and _format_of(output) is not None
 
 
-def _format_of(path: Path) -> str | None:
+def _format_of(path: Path) -> PhotoFormat | None:
     from faceenc.photos import SUFFIXES
 
     suffix = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}.get(path.suffix.lower(), path.suffix.lower())

@@ -29,11 +29,15 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
     print_table(pd.DataFrame(judged), title="protected against original")
     largest = f"{evidence['photo']['max_change']} of 255"
     seen = [
-        {"part": f"face {number}", "SSIM": _number(face["ssim"], ".4f"), "PSNR": _decibels(face["psnr"]), "largest change": ""}
+        _row(f"face {number}", _number(face["ssim"], ".4f"), face["psnr"])
         for number, face in enumerate(evidence["faces"], start=1)
     ]
-    seen.append({"part": "whole photo", "SSIM": "", "PSNR": _decibels(evidence["photo"]["psnr"]), "largest change": largest})
+    seen.append(_row("whole photo", "", evidence["photo"]["psnr"], largest))
     print_table(pd.DataFrame(seen), title="how much the photo changed")
+
+
+def _row(part: str, ssim: str, psnr: float | None, largest: str = "") -> dict[str, str]:
+    return {"part": part, "SSIM": ssim, "PSNR": _decibels(psnr), "largest change": largest}
 
 
 def _decibels(value: float | None) -> str:

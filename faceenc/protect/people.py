@@ -90,8 +90,8 @@ def _mix(people: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     mean = people.mean(0)
     around = people - mean
     mixed = shares @ around
-    mixed = mixed * (around.norm(dim=1).mean() / mixed.norm())
-    return (mean + mixed)[None]
+    decoy: torch.Tensor = mean + mixed * (around.norm(dim=1).mean() / mixed.norm())
+    return decoy[None]
 
 
 def _orl_people(surrogates: Sequence[Surrogate]) -> list[torch.Tensor]:

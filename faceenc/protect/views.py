@@ -1,4 +1,4 @@
-"""What recognisers may get to see of a face, drawn at random: the way a photo takes is attacked along with the recogniser."""
+"""What recognisers may get to see of a face, drawn at random: the photo's way to them is attacked along with them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Views:
 
 
 def stack_embeddings(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """S times (R, D) with different R and D -> (S, R, D): zeros behind short embeddings, the last row again for missing ones."""
+    """S times (R, D) with different R and D -> (S, R, D): zeros behind short ones, the last row again for missing ones."""
     rows, length = max(len(part) for part in parts), max(part.shape[1] for part in parts)
     padded = [torch.nn.functional.pad(part, (0, length - part.shape[1])) for part in parts]
     return torch.stack([torch.cat([part, part[-1:].expand(rows - len(part), -1)]) for part in padded])
