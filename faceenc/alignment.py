@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from faceenc.types import Box, Face
 
 CHIP_SIZE = 150
@@ -122,9 +125,34 @@ def halved(x: torch.Tensor) -> torch.Tensor:
     Shape
         (N, 3, H, W) -> (N, 3, (H - 3) // 2, (W - 3) // 2), H and W at least 5.
     """
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
-    kernel = (taps[:, None] * taps).expand(3, 1, 5, 5)
-    return _floored(F.conv2d(x, kernel, stride=2, groups=3))
+    return _floored(_blurred(_blurred(x, 2), 3))
+
+
+def halved_pixels(pixels: NDArray[np.uint8], levels: int = 1) -> NDArray[np.uint8]:
+    """The same for pixels at rest, without gradients and quicker, `levels` times: (H, W, 3) uint8 -> smaller."""
+    for _ in range(levels):
+        blurred = _taps(_taps(pixels.astype(np.uint16), 0), 1)  # at most 255 * 256
+        pixels = (blurred >> 8).astype(np.uint8)
+    return pixels
+
+
+def _taps(x: NDArray[np.uint16], axis: int) -> NDArray[np.uint16]:
+    """The sum of [1 4 6 4 1] times every second pixel's neighbours."""
+    length = (x.shape[axis] - 3) // 2
+    parts = [x[(slice(None),) * axis + (slice(start, start + 2 * length - 1, 2),)] for start in range(5)]
+    total = parts[1] + parts[2]
+    total += parts[3]
+    total *= 4
+    for part in (parts[0], parts[2], parts[2], parts[4]):
+        total += part
+    return total
+
+
+def _blurred(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """[1 4 6 4 1] / 16 along one axis, every second pixel. Sums of slices: a convolution of three channels is far slower."""
+    length = (x.shape[axis] - 3) // 2
+    first, *rest = (x[(slice(None),) * axis + (slice(start, start + 2 * length - 1, 2),)] for start in range(5))
+    return (first + rest[3] + 4 * (rest[0] + rest[2]) + 6 * rest[1]) / 16
 
 
 def unhalved(delta: torch.Tensor, levels: int, *, size: tuple[int, int]) -> torch.Tensor:

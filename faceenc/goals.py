@@ -109,7 +109,7 @@ class MoveTo:
 
     def distances(self, outputs: torch.Tensor) -> torch.Tensor:
         """(N, ...) from every view of an image to the nearest target."""
-        nearest = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1)
+        nearest: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1)
         return nearest.reshape(len(outputs), -1)
 
 

@@ -159,8 +159,6 @@ class ResNetJudge(CosineJudge):
     """
 
     def __init__(self, checkpoint: Path) -> None:
-        # Here, for they take seconds to load.
-
         # torchvision takes a second to load, which who has no checkpoint need not wait for.
         from faceenc.models.checkpoint import load_checkpoint, weights_sha256
         from faceenc.models.transplant import features_of

@@ -46,15 +46,20 @@ class Ledger:
     """The record in the file `path`; pickled, it opens the same file elsewhere and reads it anew.
 
     Paths in it are relative to its folder, so that the folder may be moved.
+
+    Args:
+        path: of the record.
+        locks: the lock file, for records that do not last and yet must not meet; None puts it beside the record.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, locks: Path | None = None) -> None:
         self.path = path
+        self.locks = locks
         self._forget()
         self._locks: int | None = None  # the lock file while a target is held
 
-    def __reduce__(self) -> tuple[type[Ledger], tuple[Path]]:
-        return Ledger, (self.path,)
+    def __reduce__(self) -> tuple[type[Ledger], tuple[Path, Path | None]]:
+        return Ledger, (self.path, self.locks)
 
     def prepare(self) -> None:
         """Make the folder if need be, and see whether it can be written.
@@ -82,7 +87,7 @@ class Ledger:
         Raises:
             BusyError: another one does.
         """
-        byte = 1 + int.from_bytes(hashlib.sha256(self.name(target).encode(errors="surrogateescape")).digest()[:7], "big")
+        byte = 1 + int(self.key(target)[:14], 16)
         # Closing any handle of a file frees all POSIX locks that the process has on it: there is only this one.
         locks = self._locks = self._open_locks()
         try:
@@ -163,6 +168,11 @@ class Ledger:
         except ValueError:  # another drive of Windows
             return path.absolute().as_posix()
 
+    def key(self, target: Path) -> str:
+        """SHA-256 (hexadecimal) of a target's name: the same in all runs that have the lock file in common."""
+        name = self.name(target) if self.locks is None else os.path.normcase(target.parent.resolve() / target.name)
+        return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+
     def _forget(self) -> None:
         self._read = 0
         self._latest: dict[str, Entry] = {}
@@ -181,12 +191,14 @@ class Ledger:
             self._made.setdefault(name, set()).add(sha256)
 
     def _open_locks(self) -> int:
-        return os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        return os.open(self.locks or self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def digest(path: Path) -> str | None:
-    """SHA-256 of a file's content; None if it cannot be read."""
+    """SHA-256 of a file's content; None if it cannot be read, or is a pipe, which may keep one waiting for ever."""
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -16,6 +16,7 @@ from faceenc.alignment import (
     cut_out,
     fit_similarity,
     halved,
+    halved_pixels,
     key_points_similarity,
     pyramid_levels,
     square_similarity,
@@ -23,7 +24,7 @@ from faceenc.alignment import (
 )
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
-from faceenc.images import SQUARE_MARGIN, align_face, crop_square, to_tensor
+from faceenc.images import SQUARE_MARGIN, align_face, crop_square, to_tensor, to_uint8
 from faceenc.models.dlibchip import has_dlib, landmarks_chip, landmarks_similarity
 from faceenc.models.dlibnet import load_dlibnet
 from faceenc.types import Face
@@ -108,6 +109,12 @@ def test_noise_of_a_reduced_picture_is_found_in_the_reduced_photo() -> None:
     assert again.shape == noise.shape
     assert float((again - noise)[..., inside, inside].abs().max()) < 0.02
     assert float(noise.abs().max()) > 0.1
+
+
+def test_pixels_at_rest_are_halved_alike() -> None:
+    pixels = (smooth_images(1, 61, seed=7)[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    assert np.array_equal(halved_pixels(pixels), to_uint8(halved(to_tensor(pixels[None])))[0])
+    assert halved_pixels(pixels, 2).shape == (13, 13, 3)
 
 
 def test_gradients_reach_the_photos_pixels() -> None:

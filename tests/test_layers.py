@@ -77,7 +77,7 @@ LAYERS = {
         "report",
     ],
     5: ["config", "prepare", "estimate"],
-    6: ["cli"],
+    6: ["cli", "__main__"],
 }
 LAYER = {name: number for number, names in LAYERS.items() for name in names}
 

@@ -43,6 +43,7 @@ class Protection:
             empty tensors where there are none.
         targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
         fates: what may become of the photo and is prepared for.
+        jitter: prepare for faces that are found a little turned, larger or moved.
         momentum: of PGD.
         mask: keep the noise on the face.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
@@ -55,6 +56,7 @@ class Protection:
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
     fates: Sequence[Fate] = FATES
+    jitter: bool = True
     momentum: float = 0.0
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
@@ -136,7 +138,7 @@ def _protect_face(
     goal = _goal(clean, protection)
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = Views(surrogates, window, rng, fates=protection.fates)
+    views = Views(surrogates, window, rng, fates=protection.fates, jitter=protection.jitter)
     origin, current, done = window.picture, None, 0
     while True:
         steps = min(_CHUNK, strength.steps - done)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faceenc.alignment import Similarity, cut_out, pyramid_levels
+from faceenc.alignment import Similarity, cut_out, halved_pixels, pyramid_levels
 from faceenc.images import to_tensor
 from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.views import stack_embeddings
-from faceenc.protect.windows import FaceWindow, halve_often
+from faceenc.protect.windows import FaceWindow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def _cut(pixels: NDArray[np.uint8], factor: float, crops: Sequence[Similarity], 
     """The crops of a copy whose sides are `factor` as long."""
     moved = [Similarity(c.turn * factor, (c.shift + (0.5 + 0.5j)) * factor - (0.5 + 0.5j)) for c in crops]
     levels = pyramid_levels(scale * factor)
-    picture = halve_often(to_tensor(pixels[None]), levels)
+    picture = to_tensor(halved_pixels(pixels, levels)[None])
     return cut_out(picture, [crop.moved(0, levels) for crop in moved], size=size)
 
 

@@ -46,6 +46,7 @@ class Views:
         rng: the source of all randomness.
         fates: what may become of the photo; without any, views are jittered crops of the photo as it is.
         draws: views a call.
+        jitter: turn, scale and move each crop a little.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class Views:
         *,
         fates: Sequence[Fate] = FATES,
         draws: int = 1,
+        jitter: bool = True,
     ) -> None:
         self.surrogates = surrogates
         self.rng = rng
         self.fates = fates
         self.draws = draws
+        self.jitter = jitter
         self.views = 0
         self.crops = [[crop.moved(0, window.levels) for crop in own] for own in window.crops]
 
@@ -87,6 +90,8 @@ class Views:
         return self.fates[view // 2 % len(self.fates)](x, self.rng) if self.fates and view % 2 else x
 
     def _jittered(self, crop: Similarity, size: int) -> Similarity:
+        if not self.jitter:
+            return crop
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
         return crop.jittered(draw, size=size, degrees=_DEGREES, zoom=_ZOOM, shift=_SHIFT * size / 150)
 

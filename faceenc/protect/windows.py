@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from faceenc.alignment import CHIP_SIZE, Similarity, halved, key_points_similarity, pyramid_levels, unhalved
+from faceenc.alignment import CHIP_SIZE, Similarity, halved_pixels, key_points_similarity, pyramid_levels, unhalved
 from faceenc.images import to_tensor
 from faceenc.protect.surrogates import Surrogate
 
@@ -64,7 +64,6 @@ class FaceWindow:
         changed: NDArray[np.uint8] = levels.clip(0, 255).astype(np.uint8)
         return changed
 
-
     def on(self, pixels: NDArray[np.uint8], used: NDArray[np.float32]) -> FaceWindow:
         """The same window of a photo that earlier faces' noise has changed.
 
@@ -74,7 +73,7 @@ class FaceWindow:
         """
         if not used.any():
             return self
-        picture = halve_often(to_tensor(np.ascontiguousarray(pixels)[None]), self.levels)
+        picture = to_tensor(halved_pixels(pixels, self.levels)[None])
         left = 1 - torch.from_numpy(used)[None, None]
         left = -F.max_pool2d(-left, 2 * 2**self.levels + 1, stride=1, padding=2**self.levels)  # its least, nearby
         left = F.interpolate(left, size=self.share.shape[-2:], mode="nearest")
@@ -107,19 +106,12 @@ def face_window(
     place = _place(image, [(chip, CHIP_SIZE), *_sized(crops, surrogates)], levels, chip.scale)
     x0, y0, x1, y1 = place
     pixels = np.ascontiguousarray(image[y0:y1, x0:x1])
-    picture = halve_often(to_tensor(pixels[None]), levels)
+    picture = to_tensor(halved_pixels(pixels, levels)[None])
     share = _contrast_share(picture, flat)
     if mask:
         share = share * _ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:])
     moved = tuple(tuple(Similarity(s.turn, s.shift - complex(x0, y0)) for s in own) for own in crops)
     return FaceWindow(place, chip.scale, levels, pixels, picture, moved, share)
-
-
-def halve_often(x: torch.Tensor, levels: int) -> torch.Tensor:
-    """(N, 3, H, W) halved `levels` times by dlib's pyramid."""
-    for _ in range(levels):
-        x = halved(x)
-    return x
 
 
 def _sized(crops: Sequence[Sequence[Similarity]], surrogates: Sequence[Surrogate]) -> list[tuple[Similarity, int]]:

@@ -1,0 +1,161 @@
+"""What `faceenc encrypt` costs: whole-process seconds and memory, and the attack's time over its own raw passes.
+
+    python benchmarks/protect_speed.py [--photo FILE] [--json FILE] [--rounds 3]
+
+The photo (by default faces of the ORL set, enlarged) is scaled to different sizes, set with different numbers of faces, and
+protected with different numbers of steps. Three figures a row:
+
+- whole process: wall seconds and peak memory of `faceenc encrypt` in a process of its own, from start to exit, caches warm;
+- attack: seconds of the noise alone, in this process, without early stop;
+- over raw passes: attack divided by the bare forward and backward passes that it needed, through the same random views
+  (alignment, JPEG, halving, blur) and the network, measured in the same round; and by those of the network alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from faceenc.data.demo import enlarge, read_orl
+from faceenc.detect import FaceDetector
+from faceenc.goals import MoveAway
+from faceenc.groupdetector import GroupDetector, detect_reduced
+from faceenc.photos import read_photo
+from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
+from faceenc.protect.surrogates import Surrogate
+from faceenc.protect.views import Views
+from faceenc.protect.windows import face_window
+from faceenc.types import Face
+
+Pixels = NDArray[np.uint8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photo", type=Path, help="one face, any size")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--megapixels", type=float, nargs="*", default=[2, 12, 24, 48])
+    parser.add_argument("--faces", type=int, nargs="*", default=[4, 12])
+    parser.add_argument("--steps", type=int, nargs="*", default=[10, 80])
+    arguments = parser.parse_args()
+    usual = STRENGTHS["balanced"].steps
+    cases = [(mp, 1, usual) for mp in arguments.megapixels]
+    cases += [(12.0, faces, usual) for faces in arguments.faces] + [(12.0, 1, steps) for steps in arguments.steps]
+    portrait = read_photo(arguments.photo).pixels if arguments.photo else enlarge(read_orl()["s5/1"])
+    results = []
+    with FaceDetector() as near, FaceDetector(model="full") as wide:
+        for megapixels, faces, steps in cases:
+            image = _sheet(portrait, megapixels, faces)
+            found = detect_reduced(image, GroupDetector(near, wide))
+            found = sorted(found, key=lambda face: -face.box.area)[:faces]
+            results.append(_measure(image, found, megapixels, steps, arguments.rounds))
+            print(_line(results[-1]), flush=True)
+    if arguments.json:
+        machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+        record = {**machine, "results": results}
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _sheet(portrait: Pixels, megapixels: float, faces: int) -> Pixels:
+    """The portrait so often side by side, scaled to that many pixels."""
+    columns = int(np.ceil(np.sqrt(faces)))
+    rows = -(-faces // columns)
+    blank = np.full_like(portrait, 128)
+    tiles = [portrait if number < faces else blank for number in range(rows * columns)]
+    sheet = np.concatenate([np.concatenate(tiles[row * columns : (row + 1) * columns], axis=1) for row in range(rows)])
+    factor = (megapixels * 1e6 / (sheet.shape[0] * sheet.shape[1])) ** 0.5
+    size = round(sheet.shape[1] * factor), round(sheet.shape[0] * factor)
+    return np.array(Image.fromarray(sheet).resize(size, Image.Resampling.BICUBIC))
+
+
+def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, rounds: int) -> dict[str, Any]:
+    surrogates = load_surrogates()
+    strength = replace(STRENGTHS["balanced"], steps=steps, margin=50.0)  # never reached: all steps are taken
+    protect_faces(image, faces[:1], Protection(replace(strength, steps=2), surrogates))  # warm up
+    attack, views, network = [], [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        protect_faces(image, faces, Protection(strength, surrogates))
+        attack.append(time.perf_counter() - start)
+        views.append(sum(_raw_views(image, face, surrogates, steps) for face in faces))
+        network.append(sum(_raw_network(surrogates[0], steps) for _ in faces))
+    seconds, gigabytes = _whole_process(image, steps)
+    return {
+        "megapixels": megapixels,
+        "faces": len(faces),
+        "steps": steps,
+        "seconds": round(seconds, 2),
+        "peak_gb": round(gigabytes, 2),
+        "attack_seconds": round(statistics.median(attack), 2),
+        "over_raw_passes": _ratios(attack, views),
+        "over_network_passes": _ratios(attack, network),
+    }
+
+
+def _raw_views(image: Pixels, face: Face, surrogates: list[Surrogate], steps: int) -> float:
+    """Seconds of the forward and backward passes alone, through the random views that the attack draws."""
+    window = face_window(image, face, surrogates, flat=1.0)
+    views = Views(surrogates, window, torch.Generator().manual_seed(0))
+    goal = MoveAway(views.plain(window.picture).unsqueeze(-2)[:, :, :, 0])
+    x = window.picture.clone().requires_grad_(True)
+    start = time.perf_counter()
+    for _ in range(steps):
+        torch.autograd.grad(goal.loss(views(x)).sum(), x)
+    return time.perf_counter() - start
+
+
+def _raw_network(surrogate: Surrogate, steps: int) -> float:
+    crops = torch.rand(1, 3, surrogate.size, surrogate.size, requires_grad=True)
+    start = time.perf_counter()
+    for _ in range(steps):
+        torch.autograd.grad(surrogate.embed(crops).sum(), crops)
+    return time.perf_counter() - start
+
+
+def _whole_process(image: Pixels, steps: int) -> tuple[float, float]:
+    """Wall seconds and peak resident gigabytes (1e9 bytes) of the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder) / "photo.jpg"
+        Image.fromarray(image).save(photo, quality=92)
+        command = [sys.executable, "-m", "faceenc", "encrypt", str(photo), "--steps", str(steps)]
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        if os.waitstatus_to_exitcode(status) not in (0, 3):
+            raise SystemExit(child.stderr.read().decode() if child.stderr else "the command failed")
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def _ratios(times: list[float], base: list[float]) -> list[float]:
+    """Median, least and greatest of the rounds' ratios."""
+    ratios = [one / other for one, other in zip(times, base, strict=True)]
+    return [round(value, 3) for value in (statistics.median(ratios), min(ratios), max(ratios))]
+
+
+def _line(row: dict[str, Any]) -> str:
+    (ratio, low, high), network = row["over_raw_passes"], row["over_network_passes"][0]
+    return (
+        f"{row['megapixels']:g} MP, {row['faces']} faces, {row['steps']} steps:"
+        f" {row['seconds']:.1f} s, {row['peak_gb']:.2f} GB; attack {row['attack_seconds']:.2f} s"
+        f" = {ratio:.2f} [{low:.2f}-{high:.2f}] raw passes, {network:.2f} of the network's"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""`python -m faceenc` is `faceenc`."""
+
+from __future__ import annotations
+
+from faceenc.cli.main import main
+
+if __name__ == "__main__":
+    main()
