@@ -12,17 +12,16 @@ import os
 import re
 import typing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import ATTACKS
 from faceenc.attacks.engines import ENGINES
 from faceenc.grid import Entry
-from faceenc.norms import LINF, NORMS
+from faceenc.norms import LINF, NORMS, parse_eps
 from faceenc.toml_tables import build, check_keys, checked, listed, nearest, read_toml
 from faceenc.train import Training
-from faceenc.types import ConfigError, Norm
+from faceenc.types import ConfigError
 
 GOALS = ("dodge", "impersonate")
 
@@ -208,23 +207,6 @@ def _config(table: dict[str, Any]) -> Config:
         if len(set(names)) != len(names):
             raise ConfigError(f"two {what} have the same name: give each its own `name`")
     return config
-
-
-def parse_eps(value: object, norm: Norm) -> float:
-    """A size as configurations and options write it: "8/255" or 0.03 for Linf, "1.0" for L2.
-
-    Raises:
-        ConfigError: not a number, negative, or for Linf above 1.
-    """
-    try:
-        size = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(typing.cast(float, value)))
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise ConfigError(f"eps {value!r} is not a number: write it like \"8/255\"") from error
-    if size < 0:
-        raise ConfigError(f"eps {value!r} is negative: a size is 0 or more")
-    if norm == LINF and size > 1:
-        raise ConfigError(f"eps {value!r} is above 1, the whole pixel range: did you mean \"{value}/255\"?")
-    return size
 
 
 def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:

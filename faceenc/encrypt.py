@@ -24,16 +24,17 @@ from faceenc.evidence_summary import summary_line
 from faceenc.gallery import Gallery, load_gallery
 from faceenc.groupdetector import GroupDetector, detect_reduced
 from faceenc.judges import Judge, default_judges
-from faceenc.photos import Photo, decode_photo, encode_photo, read_photo, save_photo
+from faceenc.photos import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
 from faceenc.preview import draw_preview
 from faceenc.protect import FaceOutcome, Protection, Surrogate, embed_person, load_surrogates, make_decoy, protect_faces
-from faceenc.types import Box, Face, NoFaceError, Progress
+from faceenc.types import Box, DataError, Face, NoFaceError, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
+_SMALLEST = 8  # pixels a side of what can be taken for a face
 # Where a face would have its key points if the whole photo were one, in shares of the photo's shorter side.
 _WHOLE = ((0.36, 0.38), (0.64, 0.38), (0.5, 0.55), (0.5, 0.68), (0.2, 0.45), (0.8, 0.45))
 
@@ -68,6 +69,7 @@ class Encrypted:
             "output": str(self.target),
             "matched": self.matched,
             **self.evidence.to_json(),
+            "undetected": self.evidence.undetected(),
             "noise": [
                 {"steps": o.steps, "reached": o.reached, "distance": round(o.distance, 3), "seconds": round(o.seconds, 2)}
                 for o in self.outcomes
@@ -128,15 +130,18 @@ def encrypt_photo(
     with _timed(seconds, "prepare"):
         tools = _tools(options)
     with _timed(seconds, "read"):
-        content = source.read_bytes() if source.is_file() else b""
-        photo = read_photo(source)
+        photo = read_photo(source)  # first: it refuses by a glance at the header what would not fit into memory
+        with _about(source):
+            check_format(photo, options.format or photo.format)
+        content = source.read_bytes()
     with _timed(seconds, "detect"):
         faces = _choose(detect_reduced(photo.pixels, tools.detector), options, source, photo)
     with _timed(seconds, "noise"):
         protection = _protection(photo, faces, options, tools)
         pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey, progress=progress)
     with _timed(seconds, "encode"):
-        data = _encode(replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
+        with _about(source):
+            data = _encode(replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
         again = decode_photo(data)
     with _timed(seconds, "judge"):
         evidence = gather_evidence(
@@ -196,6 +201,15 @@ def _tools(options: Options) -> _Tools:
 
 
 @contextmanager
+def _about(source: Path) -> Iterator[None]:
+    """An error in the block says which photo it is about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"cannot protect {source}: {error}") from error
+
+
+@contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
@@ -205,7 +219,10 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 def _choose(found: Sequence[Face], options: Options, source: Path, photo: Photo) -> list[Face]:
     """The faces to protect, largest first."""
     faces = sorted(found, key=lambda face: -face.box.area)
+    height, width = photo.pixels.shape[:2]
     if not faces and options.on_no_face == "whole":
+        if min(height, width) < _SMALLEST:
+            raise DataError(f"{source} has {width} x {height} pixels, too few for a face: use a larger photo")
         return [_whole_face(photo.pixels)]
     if not faces:
         raise NoFaceError(f"no face found in {source}: nothing is written; --on-no-face whole protects the whole photo")

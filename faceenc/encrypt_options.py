@@ -23,13 +23,13 @@ class Options:
         decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
-        consent: that person's file.
+        consent: that person's file; only together with `target`.
         gallery: folder of people: the ranks in the evidence.
         faces: "all", "largest", or how many of the largest.
         on_no_face: nothing is written ("skip" and "fail" alike, the caller tells them apart), or the whole photo is taken
             for a face.
         format: of the output; None keeps the photo's own.
-        quality: of a lossy format; None finds the lowest of 95, 98 and 100 that keeps the protection.
+        quality: of JPEG, HEIF and lossy WebP; None is 95, and WebP without loss.
         keep_metadata: EXIF, GPS and the like stay in the file.
         preview: also write STEM-preview.png: before, noise, after.
         models: checkpoints that judge besides.
@@ -55,6 +55,10 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.strength.eps * 255 < 1 - 1e-6:
+            raise ConfigError(f"--eps {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
+        if self.quality is not None and self.format in ("PNG", "TIFF"):
+            raise ConfigError(f"--quality is for JPEG, HEIF and WebP, and {self.format} has none: leave it out, or add --format")
         if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
             raise ConfigError("--decoy, --as and --to exclude each other: a face can go one way only")
         if self.person is not None and self.gallery is None:
@@ -64,6 +68,8 @@ class Options:
                 f"--to {self.target} makes faces look like another person's: that needs the file which {self.target} makes"
                 " with `faceenc consent`; give it with --consent FILE, or use --decoy for a person who does not exist"
             )
+        if self.consent is not None and self.target is None:
+            raise ConfigError("--consent is for looking like the person who signed it: add --to NAME, or leave it out")
         if self.target is not None and self.surrogates != ("dlib",):
             raise ConfigError("a consent holds embeddings of dlib's net only: leave --surrogate out with --to")
 

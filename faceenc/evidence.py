@@ -94,6 +94,11 @@ class Evidence:
         said = ([v for v in face.verdicts if v.variant == variant and v.judge in judges] for face in self.faces)
         return sum(any(verdict.match for verdict in verdicts) for verdicts in said)
 
+    def undetected(self) -> list[tuple[int, Variant]]:
+        """Faces, counted from 1, and the variants in which they were not found; see `Verdict.found`."""
+        missed = {(k, v.variant): None for k, face in enumerate(self.faces, 1) for v in face.verdicts if not v.found}
+        return list(missed)
+
     def to_json(self) -> dict[str, Any]:
         """For `json.dumps`; infinite PSNR and undefined SSIM become null, which JSON has no other word for."""
         faces = [
@@ -243,7 +248,6 @@ def _record(verdict: Verdict) -> dict[str, Any]:
         "threshold": round(verdict.threshold, 4),
         "match": verdict.match,
         "rank": verdict.rank,
-        "found": verdict.found,
     }
 
 

@@ -56,10 +56,10 @@ def _count(evidence: Evidence, judge: str) -> str:
 
 
 def _missed(evidence: Evidence) -> list[str]:
-    missed = {(index, v.variant) for index, face in enumerate(evidence.faces) for v in face.verdicts if not v.found}
+    missed = len(evidence.undetected())
     if not missed:
         return []
-    return [f"the detector missed a face {len(missed)} times, which does not count as protection"]
+    return [f"the detector missed a face {missed} time{'s'[: missed > 1]}, which does not count as protection"]
 
 
 def _reservation(evidence: Evidence, surrogates: Collection[str] | None) -> str:

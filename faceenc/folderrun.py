@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -25,6 +26,8 @@ from faceenc.types import DataError, FaceencError
 from faceenc.workers import Death, each_in_processes
 
 logger = logging.getLogger(__name__)
+
+BUSY = "being done by another run"
 
 # Makes the target (second) out of the source (first) and tells about it: JSON-like. What else it writes beside the target is
 # put in place with it. Where the target lies meanwhile, nothing else does: there is nothing to overwrite.
@@ -51,6 +54,7 @@ def run_files(
     jobs: int,
     force: bool,
     ledger: Path,
+    locks: Path | None = None,
     progress: Told | None = None,
     initializer: Callable[[], object] | None = None,
 ) -> list[FileResult]:
@@ -58,7 +62,7 @@ def run_files(
 
     A file is done if the ledger has the same content of the source and the same settings, and the target is as it was made.
     A target that is not ours, or that was changed since, is an error of that file. Runs at the same time, with the same
-    ledger, share the files among them.
+    ledger or at least the same locks, share the files among them.
 
     Args:
         tasks: as of `folderplan.plan_files`: no two targets are the same.
@@ -67,6 +71,7 @@ def run_files(
         jobs: how many processes work; 1 means this one alone.
         force: do everything anew, and overwrite what is not ours.
         ledger: a file in the output folder, made if need be.
+        locks: as of `Ledger`.
         progress: is told of each file as soon as it is settled.
         initializer: called once in each process that works, before its first file; not at all if nothing is to be done.
 
@@ -80,7 +85,7 @@ def run_files(
     """
     if not tasks:
         return []
-    job = _Job(work, settings_key, force, Ledger(ledger))
+    job = _Job(work, settings_key, force, Ledger(ledger, locks))
     job.ledger.prepare()
     results: dict[int, FileResult] = {}
     try:
@@ -103,6 +108,19 @@ def exit_code(results: Sequence[FileResult]) -> int:
 
 
 def _settle_all(
+    job: _Job, tasks: Sequence[Task], jobs: int, initializer: Callable[[], object] | None
+) -> Generator[tuple[int, FileResult]]:
+    busy: dict[int, FileResult] = {}
+    for number, result in _try_all(job, tasks, jobs, initializer):
+        if result.message == BUSY:
+            busy[number] = result
+        else:
+            yield number, result
+    # By now another run may have finished what it was at.
+    yield from ((number, job.settled(tasks[number]) or result) for number, result in busy.items())
+
+
+def _try_all(
     job: _Job, tasks: Sequence[Task], jobs: int, initializer: Callable[[], object] | None
 ) -> Generator[tuple[int, FileResult]]:
     left = []
@@ -153,7 +171,7 @@ class _Job:
                 details = self._make(task, began)
             return FileResult(task.source, task.target, "done", "", time.monotonic() - began, details)
         except BusyError:
-            return FileResult(task.source, task.target, "skipped", "being done by another run")
+            return FileResult(task.source, task.target, "skipped", BUSY)
         except FaceencError as error:
             why = str(error)
             details = {"error": type(error).__name__}
@@ -175,6 +193,9 @@ class _Job:
         Needs no lock: every target of ours is recorded before it is put in place, so the record is read after the target.
         """
         try:
+            if not stat.S_ISREG(task.source.stat().st_mode):  # opening a pipe may wait for ever
+                why = f"cannot read {task.source}: it is a folder, a pipe or a device; give a file"
+                return FileResult(task.source, task.target, "failed", why)
             with task.source.open("rb"):
                 pass
             if task.target.exists() and not task.target.is_symlink() and task.target.samefile(task.source):
@@ -204,8 +225,7 @@ class _Job:
 
     def _workplace(self, target: Path) -> Path:
         """The hidden folder where a target is made: the same in each run with this ledger, so that remains are found."""
-        key = hashlib.sha256(self.ledger.name(target).encode(errors="surrogateescape")).hexdigest()[:12]
-        return target.with_name(f".faceenc-{key}.tmp")
+        return target.with_name(f".faceenc-{self.ledger.key(target)[:12]}.tmp")
 
     def _make(self, task: Task, began: float) -> dict[str, Any]:
         source = digest(task.source)  # before: what changes from now on is done anew next time
@@ -238,7 +258,7 @@ class _Job:
         return False
 
     def _foreign(self, file: Path) -> DataError:
-        what = "was changed since it was made" if self.ledger.knows(file) else "exists already, and no earlier run made it"
+        what = "was changed since it was made" if self.ledger.knows(file) else "exists already"
         return DataError(f"{file} {what}: move it away, or overwrite it with --force")
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import cast
 
 import torch
 
-from faceenc.types import Norm
+from faceenc.types import ConfigError, Norm
 
 # float32 cannot hold k/255 exactly: a distance of exactly eps may measure up to 3e-8 more.
 SLACK = 1e-6
@@ -132,3 +134,20 @@ class ShapedLinf:
 LINF: Norm = _Linf()
 L2: Norm = _L2()
 NORMS: dict[str, Norm] = {LINF.name: LINF, L2.name: L2}
+
+
+def parse_eps(value: object, norm: Norm) -> float:
+    """A size as configurations and options write it: "8/255" or 0.03 for Linf, "1.0" for L2.
+
+    Raises:
+        ConfigError: not a number, negative, or for Linf above 1.
+    """
+    try:
+        size = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(cast(float, value)))
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise ConfigError(f"eps {value!r} is not a number: write it like \"8/255\"") from error
+    if size < 0:
+        raise ConfigError(f"eps {value!r} is negative: a size is 0 or more")
+    if norm == LINF and size > 1:
+        raise ConfigError(f"eps {value!r} is above 1, the whole pixel range: did you mean \"{value}/255\"?")
+    return size

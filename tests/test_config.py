@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from faceenc.attacks.pgd import PGD
-from faceenc.config import find_config, parse_eps, read_config, read_train_config
-from faceenc.norms import L2, LINF
+from faceenc.config import find_config, read_config, read_train_config
+from faceenc.norms import L2, LINF, parse_eps
 from faceenc.types import ConfigError
 
 GOOD = """

@@ -166,7 +166,7 @@ def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
     assert len(face["box"]) == 4
     assert len(face["judges"]) == 4 * len(evidence.networks)
     for entry in face["judges"]:
-        assert entry.keys() >= {"judge", "variant", "distance", "threshold", "match", "rank"}
+        assert entry.keys() == {"judge", "variant", "distance", "threshold", "match", "rank"}
         assert entry["match"] is False
         assert entry["rank"] is None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
+import secrets
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from faceenc.photos import Photo, PhotoFormat
 
 _LEDGER = "faceenc-run.jsonl"
-_INTERRUPTED = 130
-_NONE, _SOME = 2, 3
+_LOCKS = "encrypt.lock"
 
 
 @click.command()
@@ -83,32 +82,47 @@ def encrypt(
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
     all photos in and below it; stopped and started again, it goes on where it was.
 
-    Exit code 0 if all photos are protected, 3 if some are not, 2 if none is.
+    Exit code 0 if all photos are protected, 3 if some are not, 2 if none is; 130 after Ctrl-C. Photos without a face that are
+    skipped do not count, unless there are no others.
     """
-    from faceenc.folderplan import plan_files
+    from faceenc.cli.encrypt_told import conclude, tell, tell_stopped
 
-    single = output if output is not None and len(photos) == 1 and not photos[0].is_dir() and _is_file(output) else None
-    options = _options(settings, single)
-    if keep_key is not None and (len(photos) > 1 or photos[0].is_dir()):
-        raise ConfigError("--keep-key takes one photo at a time: each key belongs to one photo")
-    folder = None if single is not None else output
-    with ExitStack() as stack:
-        ledger = _ledger(photos, folder, stack)
-        tasks, results = plan_files(photos, folder, name=_namer(options, folder), ledger=ledger)
-        if single is not None:
-            tasks = [replace(task, target=single) for task in tasks]
-        make_key = None if keep_key is None else _key_maker(keep_key, passphrase_file, force=force)
-        results += _run(tasks, options, ledger=ledger, jobs=jobs, force=force, as_json=as_json, make_key=make_key)
-    for result in results:
-        if result.target is None:
-            _tell(result, options, as_json=as_json)
-    _conclude(context, results, options, as_json=as_json)
+    try:
+        single = _single(photos, output)
+        options = _options(settings, single, photos[0])
+        if keep_key is not None and (len(photos) > 1 or photos[0].is_dir()):
+            raise ConfigError("--keep-key takes one photo at a time: each key belongs to one photo")
+        if keep_key is None and passphrase_file is not None:
+            raise ConfigError("--passphrase-file is for a key: add --keep-key FILE, or leave it out")
+        run = _Run(options, jobs=jobs, force=force, as_json=as_json)
+        with ExitStack() as stack:
+            results = run(photos, output, single, stack, key=keep_key, passphrase_file=passphrase_file)
+        for result in results:
+            if result.target is None:
+                tell(result, options, as_json=as_json)
+    except KeyboardInterrupt as stop:
+        context.exit(tell_stopped(stop))
+    context.exit(conclude(results, options, as_json=as_json))
+
+
+def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
+    """--output if it names the one photo's file; None if it names a folder."""
+    from faceenc.images import PHOTO_SUFFIXES
+
+    if output is None or output.is_dir():
+        return None
+    if _format_of(output) is None:
+        if output.suffix.lower() in PHOTO_SUFFIXES:
+            raise ConfigError(f"--output {output}: photos are written as .png, .jpg, .webp, .tif or .heic; choose one of them")
+        return None
+    if len(photos) > 1 or photos[0].is_dir():
+        raise ConfigError(f"--output {output} names one photo, and there may be several: name a folder")
+    return output
 
 
 def _options(settings: dict[str, Any], single: Path | None) -> Options:
-    from faceenc.config import parse_eps
     from faceenc.encrypt_options import Options
-    from faceenc.norms import LINF
+    from faceenc.norms import LINF, parse_eps
     from faceenc.protect import STRENGTHS
 
     strength = STRENGTHS[settings.pop("strength")]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from faceenc.cli.common import print_table
 
 
-def print_evidence(evidence: Mapping[str, Any]) -> None:
-    """Print what `Evidence.to_json` says: each judge's verdicts, and how much the photo changed."""
+def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[object]]) -> None:
+    """Print what `Evidence.to_json` and `undetected` say: each judge's verdicts, and how much the photo changed."""
     import pandas as pd
 
+    missed = {tuple(place) for place in undetected}
     judged = [
         {
             "face": str(number),
@@ -21,7 +22,7 @@ def print_evidence(evidence: Mapping[str, Any]) -> None:
             "threshold": said["threshold"],
             "match": "match" if said["match"] else "no match",
             "rank": "-" if said["rank"] is None else str(said["rank"]),
-            "detected": "yes" if said["found"] else "no",
+            "detected": "no" if (number, said["variant"]) in missed else "yes",
         }
         for number, face in enumerate(evidence["faces"], start=1)
         for said in face["judges"]

@@ -74,7 +74,7 @@ def verify(
     if as_json:
         click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
     else:
-        print_evidence(evidence.to_json())
+        print_evidence(evidence.to_json(), evidence.undetected())
         click.echo(line)
     if evidence.matches():
         context.exit(_STILL_MATCHES)

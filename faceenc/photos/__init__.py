@@ -5,7 +5,7 @@ from __future__ import annotations
 from faceenc.photos.metadata import Metadata
 from faceenc.photos.reading import MAX_PIXELS, decode_photo, photo_format, read_photo
 from faceenc.photos.record import SUFFIXES, Photo, PhotoFormat, output_path
-from faceenc.photos.writing import encode_photo, save_photo
+from faceenc.photos.writing import check_format, encode_photo, save_photo
 
 __all__ = [
     "MAX_PIXELS",
@@ -13,6 +13,7 @@ __all__ = [
     "Metadata",
     "Photo",
     "PhotoFormat",
+    "check_format",
     "decode_photo",
     "encode_photo",
     "output_path",

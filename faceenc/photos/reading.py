@@ -71,6 +71,8 @@ def read_photo(path: str | Path) -> Photo:
 
 def photo_format(path: str | Path) -> PhotoFormat:
     """What `Photo.format` of a file will be, by its header; PNG if it cannot be read, which `read_photo` will say."""
+    if not Path(path).is_file():  # opening a pipe may wait for ever
+        return "PNG"
     try:
         with Path(path).open("rb") as file, _open(file, file.read(4096)) as image:
             return _FORMATS[str(image.format)]

@@ -40,7 +40,7 @@ def encode_photo(photo: Photo, *, format: PhotoFormat, quality: int | None = Non
     """
     if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f"quality must be from 1 to 100, not {quality}")
-    _check(photo, format)
+    check_format(photo, format)
     options = _options(format, quality)
     if photo.icc is not None:
         options["icc_profile"] = photo.icc
@@ -81,7 +81,12 @@ def save_photo(path: str | Path, data: bytes, *, force: bool) -> None:
         raise DataError(f"cannot write {path}: {why}; check the folder and the free space") from error
 
 
-def _check(photo: Photo, file_format: PhotoFormat) -> None:
+def check_format(photo: Photo, file_format: PhotoFormat) -> None:
+    """Whether a photo fits a format, before anything is done for it.
+
+    Raises:
+        DataError: as of `encode_photo`, but for metadata.
+    """
     longest, limit = max(photo.pixels.shape[:2]), _LONGEST_SIDE.get(file_format)
     if limit is not None and longest > limit:
         raise DataError(f"{file_format} ends at {limit} pixels a side and the photo has {longest}: save it as PNG")
