@@ -183,18 +183,19 @@ class _Tools:
 
 @cache
 def _tools(options: Options) -> _Tools:
+    own = targets = consent = gallery = None
+    if options.target is not None and options.consent is not None:
+        consent = read_consent(options.consent, name=options.target)
     near, wide = FaceDetector(), FaceDetector(model="full")
     surrogates = load_surrogates(options.surrogates)
     judges = default_judges(options.models)
-    own = targets = consent = gallery = None
-    if options.gallery is not None:
-        gallery = load_gallery(options.gallery, judges, wide)
     if options.person is not None and options.gallery is not None:
         own = embed_person(options.gallery / options.person, surrogates, wide)
+    if options.gallery is not None:  # last, for it may take minutes
+        gallery = load_gallery(options.gallery, judges, wide)
     if options.decoy is not None:
         targets = make_decoy(surrogates, seed=options.decoy)
-    if options.target is not None and options.consent is not None:
-        consent = read_consent(options.consent, name=options.target)
+    if consent is not None:
         targets = [torch.from_numpy(np.asarray(consent.embeddings, np.float32)) / surrogates[0].threshold]
     return _Tools(GroupDetector(near, wide), surrogates, judges, gallery, own, targets, consent)
 

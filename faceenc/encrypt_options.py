@@ -58,7 +58,7 @@ class Options:
         if self.strength.eps * 255 < 1 - 1e-6:
             raise ConfigError(f"--eps {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
         if self.quality is not None and self.format in ("PNG", "TIFF"):
-            raise ConfigError(f"--quality is for JPEG, HEIF and WebP, and {self.format} has none: leave it out, or add --format")
+            raise ConfigError(f"--quality is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add --format")
         if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
             raise ConfigError("--decoy, --as and --to exclude each other: a face can go one way only")
         if self.person is not None and self.gallery is None:

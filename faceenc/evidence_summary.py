@@ -50,9 +50,16 @@ def _count(evidence: Evidence, judge: str) -> str:
     total = len(evidence.faces)
     if not any(free.values()):
         return f"still matches {'the face' if total == 1 else f'all {total} faces'}"
+    if set(free.values()) == {total}:
+        *some, last = (_WORDS[variant] for variant in free)
+        return f"no longer matches {'the face' if total == 1 else f'any of {total} faces'} {_listed(some, last)}"
     counts = [f"{count} {_WORDS[variant]}" for variant, count in free.items()]
     first, _, rest = counts[0].partition(" ")
     return ", ".join([f"no longer matches {first} of {total} {'face' if total == 1 else 'faces'} {rest}", *counts[1:]])
+
+
+def _listed(some: Sequence[str], last: str) -> str:
+    return f"{', '.join(some)} or {last}" if some else last
 
 
 def _missed(evidence: Evidence) -> list[str]:

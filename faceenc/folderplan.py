@@ -42,7 +42,12 @@ class FileResult:
 
 
 def plan_files(
-    sources: Sequence[Path], output: Path | None, *, name: Callable[[Path], str], ledger: Path | None = None
+    sources: Sequence[Path],
+    output: Path | None,
+    *,
+    name: Callable[[Path], str],
+    beside: Sequence[str] = (),
+    ledger: Path | None = None,
 ) -> tuple[list[Task], list[FileResult]]:
     """The files to make of photos, and of all photos in and below folders, whose sub-folders are kept.
 
@@ -54,6 +59,7 @@ def plan_files(
         sources: files and folders.
         output: where the targets go; None puts each beside its photo.
         name: the target's file name for a photo.
+        beside: what the names of files beside a target add to its stem: no two of all these meet.
         ledger: of `run_files`.
 
     Returns:
@@ -82,7 +88,7 @@ def plan_files(
     ]
     kept = {path: pair for path, pair in found.items() if _key(pair[0]) not in made}
     taken = {_key(path) for path in kept} | {_key(photo) for photo, _ in kept.values()}
-    return [Task(photo, _free(target, taken)) for photo, target in kept.values()], others
+    return [Task(photo, _free(target, beside, taken)) for photo, target in kept.values()], others
 
 
 def _key(path: Path) -> str:
@@ -90,11 +96,15 @@ def _key(path: Path) -> str:
     return unicodedata.normalize("NFC", str(path.parent.resolve() / path.name)).casefold()
 
 
-def _free(target: Path, taken: set[str]) -> Path:
-    """`target`, with a number if it is taken; it is afterwards."""
+def _free(target: Path, beside: Sequence[str], taken: set[str]) -> Path:
+    """`target`, with a number if it or a file beside it is taken; they are afterwards."""
     free, number = target, 1
-    while _key(free) in taken:
+    while not taken.isdisjoint(names := _names(free, beside)):
         number += 1
         free = target.with_stem(f"{target.stem}-{number}")
-    taken.add(_key(free))
+    taken |= names
     return free
+
+
+def _names(target: Path, beside: Sequence[str]) -> set[str]:
+    return {_key(target), *(_key(target.with_name(f"{target.stem}{ending}")) for ending in beside)}

@@ -17,6 +17,17 @@ from tests.face_photos import fill_cache
 SIZE, PEOPLE = 64, 8
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes to the user's log or configuration, nor takes the user's passphrase."""
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEENC_LOG", str(folder / "log"))
+        patch.setenv("FACEENC_CONFIG", str(folder / "config"))
+        patch.delenv("FACEENC_PASSPHRASE", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with the assets and without any crops, for one file of tests."""

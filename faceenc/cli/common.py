@@ -67,7 +67,9 @@ def progress_bars() -> Iterator[Progress]:
     tasks: dict[str, TaskID] = {}
     columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    # What is printed meanwhile makes room for the bars, unless it goes to a file: rich would send it to the terminal.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=redirect) as bars:
 
         def tell(what: str, done: int, total: int) -> None:
             if what not in tasks:

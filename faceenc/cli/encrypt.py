@@ -6,21 +6,20 @@ import os
 import secrets
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from faceenc.cli.common import progress_bars
+from faceenc.cli.encrypt_key import Key, new_key
 from faceenc.types import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from faceenc.encrypt_options import Options
     from faceenc.folderplan import FileResult, Task
-    from faceenc.photos import Photo, PhotoFormat
+    from faceenc.photos import PhotoFormat
 
 _LEDGER = "faceenc-run.jsonl"
 _LOCKS = "encrypt.lock"
@@ -53,9 +52,9 @@ _LOCKS = "encrypt.lock"
               help="A trained recogniser as one more judge; may be repeated.")  # fmt: skip
 @click.option("--format", "file_format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and lossy WebP.  [default: 95]")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and WebP.  [default: 95; WebP without loss]")
 @click.option("--keep-metadata", is_flag=True, help="Keep EXIF, GPS and the like, which are removed otherwise.")
-@click.option("--preview", is_flag=True, help="Also write STEM-preview.png: before, noise, after.")
+@click.option("--preview", is_flag=True, help="Also draw before, noise and after: OUTPUT-preview.png.")
 @click.option("--keep-key", type=click.Path(path_type=Path), metavar="FILE",
               help="Also write a key, locked with a passphrase, for faceenc decrypt to give the original back.")  # fmt: skip
 @click.option("--passphrase-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
@@ -82,21 +81,21 @@ def encrypt(
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
     all photos in and below it; stopped and started again, it goes on where it was.
 
-    Exit code 0 if all photos are protected, 3 if some are not, 2 if none is; 130 after Ctrl-C. Photos without a face that are
-    skipped do not count, unless there are no others.
+    Exit code 0 if all photos are protected, 3 if some are not, 2 if none is, 130 after Ctrl-C. Skipped photos without a face
+    do not count, unless there are no others.
     """
     from faceenc.cli.encrypt_told import conclude, tell, tell_stopped
 
     try:
         single = _single(photos, output)
         options = _options(settings, single, photos[0])
-        if keep_key is not None and (len(photos) > 1 or photos[0].is_dir()):
-            raise ConfigError("--keep-key takes one photo at a time: each key belongs to one photo")
-        if keep_key is None and passphrase_file is not None:
-            raise ConfigError("--passphrase-file is for a key: add --keep-key FILE, or leave it out")
-        run = _Run(options, jobs=jobs, force=force, as_json=as_json)
+        _check_key(photos, keep_key, passphrase_file)
         with ExitStack() as stack:
-            results = run(photos, output, single, stack, key=keep_key, passphrase_file=passphrase_file)
+            ledger, locks = _ledger(photos, None if single else output, stack)
+            tasks, results = _plan(photos, output, single, options, ledger)
+            key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
+            run = _Run(tasks, options, jobs=jobs, force=force, ledger=ledger, locks=locks, as_json=as_json, key=key)
+            results += run() if tasks else []
         for result in results:
             if result.target is None:
                 tell(result, options, as_json=as_json)
@@ -113,14 +112,14 @@ def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
         return None
     if _format_of(output) is None:
         if output.suffix.lower() in PHOTO_SUFFIXES:
-            raise ConfigError(f"--output {output}: photos are written as .png, .jpg, .webp, .tif or .heic; choose one of them")
+            raise ConfigError(f"--output {output}: photos are written as .png, .jpg, .webp, .tif or .heic, so name it so")
         return None
     if len(photos) > 1 or photos[0].is_dir():
-        raise ConfigError(f"--output {output} names one photo, and there may be several: name a folder")
+        raise ConfigError(f"--output {output} names one file, and there may be several photos: name a folder")
     return output
 
 
-def _options(settings: dict[str, Any], single: Path | None) -> Options:
+def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Options:
     from faceenc.encrypt_options import Options
     from faceenc.norms import LINF, parse_eps
     from faceenc.protect import STRENGTHS
@@ -134,20 +133,22 @@ def _options(settings: dict[str, Any], single: Path | None) -> Options:
     faces = settings["faces"]
     if faces not in ("all", "largest") and not (faces.isdecimal() and int(faces)):
         raise ConfigError(f"--faces {faces}: give all, largest, or how many of the largest")
-    chosen: str | None = settings.pop("file_format")
-    file_format = None if chosen == "same" else cast("PhotoFormat", (chosen or "png").upper())
-    if single is not None:
-        named = _format_of(single)
-        if chosen not in (None, "same") and named != file_format:
-            raise ConfigError(f"--format {chosen} does not fit {single.name}: leave one of them out")
-        file_format = named
+    file_format = _format(settings.pop("file_format"), single, photo)
     surrogates = settings.pop("surrogates") or ("dlib",)
     return Options(strength=strength, surrogates=surrogates, format=file_format, **settings)
 
 
-def _is_file(output: Path) -> bool:
-    """Whether --output names a photo, not a folder."""
-    return not output.is_dir() and _format_of(output) is not None
+def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat | None:
+    """Of the output; None is each photo's own."""
+    from faceenc.photos import photo_format
+
+    file_format = None if chosen == "same" else cast("PhotoFormat", (chosen or "png").upper())
+    if single is None:
+        return file_format
+    named = _format_of(single)
+    if chosen is not None and photo.is_file() and (file_format or photo_format(photo)) != named:
+        raise ConfigError(f"--format {chosen} does not fit {single.name}: leave one of them out")
+    return named
 
 
 def _format_of(path: Path) -> PhotoFormat | None:
@@ -157,133 +158,108 @@ def _format_of(path: Path) -> PhotoFormat | None:
     return next((name for name, known in SUFFIXES.items() if known == suffix), None)
 
 
-def _namer(options: Options, folder: Path | None) -> Callable[[Path], str]:
+def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file: Path | None) -> None:
+    if keep_key is not None and (len(photos) > 1 or photos[0].is_dir()):
+        raise ConfigError("--keep-key takes one photo at a time: each key belongs to one photo")
+    if keep_key is None and passphrase_file is not None:
+        raise ConfigError("--passphrase-file is for a key: add --keep-key FILE, or leave it out")
+
+
+def _ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack) -> tuple[Path, Path | None]:
+    """Where the run is recorded: in the folder it is for; nowhere that lasts if only files are named.
+
+    Returns:
+        The record, and a lock file for runs whose records are not the same and whose files may be.
+    """
+    if folder is not None:
+        return folder / _LEDGER, None
+    if len(photos) == 1 and photos[0].is_dir():
+        return photos[0] / _LEDGER, None
+    if any(photo.is_dir() for photo in photos):
+        raise ConfigError("a folder among other photos: add --output FOLDER as the one place to write to, or name it alone")
+    from faceenc.assets import cache_dir
+
+    locks = cache_dir() / _LOCKS
+    try:
+        locks.parent.mkdir(parents=True, exist_ok=True)
+        locks.open("ab").close()
+    except OSError:  # then nobody can know of other runs at the same files
+        return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, None
+    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, locks
+
+
+def _plan(
+    photos: tuple[Path, ...], output: Path | None, single: Path | None, options: Options, ledger: Path
+) -> tuple[list[Task], list[FileResult]]:
+    from faceenc.folderplan import plan_files
     from faceenc.photos import output_path, photo_format
+
+    folder = None if single else output
 
     def name(photo: Path) -> str:
         protected = output_path(photo, options.format or photo_format(photo))
         return protected.name if folder is None else f"{photo.stem}{protected.suffix}"
 
-    return name
+    beside = ("-preview.png",) if options.preview else ()
+    tasks, others = plan_files(photos, folder, name=name, beside=beside, ledger=ledger)
+    return [replace(task, target=single or task.target) for task in tasks], others
 
 
-def _ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack) -> Path:
-    """Where the run is recorded: in the folder it is for; nowhere that lasts if only files are named."""
-    if folder is not None:
-        return folder / _LEDGER
-    if len(photos) == 1 and photos[0].is_dir():
-        return photos[0] / _LEDGER
-    if any(photo.is_dir() for photo in photos):
-        raise ConfigError("several folders need one place to write to: add --output FOLDER, or name one folder")
-    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER
+@dataclass(frozen=True)
+class _Run:
+    """All photos of a run, each told of as soon as it is done."""
 
+    tasks: list[Task]
+    options: Options
+    jobs: int
+    force: bool
+    ledger: Path
+    locks: Path | None
+    as_json: bool
+    key: Key | None
 
-def _key_maker(path: Path, passphrase_file: Path | None, *, force: bool) -> Callable[[Photo, Photo, bytes, bytes], None]:
-    import hashlib
+    def __call__(self) -> list[FileResult]:
+        from faceenc.cli.encrypt_told import tell
+        from faceenc.encrypt import Encrypt
+        from faceenc.folderrun import StoppedError, run_files
 
-    from faceenc.cli.passphrase import get_passphrase
-    from faceenc.keyfile import make_key
-    from faceenc.photos import save_photo
-    from faceenc.sealing import need_cryptography
+        jobs = min(self.jobs, len(self.tasks))
+        work = Encrypt(self.options, threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None)
+        # A key is made along with its photo, so that one is done anew, whatever the record says.
+        settings = repr(self.options) if self.key is None else f"{self.options!r} {secrets.token_hex(8)}"
+        results: list[FileResult] = []
+        with ExitStack() as stack:
+            progress = None
+            if not self.as_json and len(self.tasks) > 1:
+                progress = stack.enter_context(progress_bars())
+                progress("photos", 0, len(self.tasks))
 
-    need_cryptography()
-    if os.path.lexists(path) and not force:
-        raise ConfigError(f"{path} exists already: choose another name for the key, or --force to overwrite it")
-    passphrase = get_passphrase(passphrase_file, confirm=True)
+            def told(result: FileResult, done: int, total: int) -> None:
+                if progress is not None:
+                    progress("photos", done, total)
+                tell(result, self.options, as_json=self.as_json, alone=total == 1)
 
-    def make(original: Photo, protected: Photo, before: bytes, after: bytes) -> None:
-        hashes = [hashlib.sha256(data).hexdigest() for data in (before, after)]
-        key = make_key(original, protected, passphrase=passphrase, original_file_sha256=hashes[0],
-                       protected_file_sha256=hashes[1])  # fmt: skip
-        save_photo(path, key, force=force)
+            try:
+                results = run_files(
+                    self.tasks,
+                    work if self.key is None else self._with_key,
+                    settings_key=settings,
+                    jobs=jobs,
+                    force=self.force,
+                    ledger=self.ledger,
+                    locks=self.locks,
+                    progress=told,
+                    initializer=work.prepare,
+                )
+            except StoppedError as stop:
+                results = stop.results
+                raise
+            finally:
+                if self.key is not None and all(result.status != "done" for result in results):
+                    self.key.withdraw()
+        return results
 
-    return make
+    def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
+        from faceenc.encrypt import encrypt_photo
 
-
-def _run(
-    tasks: list[Task],
-    options: Options,
-    *,
-    ledger: Path,
-    jobs: int,
-    force: bool,
-    as_json: bool,
-    make_key: Callable[[Photo, Photo, bytes, bytes], None] | None,
-) -> list[FileResult]:
-    from faceenc.encrypt import Encrypt, encrypt_photo
-    from faceenc.folderrun import StoppedError, run_files
-
-    jobs = max(1, min(jobs, len(tasks)))
-    work = Encrypt(options, threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None)
-
-    with ExitStack() as stack:
-        progress = stack.enter_context(progress_bars()) if not as_json and len(tasks) > 1 else None
-
-        def told(result: FileResult, done: int, total: int) -> None:
-            if progress is not None:
-                progress("photos", done, total)
-            _tell(result, options, as_json=as_json, alone=total == 1)
-
-        def with_key(source: Path, target: Path) -> dict[str, Any]:
-            return encrypt_photo(source, target, options, make_keyfile=make_key).to_json()
-
-        try:
-            return run_files(
-                tasks,
-                work if make_key is None else with_key,
-                settings_key=repr(options),
-                jobs=jobs,
-                force=force,
-                ledger=ledger,
-                progress=told,
-                initializer=work.prepare,
-            )
-        except StoppedError as stopped:
-            done = sum(result.status == "done" for result in stopped.results)
-            click.echo(f"stopped: {done} of {len(tasks)} done; run the same command again to go on", err=True)
-            raise SystemExit(_INTERRUPTED) from None
-
-
-def _tell(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
-    """One photo's result, as soon as it is there."""
-    from faceenc.cli.evidence_tables import print_evidence
-
-    if as_json:
-        record = {"photo": str(result.source), "status": result.status, "message": result.message, **result.details}
-        click.echo(json.dumps(record))
-        return
-    if result.status == "failed":
-        skipped = _without_face(result) and options.on_no_face == "skip"
-        click.echo(f"{'skipped' if skipped else 'error'}: {result.message}", err=True)
-    elif result.status == "skipped":
-        click.echo(f"{result.source}: {result.message}")
-    else:
-        told = result.details
-        if alone:
-            print_evidence(told)
-        for note in told["notes"]:
-            click.echo(f"note: {note}")
-        changed = f"changed by at most {told['photo']['max_change']} of 255, PSNR {told['photo']['psnr'] or 99:.1f} dB"
-        click.echo(f"{result.source} -> {result.target}: {changed}; {result.seconds:.1f} s")
-        click.echo(f"  {told['summary']}")
-
-
-def _without_face(result: FileResult) -> bool:
-    return result.details.get("error") == "NoFaceError"
-
-
-def _conclude(context: click.Context, results: list[FileResult], options: Options, *, as_json: bool) -> None:
-    faceless = [result for result in results if _without_face(result) and options.on_no_face == "skip"]
-    counted = [result for result in results if result not in faceless]
-    good = [result for result in counted if result.status != "failed" and not result.details.get("matched")]
-    matched = sum(bool(result.details.get("matched")) for result in counted)
-    if not as_json and len(results) > 1:
-        failed = sum(result.status == "failed" for result in counted)
-        parts = [f"{len(good)} of {len(results)} photos protected"]
-        parts += [f"{count} {what}" for count, what in ((matched, "still matched"), (len(faceless), "without a face"),
-                                                        (failed, "failed")) if count]  # fmt: skip
-        click.echo(", ".join(parts))
-    if not good:
-        context.exit(_NONE)
-    if len(good) < len(counted):
-        context.exit(_SOME)
+        return encrypt_photo(source, target, self.options, make_keyfile=self.key).to_json()

@@ -54,7 +54,7 @@ def load_checkpoint(path: Path) -> tuple[FaceResNet, dict[str, Any]]:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist: check the path, or leave it out to train a recogniser")
+        raise CheckpointError(f"checkpoint {path} does not exist: check the path, or leave it out")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
