@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import math
@@ -30,6 +31,11 @@ _MODELS = {"short": "blazeface-short", "full": "blazeface-full-sparse"}
 # the block may close another detector.
 _stderr_lock = threading.RLock()
 
+# Garbage is collected anywhere, also within MediaPipe's own call of another detector, where closing would wait for ever for
+# that call's end. So a detector that nobody holds any more is only noted down then, and closed by the next one's call.
+_open: set[Any] = set()
+_abandoned: list[Any] = []
+
 
 class FaceDetector:
     """Finds faces with MediaPipe. A context manager; an unclosed detector is closed at the interpreter's exit at the latest.
@@ -52,6 +58,7 @@ class FaceDetector:
 
     def __init__(self, *, model: Literal["short", "full"] = "short", min_score: float = 0.5) -> None:
         path = fetch(_MODELS[model])
+        _close_abandoned()
         try:
             with _quiet_stderr():
                 import mediapipe
@@ -63,7 +70,9 @@ class FaceDetector:
                 base = BaseOptions(model_asset_buffer=path.read_bytes())
                 options = face_detector.FaceDetectorOptions(base_options=base, min_detection_confidence=min_score)
                 detector = face_detector.FaceDetector.create_from_options(options)
-                self._finalizer = weakref.finalize(self, _close, detector)
+                _open.add(detector)
+                self._finalizer = weakref.finalize(self, _abandoned.append, detector)
+                self._finalizer.atexit = False
                 self._detector = detector
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -90,7 +99,8 @@ class FaceDetector:
 
     def close(self) -> None:
         """Frees MediaPipe's memory and thread; a second call does nothing."""
-        self._finalizer()
+        if self._finalizer.detach() is not None:
+            _close(self._detector)
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +111,7 @@ class FaceDetector:
     def _detect(self, image: NDArray[np.uint8]) -> Sequence[Any]:
         import numpy as np
 
+        _close_abandoned()
         picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
         if FaceDetector._calls_to_quiet > 0:
             with _quiet_stderr() as lines:
@@ -144,7 +155,20 @@ def _face(found: Any, width: int, height: int) -> Face:
     )
 
 
+def _close_abandoned() -> None:
+    while _abandoned:
+        with contextlib.suppress(IndexError):  # another thread was quicker
+            _close(_abandoned.pop())
+
+
+@atexit.register
+def _close_all() -> None:
+    for detector in list(_open):
+        _close(detector)
+
+
 def _close(detector: Any) -> None:
+    _open.discard(detector)
     with _quiet_stderr():
         try:
             detector.close()

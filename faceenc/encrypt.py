@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,7 @@ class _Tools:
     consent: Consent | None
 
 
-@cache
+@lru_cache(maxsize=2)  # nets take some 30 MB: a process that serves many wishes must not keep them all
 def _tools(options: Options) -> _Tools:
     own = targets = consent = gallery = None
     if options.target is not None and options.consent is not None:

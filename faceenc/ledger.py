@@ -131,16 +131,23 @@ class Ledger:
             _unlock(self._locks, _APPENDING)
 
     def refresh(self) -> None:
-        """Take note of the lines that were added since the last time; torn and foreign ones are passed over."""
+        """Take note of the lines that were added since the last time; torn and foreign ones are passed over.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._read:  # somebody removed it and began anew
                     self._forget()
                 file.seek(self._read)
                 block = file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._forget()
             return
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot read {self.path}: {reason}; check its permissions") from error
         for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
             self._note(line)
             self._read += len(line)

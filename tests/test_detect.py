@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
+import gc
 import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -144,6 +147,23 @@ def test_noise_of_the_libraries_is_kept_for_debugging(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.DEBUG, logger="faceenc.detect"):
         FaceDetector().close()
     assert any("XNNPACK" in record.message for record in caplog.records)
+
+
+def test_a_detector_that_nobody_holds_is_closed_later_and_never_by_garbage_collection() -> None:
+    """Which may strike in the middle of MediaPipe's own calls, while these hold the lock that a call begins with."""
+    FaceDetector().close()  # the first one's frame is kept by what MediaPipe tries to import
+    finder = FaceDetector()
+    raw = finder._detector
+    finder.itself = finder  # type: ignore[attr-defined]  # so that only a collection ends it
+    del finder
+    collecting = threading.Thread(target=gc.collect, daemon=True)
+    with concurrent.futures.thread._global_shutdown_lock:
+        collecting.start()
+        collecting.join(20)
+        assert not collecting.is_alive()
+        assert raw._handle
+    FaceDetector().close()
+    assert not raw._handle
 
 
 def test_threads_give_stderr_back() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceenc.photos import Photo, decode_photo, output_path, read_photo
+from faceenc.photos import Photo, decode_photo, output_path, photo_format, read_photo
 from tests.photo_files import (
     STORED,
     Pixels,
@@ -112,7 +112,7 @@ def _plain(mode: str, color: int | tuple[int, ...]) -> Image.Image:
         (_plain("L", 77), "TIFF", ([77] * 3, None, True), []),
         (_plain("L", 77), "PPM", ([77] * 3, None, True), []),
         (_plain("L", 77), "WEBP", ([77] * 3, None, True), []),
-        (_plain("L", 77), "AVIF", ([77] * 3, None, True), []),
+        (_plain("L", 255), "AVIF", ([255] * 3, None, True), []),
         (_plain("LA", (77, 5)), "PNG", ([77] * 3, [5], True), []),
         (_plain("LA", (77, 0)), "TIFF", ([77] * 3, [0], True), []),
         (_plain("LA", (77, 5)), "WEBP", ([77] * 3, [5], True), []),
@@ -127,7 +127,6 @@ def _plain(mode: str, color: int | tuple[int, ...]) -> Image.Image:
         (_palette(None), "TIFF", ([10, 20, 30], None, False), ["palette taken to RGB"]),
         (_palette(None), "GIF", ([10, 20, 30], None, False), ["palette taken to RGB"]),
         (_palette(1), "GIF", ([10, 20, 30], [0], False), ["palette taken to RGBA"]),
-        (_plain("YCbCr", (128, 128, 128)), "TIFF", ([128] * 3, None, False), []),
         (_plain("I;16", 257 * 128), "PNG", ([128] * 3, None, True), ["16-bit samples taken to 8 bits"]),
         (_plain("I;16", 65535), "TIFF", ([255] * 3, None, True), ["16-bit samples taken to 8 bits"]),
         (_plain("I;16B", 257 * 9), "TIFF", ([9] * 3, None, True), ["16-bit samples taken to 8 bits"]),
@@ -201,6 +200,11 @@ def test_16_bit_colours_and_12_bit_grey_of_a_tiff() -> None:
     assert (photo.pixels.tolist(), photo.notes) == ([[[0x12, 0x34, 0x56]]], ("16-bit samples taken to 8 bits",))
     photo = decode_photo(tiff_file(b"\x00\x0f\xff", (2, 1), bits=(12,)))
     assert (photo.pixels[0, :, 0].tolist(), photo.notes) == ([0, 255], ("12-bit samples taken to 8 bits",))
+
+
+def test_a_tiff_that_jpeg_compresses() -> None:
+    photo = decode_photo(encoded(Image.new("RGB", (32, 16), (200, 30, 90)), "TIFF", compression="jpeg"))
+    assert np.abs(photo.pixels.astype(int) - (200, 30, 90)).max() <= 3
 
 
 def test_16_bit_ppm_is_told() -> None:
@@ -307,6 +311,16 @@ def test_the_content_decides_and_not_the_name(name: str, file_format: str, note:
     photo = read_photo(tmp_path / name)
     assert photo.format == file_format
     assert photo.notes == (() if note is None else (note,))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF"])
+def test_the_format_is_told_from_the_header_without_a_warning(file_format: str, tmp_path: Path) -> None:
+    odd = b"Exif\0\0" + tiff_block("<", [(0x112, 3, 6)])[:-9]  # Pillow warns about it
+    options = {"exif": odd} if file_format in ("JPEG", "PNG", "WEBP") else {}
+    (tmp_path / "x.jpg").write_bytes(encoded(smooth(9, 9), file_format, **options))
+    assert photo_format(tmp_path / "x.jpg") == read_photo(tmp_path / "x.jpg").format
+    (tmp_path / "x.jpg").write_bytes(b"no image at all")
+    assert photo_format(tmp_path / "x.jpg") == photo_format(tmp_path) == photo_format(tmp_path / "none") == "PNG"
 
 
 def test_adobe_rgb_by_exif_alone_is_told() -> None:

@@ -84,6 +84,7 @@ def test_truncated_progressive_jpeg(tmp_path: Path) -> None:
         ),
         (tiff_file(np.full(4, 5, "<u4"), (2, 2), bits=(32,)), "signed, floating-point or of more than 16 bits"),
         (encoded(Image.new("LAB", (4, 4)), "TIFF"), "its colours are LAB; export it as RGB"),
+        (tiff_file(bytes(48), (4, 4), (262, 3, 6), bits=(8, 8, 8)), "its colours are YCbCr; export it as RGB"),
         (
             png_file(1, 1, 16, 2, bytes(7), png_chunk(b"tRNS", bytes(6))),
             "one of its 16-bit colours is marked as transparent; export it with 8 bits or an alpha channel",

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from faceenc.photos import save_photo
 from faceenc.types import DataError
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
-ROUNDS = 100
+ROUNDS = 30
 
 
 def line(path: Path | str, data: bytes = b"new", *, force: bool = False) -> str:
@@ -110,6 +111,29 @@ def test_a_failure_at_the_last_step_leaves_nothing(tmp_path: Path, monkeypatch: 
     assert names(tmp_path) == []
 
 
+@pytest.mark.usefixtures("either_disk")
+@pytest.mark.parametrize("step", ["link", "replace"])
+def test_who_comes_at_the_last_moment_is_not_overwritten(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, really = tmp_path / "x.png", getattr(os, step)
+    came = []
+
+    def late(*names: object, **options: object) -> None:
+        with suppress(FileExistsError), path.open("xb") as file:
+            came.append(file.write(b"theirs"))
+        really(*names, **options)
+
+    monkeypatch.setattr(os, step, late)
+    try:
+        save_photo(path, b"ours", force=False)
+    except DataError as error:
+        assert "exists already" in str(error)  # noqa: PT017
+        assert came
+    else:
+        assert not came
+    assert path.read_bytes() == (b"theirs" if came else b"ours")
+    assert names(tmp_path) == ["x.png"]
+
+
 CHILD = """
 import errno, os, sys
 from pathlib import Path
@@ -127,42 +151,36 @@ def attempt(path, data, force=False):
 
 def child(code: str, folder: Path, *words: str, under: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [*under, sys.executable, "-c", CHILD + code, *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("links", [True, False])
 def test_of_two_processes_at_one_name_one_wins(links: bool, tmp_path: Path) -> None:
-    (tmp_path / "rounds").write_bytes(bytes(2))
     code = CHILD + (
-        "import mmap, time\n"
         "def refuse(*_, **__): raise OSError(errno.EPERM, 'no links')\n"
         "if sys.argv[2] == 'False': os.link = refuse\n"
-        "with open('rounds', 'r+b') as file: rounds = mmap.mmap(file.fileno(), 2)\n"
-        "own = 'ab'.index(sys.argv[1])\n"
-        "def meet(_):\n"  # where the data would go to the disk, each waits for the other: the last steps are taken together
-        "    rounds[own] += 1\n"
-        "    tries = 0\n"
-        "    while rounds[1 - own] < rounds[own]:\n"
-        "        tries += 1\n"
-        "        if tries > 3000: time.sleep(0)\n"
-        "os.fsync = meet\n"
-        f"for number in range({ROUNDS}):\n"
-        "    print(attempt(f'{number}.png', sys.argv[1].encode() * 5000))\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        f"for number in range({ROUNDS}): print(attempt(f'{{number}}.png', sys.argv[1].encode() * 5000))\n"
     )
-    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
     racers = [
-        subprocess.Popen(
-            [*command, name, str(links)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-        )
+        subprocess.Popen([sys.executable, "-c", code, name, str(links)], stdin=pipe, stdout=pipe, text=True, cwd=tmp_path)
         for name in "ab"
     ]
-    told = [racer.communicate(timeout=60)[0].splitlines() for racer in racers]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    told = [racer.communicate(timeout=120)[0].splitlines() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     for number, (one, other) in enumerate(zip(*told, strict=True)):
         lost = f"{number}.png exists already: choose another name, or --force to overwrite it"
         assert {one, other} == {"saved", lost}
         assert (tmp_path / f"{number}.png").read_bytes() == (b"a" if one == "saved" else b"b") * 5000
-    assert len(names(tmp_path)) == ROUNDS + 1
+    assert len(names(tmp_path)) == ROUNDS
 
 
 @POSIX

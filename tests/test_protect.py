@@ -26,6 +26,7 @@ from tests.conftest import smooth_images
 
 Found = tuple[NDArray[np.uint8], Face]
 QUICK = replace(STRENGTHS["balanced"], steps=20)
+LEVELS = round(QUICK.eps * 255)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_the_face_is_no_longer_the_persons(faces: list[Found], protected: NDArra
 def test_noise_stays_on_the_face_and_inside_eps(faces: list[Found], protected: NDArray[np.uint8]) -> None:
     image, face = faces[0]
     change = np.abs(protected.astype(int) - image)
-    assert change.max() == 8
+    assert change.max() == LEVELS
     chip = key_points_similarity(face)
     rows, columns = np.nonzero(change.any(axis=2))
     inside = [abs((complex(x, y) - chip.shift) / chip.turn - (74.5 + 78j)) for x, y in zip(columns, rows, strict=True)]
@@ -72,7 +73,7 @@ def test_noise_stays_on_the_face_and_inside_eps(faces: list[Found], protected: N
 
 def test_random_noise_of_that_size_changes_nothing(faces: list[Found]) -> None:
     image, face = faces[0]
-    signs = np.random.default_rng(0).choice([-8, 8], image.shape)
+    signs = np.random.default_rng(0).choice([-LEVELS, LEVELS], image.shape)
     noisy = np.clip(image + signs, 0, 255).astype(np.uint8)
     assert distance((image, face), (noisy, face)) < 0.6
 
@@ -120,7 +121,7 @@ def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Sur
     shifted = replace(face, key_points=tuple((x + 12, y + 9) for x, y in face.key_points))
     result, outcomes = protect_faces(image, [face, shifted], Protection(QUICK, dlib))
     assert len(outcomes) == 2
-    assert np.abs(result.astype(int) - image).max() <= 8
+    assert np.abs(result.astype(int) - image).max() <= LEVELS
     assert distance((image, face), (result, face)) > 0.6
 
 

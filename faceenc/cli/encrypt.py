@@ -91,7 +91,7 @@ def encrypt(
         options = _options(settings, single, photos[0])
         _check_key(photos, keep_key, passphrase_file)
         with ExitStack() as stack:
-            ledger, locks = _ledger(photos, None if single else output, stack)
+            ledger, locks = find_ledger(photos, None if single else output, stack)
             tasks, results = _plan(photos, output, single, options, ledger)
             key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
             run = _Run(tasks, options, jobs=jobs, force=force, ledger=ledger, locks=locks, as_json=as_json, key=key)
@@ -165,7 +165,7 @@ def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file:
         raise ConfigError("--passphrase-file is for a key: add --keep-key FILE, or leave it out")
 
 
-def _ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack) -> tuple[Path, Path | None]:
+def find_ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack) -> tuple[Path, Path | None]:
     """Where the run is recorded: in the folder it is for; nowhere that lasts if only files are named.
 
     Returns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from pathlib import Path
 
 import click
@@ -16,7 +15,7 @@ _MAX_BYTES = 4096  # of a file; longer ones are hardly meant
 
 
 def get_passphrase(file: Path | None, *, confirm: bool = False) -> str:
-    """The passphrase of `file` (its first line; "-" is standard input), else of the variable, else as typed unseen.
+    """The passphrase of `file` (its first line; "-" is standard input), else of the variable, else as typed unseen or piped.
 
     Args:
         file: as given by --passphrase-file.
@@ -29,16 +28,19 @@ def get_passphrase(file: Path | None, *, confirm: bool = False) -> str:
         return _checked(_read(file), f"the first line of {file}")
     if _VARIABLE in os.environ:
         return _checked(os.environ[_VARIABLE], _VARIABLE)
-    try:
-        with warnings.catch_warnings():
-            # Without a terminal getpass warns that it cannot hide what is typed: there, nobody types.
-            warnings.simplefilter("ignore")
-            typed: str = click.prompt("Passphrase of the key", hide_input=True, confirmation_prompt=confirm, err=True)
-            return _checked(typed, "the passphrase")
-    except click.Abort as abort:
-        if isinstance(abort.__context__, EOFError) and not sys.stdin.isatty():
-            raise ConfigError(f"no passphrase: set {_VARIABLE}, or give --passphrase-file FILE") from abort
-        raise
+    if not sys.stdin.isatty():  # getpass would warn there that it cannot hide what is typed
+        return _checked(_piped(confirm), "the passphrase")
+    typed: str = click.prompt("Passphrase of the key", hide_input=True, confirmation_prompt=confirm, err=True)
+    return _checked(typed, "the passphrase")
+
+
+def _piped(confirm: bool) -> str:
+    """What programs type: a line, or the first one that comes twice in a row, without being asked."""
+    while line := sys.stdin.readline():
+        word = line.removesuffix("\n").removesuffix("\r")
+        if not confirm or sys.stdin.readline().rstrip("\r\n") == word:
+            return word
+    raise ConfigError(f"no passphrase: set {_VARIABLE}, or give --passphrase-file FILE")
 
 
 def _read(file: Path) -> str:

@@ -113,8 +113,9 @@ def _check_samples(image: Image.Image, bits: int) -> None:
         raise DataError("its samples are signed, floating-point or of more than 16 bits; export it with 8 or 16 bits")
     if image.mode == "RGB" and bits > 8 and "transparency" in image.info:
         raise DataError("one of its 16-bit colours is marked as transparent; export it with 8 bits or an alpha channel")
-    if image.mode in ("LAB", "HSV"):
-        raise DataError(f"its colours are {image.mode}; export it as RGB")
+    # Luma and chroma are right in a TIFF that JPEG compresses; else it depends on Pillow's release.
+    if image.mode in ("LAB", "YCbCr") or (tiff_tag(image, 262) == 6 and tiff_tag(image, 259) not in (6, 7)):
+        raise DataError(f"its colours are {'LAB' if image.mode == 'LAB' else 'YCbCr'}; export it as RGB")
 
 
 def _channels_equal(pixels: NDArray[np.uint8]) -> bool:
@@ -156,11 +157,12 @@ def _upright(
 def _samples(strip: Image.Image, bits: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
     """Colours (h, w, 1 or 3) and alpha (h, w) or None."""
     key: Any = strip.info.get("transparency")  # the one grey value or colour that is transparent, as in the file
-    if strip.mode == "L" and bits < 8 and isinstance(key, int):
-        key = key * 255 // (2**bits - 1)  # Pillow spreads such greys over 0..255, but not the key
-    if strip.mode in ("P", "PA", "La", "RGBa", "1", "CMYK", "YCbCr"):
+    if strip.mode in ("1", "L") and bits < 8 and isinstance(key, int):
+        # Pillow spreads such greys over 0..255, but the key not, or only of one bit.
+        key = min(255, key * 255 // (2**bits - 1))
+    if strip.mode in ("P", "PA", "La", "RGBa", "1", "CMYK"):
         layered = strip.mode in ("PA", "RGBa") or strip.has_transparency_data
-        modes = {"La": "LA", "1": "L", "P": "RGBA" if layered else "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+        modes = {"La": "LA", "1": "L", "P": "RGBA" if layered else "RGB", "CMYK": "RGB"}
         strip = strip.convert(modes.get(strip.mode, "RGBA"))
     values = np.asarray(strip)
     if strip.mode in ("LA", "RGBA"):

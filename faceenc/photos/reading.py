@@ -74,8 +74,10 @@ def photo_format(path: str | Path) -> PhotoFormat:
     if not Path(path).is_file():  # opening a pipe may wait for ever
         return "PNG"
     try:
-        with Path(path).open("rb") as file, _open(file, file.read(4096)) as image:
-            return _FORMATS[str(image.format)]
+        with warnings.catch_warnings(), Path(path).open("rb") as file:
+            warnings.simplefilter("ignore")  # as in `_told`
+            with _open(file, file.read(4096)) as image:
+                return _FORMATS[str(image.format)]
     except Exception:  # Pillow's readers raise nearly anything on a hostile file
         return "PNG"
 

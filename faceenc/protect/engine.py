@@ -74,6 +74,7 @@ class FaceOutcome:
         reached: the goal is reached with the margin, in every look at what will be saved.
         distance: the worst of these looks, in thresholds: the nearest to the photo itself (or the farthest from the target).
         seconds: wall time.
+        attack_seconds: of that, the gradient steps; the rest cuts out the face and looks at what would be saved.
     """
 
     face: Face
@@ -81,6 +82,7 @@ class FaceOutcome:
     reached: bool
     distance: float
     seconds: float
+    attack_seconds: float
 
 
 def protect_faces(
@@ -139,12 +141,14 @@ def _protect_face(
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
     views = Views(surrogates, window, rng, fates=protection.fates, jitter=protection.jitter)
-    origin, current, done = window.picture, None, 0
+    origin, current, done, attacking = window.picture, None, 0, 0.0
     while True:
         steps = min(_CHUNK, strength.steps - done)
         rel_step = _rel_step(done, strength.steps)
         attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact", momentum=protection.momentum)
+        began = time.perf_counter()
         current = attack(views, origin, goal, eps=strength.eps, rng=[rng], start=current)
+        attacking += time.perf_counter() - began
         done += steps
         late = protection.budget is not None and time.perf_counter() - start > protection.budget
         last = done >= strength.steps or late
@@ -157,12 +161,12 @@ def _protect_face(
                 break
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
-    return FaceOutcome(face, done, reached, _worst(goal, outputs), time.perf_counter() - start)
+    return FaceOutcome(face, done, reached, _worst(goal, outputs), time.perf_counter() - start, attacking)
 
 
 def _rel_step(done: int, steps: int) -> float:
-    """Large steps first: a tenth of eps, falling to a third of that."""
-    return 0.1 if done < steps * 2 / 3 else 0.04
+    """Large steps first, small ones in the last third."""
+    return 0.2 if done < steps * 2 / 3 else 0.06
 
 
 def _goal(window: FaceWindow, protection: Protection) -> MoveAway | MoveTo:

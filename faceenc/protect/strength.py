@@ -23,7 +23,7 @@ class Strength:
 
 
 STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(eps=5 / 255, steps=60, flat=0.4, margin=0.25),
-    "balanced": Strength(eps=8 / 255, steps=40, flat=0.5, margin=0.45),
-    "strong": Strength(eps=16 / 255, steps=100, flat=0.6, margin=0.9),
+    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4),
+    "balanced": Strength(eps=10 / 255, steps=50, flat=0.6, margin=0.8),
+    "strong": Strength(eps=16 / 255, steps=80, flat=0.7, margin=1.1),
 }

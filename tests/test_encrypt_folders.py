@@ -1,0 +1,231 @@
+"""`faceenc encrypt` on folders: every photo once, whatever stops the run and whoever else is at it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from faceenc.photos import read_photo
+from tests.encrypting import LOUD, QUICK, contents, photos, portrait, records, run, save, tinted
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+PATIENCE = 120  # seconds until a test gives up waiting
+NAMES = ("1.png", "2.jpg", "sub/3.webp")
+OUT = {"1.png", "2.png", "sub/3.png"}
+
+
+def fill(folder: Path) -> Path:
+    """Photos of three people."""
+    for number, name in enumerate(NAMES, start=1):
+        save(folder / name, portrait(f"s{number}/1"))
+    return folder
+
+
+@contextmanager
+def started(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, which does not outlive the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "faceenc", "encrypt", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background jobs, and so their children, ignore the interrupt unless told otherwise.
+        preexec_fn=None if sys.platform == "win32" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an uninterrupted run makes of the three photos."""
+    folder = fill(tmp_path_factory.mktemp("whole") / "in")
+    before = contents(folder)
+    done = run(folder, *QUICK, "--output", folder.parent / "out")
+    assert (done.exit_code, done.stderr) == (0, "INFO: photos: 3 to do\n")
+    lines = done.stdout.splitlines()
+    for name, line in zip(NAMES, lines[::2], strict=False):
+        target = folder.parent / "out" / Path(name).with_suffix(".png")
+        assert line.startswith(f"{folder / name} -> {target}: changed by at most {LOUD} of 255, PSNR ")
+    assert all("no longer matches the face as saved" in line for line in lines[1:6:2])
+    assert lines[6:] == ["3 of 3 photos protected"]
+    assert contents(folder) == before
+    made = photos(folder.parent / "out")
+    assert set(made) == OUT
+    return made
+
+
+def test_a_folder_is_done_in_place_once_and_what_changes_is_done_anew(tmp_path: Path) -> None:
+    one, other = (save(tmp_path / name, portrait(f"{name[:2]}/1")) for name in ("s1.png", "s2.jpg"))
+    done = run(tmp_path, *QUICK, "--preview", "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    first = photos(tmp_path)
+    made = {f"{name}-protected{ending}.png" for name in ("s1", "s2") for ending in ("", "-preview")}
+    assert set(first) == {"s1.png", "s2.jpg", *made}
+
+    again = run(tmp_path, *QUICK, "--preview", "--json")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert [(record["status"], record["message"]) for record in records(again)] == [("skipped", "done already")] * 2
+    for before, after in zip(records(done), records(again), strict=True):
+        assert {**before, "status": "", "message": ""} == {**after, "status": "", "message": ""}
+    assert photos(tmp_path) == first
+
+    save(one, portrait("s3/1"))
+    shown = run(tmp_path, *QUICK, "--preview", env={"TTY_COMPATIBLE": "1"})
+    assert shown.exit_code == 0, shown.output
+    lines = shown.stdout.splitlines()
+    assert lines[0] == f"{other}: done already"
+    assert lines[1].startswith(f"{one} -> {tmp_path / 's1-protected.png'}: changed by")
+    assert lines[-1] == "2 of 2 photos protected"
+    assert "photos" in shown.stderr, "the bar"
+    second = photos(tmp_path)
+    assert {name for name in second if second[name] != first[name]} == {"s1.png", *(name for name in made if "s1" in name)}
+
+    done = run(tmp_path, *QUICK, "--seed", "1", "--json")
+    assert [record["status"] for record in records(done)] == ["done", "done"]
+    third = photos(tmp_path)
+    assert {name for name in third if third[name] != second[name]} == {"s1-protected.png", "s2-protected.png"}
+
+
+def test_good_and_bad_photos_together(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    good = save(folder / "good.png", tinted())
+    save(folder / "wall.png", Image.new("RGB", (90, 120)))
+    (folder / "half.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (folder / "empty.png").touch()
+    done = run(folder, *QUICK, "--output", tmp_path / "out")
+    assert done.exit_code == 3
+    assert done.stdout.splitlines()[-1] == "1 of 4 photos protected, 1 without a face, 2 failed"
+    said = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]
+    assert [line.split(":")[0] for line in said] == ["error", "error", "skipped"]
+    for line, name in zip(said, ("empty.png", "half.jpg", "wall.png"), strict=True):
+        assert name in line
+    assert set(photos(tmp_path / "out")) == {"good.png"}
+    (folder / "half.jpg").unlink()
+    (folder / "empty.png").unlink()
+    again = run(folder, *QUICK, "--output", tmp_path / "out")
+    assert again.exit_code == 0, "a photo without a face is passed over"
+    assert again.stdout.splitlines() == [f"{good}: done already", "1 of 2 photos protected, 1 without a face"]
+    assert run(folder, *QUICK, "--output", tmp_path / "out", "--on-no-face", "fail").exit_code == 3
+    good.unlink()
+    (folder / "empty.png").touch()
+    done = run(folder, *QUICK, "--output", tmp_path / "out2")
+    assert done.exit_code == 2
+    assert done.stdout == "0 of 2 photos protected, 1 without a face, 1 failed\n"
+    assert photos(tmp_path / "out2") == {}
+
+
+def test_several_processes_share_the_photos(tmp_path: Path) -> None:
+    fill(tmp_path / "in")
+    (tmp_path / "in" / "0.png").touch()
+    done = run(tmp_path / "in", *QUICK, "--output", tmp_path / "out", "--jobs", "2", "--json")
+    assert done.exit_code == 3, done.output
+    assert sorted(record["source"] for record in records(done)) == sorted(
+        str(tmp_path / "in" / name) for name in ("0.png", *NAMES)
+    )
+    assert done.stderr == f"error: cannot read {tmp_path / 'in' / '0.png'}: the file is empty; copy it anew\n"
+    assert set(photos(tmp_path / "out")) == OUT
+    for name in NAMES:
+        pair = tmp_path / "in" / name, (tmp_path / "out" / name).with_suffix(".png")
+        before, after = (read_photo(path) for path in pair)
+        assert 0 < np.abs(after.pixels.astype(int) - before.pixels).max() <= LOUD
+
+
+@POSIX
+def test_killed_then_interrupted_then_finished(whole: dict[str, bytes], tmp_path: Path) -> None:
+    """The same bytes as without any of that."""
+    words = [fill(tmp_path / "in"), *QUICK, "--output", tmp_path / "out"]
+
+    def made() -> int:
+        return sum((tmp_path / "out" / name).exists() for name in OUT)
+
+    with started(*words) as process:
+        wait_until(lambda: made() == 1 and list((tmp_path / "out").rglob(".*.tmp")), process)
+        process.kill()
+        process.wait()
+    assert made() == 1
+    with started(*words) as process:
+        wait_until(lambda: made() == 2, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130
+    assert said.splitlines()[-1] == "stopped: 2 photos are done; run the same command again to go on"
+    assert "Traceback" not in said
+    middle = photos(tmp_path / "out")
+    assert len(middle) == 2
+    assert middle.items() <= whole.items()
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("done already") == 2
+    assert photos(tmp_path / "out") == whole
+    assert run(*words).stdout.count("done already") == 3
+
+
+@POSIX
+def test_two_runs_over_one_folder_share_it(
+    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
+    words = [fill(tmp_path / "in"), *QUICK, "--output", tmp_path / "out", "--json"]
+    with started(*words) as process:
+        wait_until(lambda: list(tmp_path.rglob(".*.tmp")), process)
+        here = run(*words)
+        printed, said = process.communicate(timeout=PATIENCE)
+    there = [json.loads(line) for line in printed.splitlines()]
+    assert (said, here.stderr) == ("", "")
+    for told, code in ((there, process.returncode), (records(here), here.exit_code)):
+        assert len(told) == 3
+        busy = [record for record in told if record["message"] == "being done by another run"]
+        assert code == (3 if busy else 0)
+    assert len([record for record in (*there, *records(here)) if record["status"] == "done"]) == 3
+    assert photos(tmp_path / "out") == whole
+    lines = [json.loads(line) for line in (tmp_path / "log" / "audit.jsonl").read_text().splitlines()]
+    assert len({line["source_sha256"] for line in lines}) == len(lines) == 3
+
+
+@POSIX
+def test_a_photo_that_another_run_is_at_is_left_to_it(tmp_path: Path) -> None:
+    """Also where each of the two runs was given the photo alone, and so keeps no record in a folder."""
+    photo = save(tmp_path / "a.png", tinted())
+    code = (
+        "from contextlib import ExitStack; from pathlib import Path\n"
+        "from faceenc.cli.encrypt import find_ledger; from faceenc.ledger import Ledger\n"
+        "with ExitStack() as stack:\n"
+        "    ledger = Ledger(*find_ledger((Path('a.png'),), None, stack))\n"
+        "    with ledger.hold(Path('a-protected.png')):\n"
+        "        print('held', flush=True)\n"
+        "        input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        done = run(photo, *QUICK)
+        other.communicate("\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (2, f"{photo}: being done by another run\n", "")
+    assert set(photos(tmp_path)) == {"a.png"}
+    done = run(photo, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert set(photos(tmp_path)) == {"a.png", "a-protected.png"}
