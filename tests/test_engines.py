@@ -181,7 +181,8 @@ def test_what_breaks_is_caught_and_replaced(
     assert type(engine).__name__ == left
     assert len(caplog.records) == 1
     _, truth = by_hand(recognizer, images, labels)
-    assert errors(engine(images, Dodge(labels)).gradient, truth).max() < 0.02
+    # On one image rounding may flip a relu, which costs a few hundredths; a wrong gradient is wrong on all.
+    assert errors(engine(images, Dodge(labels)).gradient, truth).median() < 1e-3
 
 
 def test_not_a_resnet_falls_back_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
