@@ -109,8 +109,8 @@ class MoveTo:
 
     def distances(self, outputs: torch.Tensor) -> torch.Tensor:
         """(N, ...) from every view of an image to the nearest target."""
-        distances: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1).flatten(1)
-        return distances
+        nearest: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1)
+        return nearest.reshape(len(outputs), -1)
 
 
 def _own_and_best_other(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
