@@ -17,9 +17,12 @@ from tests.face_photos import fill_cache
 
 SIZE, PEOPLE = 64, 8
 
-# Processes side by side that each take all cores would wait for one another.
+# Processes side by side that each take all cores would wait for one another. The commands that tests start take as many
+# threads as the tests themselves: another number of threads adds in another order.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+    threads = max(1, (os.cpu_count() or 1) // int(workers))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,13 +52,12 @@ def cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def fresh_logging() -> Iterator[None]:
+def fresh_logging() -> None:
     """A command sets up the package's logger; what one test's command says must not depend on another's."""
     logger = logging.getLogger("faceenc")
-    handlers, level = logger.handlers, logger.level
-    yield
-    logger.handlers = handlers
-    logger.setLevel(level)
+    # Before each test: a wider fixture's command has run by then, and nothing had put that right.
+    logger.handlers = []
+    logger.setLevel(logging.NOTSET)
 
 
 def smooth_images(count: int, size: int, seed: int) -> torch.Tensor:
