@@ -34,7 +34,7 @@ from PIL import Image
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
 from faceenc.goals import MoveAway
-from faceenc.groupdetector import GroupDetector, detect_reduced
+from faceenc.groupdetector import GroupDetector, detect_closely
 from faceenc.photos import read_photo
 from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
 from faceenc.protect.surrogates import Surrogate
@@ -62,7 +62,7 @@ def main() -> None:
     with FaceDetector() as near, FaceDetector(model="full") as wide:
         for megapixels, faces, steps in cases:
             image = _sheet(portrait, megapixels, faces)
-            found = detect_reduced(image, GroupDetector(near, wide))
+            found = detect_closely(image, GroupDetector(near, wide))
             found = sorted(found, key=lambda face: -face.box.area)[:faces]
             results.append(_measure(image, found, megapixels, steps, arguments.rounds))
             print(_line(results[-1]), flush=True)

@@ -22,7 +22,7 @@ from faceenc.encrypt_options import Options
 from faceenc.evidence import Evidence, gather_evidence
 from faceenc.evidence_summary import summary_line
 from faceenc.gallery import Gallery, load_gallery
-from faceenc.groupdetector import GroupDetector, detect_reduced
+from faceenc.groupdetector import GroupDetector, detect_closely
 from faceenc.judges import Judge, default_judges
 from faceenc.photos import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
 from faceenc.preview import draw_preview
@@ -135,7 +135,7 @@ def encrypt_photo(
             check_format(photo, options.format or photo.format)
         content = source.read_bytes()
     with _timed(seconds, "detect"):
-        faces = _choose(detect_reduced(photo.pixels, tools.detector), options, source, photo)
+        faces = _choose(detect_closely(photo.pixels, tools.detector), options, source, photo)
     with _timed(seconds, "noise"):
         protection = _protection(photo, faces, options, tools)
         pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey, progress=progress)

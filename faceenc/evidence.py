@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from faceenc.gallery import Gallery
-from faceenc.geometry import at_place, moved, scaled
+from faceenc.geometry import moved, scaled
+from faceenc.groupdetector import detect_at
 from faceenc.judges import Judge
 from faceenc.quality import face_change, photo_change
 from faceenc.types import Box, DataError, Detector, Face
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
-
-_LOOK = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +205,13 @@ def _ask(
     x0, y0, x1, y1 = face_window(face.box, width, height)
     here = moved(face, -x0, -y0)
     window = original[y0:y1, x0:x1]
-    same, _ = _detect(window, here, detector)  # in the same way as below, so that equal pictures are no distance apart
+    same, _ = detect_at(window, here, detector)  # in the same way as below, so that equal pictures are no distance apart
     looks: dict[Variant, tuple[NDArray[np.uint8], Face]] = {}
     found: dict[Variant, bool] = {}
     for variant in variants:
         picture = vary(protected[y0:y1, x0:x1], variant, face_width=face.box.width)
         place = scaled(here, picture.shape[1] / window.shape[1], picture.shape[0] / window.shape[0])
-        again, found[variant] = _detect(picture, place, detector)
+        again, found[variant] = detect_at(picture, place, detector)
         looks[variant] = picture, again
     answers: dict[Variant, _Vectors] = {variant: {} for variant in variants}
     for judge in judges:
@@ -227,17 +225,6 @@ def _embed(judge: Judge, looks: Mapping[Variant, tuple[NDArray[np.uint8], Face]]
     crops = {variant: judge.crop(*look) for variant, look in looks.items() if variant != "saved"}
     vectors = dict(zip(crops, judge.embed_crops(np.stack(list(crops.values()))), strict=True)) if crops else {}
     return vectors | ({"saved": judge.embed(*looks["saved"])} if "saved" in looks else {})
-
-
-def _detect(window: NDArray[np.uint8], place: Face, detector: Detector) -> tuple[Face, bool]:
-    """The face at a place, and True; `place` itself and False where none is found."""
-    height, width = window.shape[:2]
-    factor = min(1.0, _LOOK / max(width, height))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    picture = Image.fromarray(np.ascontiguousarray(window)).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    faces = [scaled(face, width / size[0], height / size[1]) for face in detector(np.array(picture))]
-    box = at_place([face.box for face in faces], place.box)
-    return (place, False) if box is None else (next(face for face in faces if face.box == box), True)
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:

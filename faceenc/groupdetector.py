@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.geometry import moved, scaled
+from faceenc.geometry import at_place, moved, scaled, window_around
 from faceenc.types import Box, Detector, Face
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_LOOK = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
+_AROUND = 0.75  # box sides on each side of a face that a second look takes in
 _SAME_FACE = 0.5  # share of the smaller box that lies in the other one
 _TILES = (1, 2)  # tiles a shorter side
 _MIN_TILE = 192  # pixels: what the full-range model looks at; smaller tiles would show it nothing new
@@ -59,6 +61,35 @@ def detect_reduced(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
     size = max(1, round(width * factor)), max(1, round(height * factor))
     copy = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
     return [scaled(face, width / size[0], height / size[1]) for face in detector(copy)]
+
+
+def detect_at(window: NDArray[np.uint8], place: Face, detector: Detector) -> tuple[Face, bool]:
+    """The face at a place in an (H, W, 3) uint8 RGB picture of its surroundings, and whether one was found; else `place`."""
+    height, width = window.shape[:2]
+    factor = min(1.0, _LOOK / max(width, height))
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    picture = Image.fromarray(np.ascontiguousarray(window)).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    faces = [scaled(face, width / size[0], height / size[1]) for face in detector(np.array(picture))]
+    box = at_place([face.box for face in faces], place.box)
+    return (place, False) if box is None else (next(face for face in faces if face.box == box), True)
+
+
+def detect_closely(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
+    """As `detect_reduced`, with each face where a second look at its surroundings alone finds it.
+
+    In a whole photo the box of a face seen from the side is off by up to a third, and all key points with it.
+    """
+    height, width = image.shape[:2]
+    faces = detect_reduced(image, detector)
+    closely = []
+    for face in faces:
+        x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
+        found, _ = detect_at(image[y0:y1, x0:x1], moved(face, -x0, -y0), detector)
+        better = moved(found, x0, y0)
+        # Of two faces cheek by cheek, a second look must not find one twice.
+        doubled = any(_shared(better.box, other.box) > _SAME_FACE for other in faces if other is not face)
+        closely.append(face if doubled else better)
+    return closely
 
 
 def _in_tiles(image: NDArray[np.uint8], detector: Detector, side: int) -> Iterator[Face]:

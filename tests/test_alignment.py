@@ -25,9 +25,9 @@ from faceenc.alignment import (
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
 from faceenc.images import SQUARE_MARGIN, align_face, crop_square, to_tensor, to_uint8
-from faceenc.models.dlibchip import has_dlib, landmarks_chip, landmarks_similarity
+from faceenc.models.dlibchip import dlib_similarities, has_dlib, landmarks_chip, landmarks_similarity
 from faceenc.models.dlibnet import load_dlibnet
-from faceenc.types import Face
+from faceenc.types import Box, Face
 from tests.conftest import smooth_images
 
 needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
@@ -97,6 +97,22 @@ def test_dlibs_own_chip(photo: tuple[NDArray[np.uint8], Face], zoom: float, halv
         distance = float((net(chip) - net(wanted)).norm())
     # dlib halves only the surroundings of the face, which may begin a pixel off ours.
     assert distance < (0.06 if halvings else 0.002)
+
+
+@needs_dlib
+def test_a_face_on_its_side_may_be_cut_out_in_several_ways(photo: tuple[NDArray[np.uint8], Face]) -> None:
+    """Dlib's landmarks are for upright faces: elsewhere they hang on where exactly the box lies."""
+    image, face = photo
+    assert len(dlib_similarities(image, face)) == 1
+    side = image.shape[0]
+    lying = Face(
+        Box(face.box.y0, image.shape[1] - face.box.x1, face.box.y1, image.shape[1] - face.box.x0),
+        tuple((y, image.shape[1] - x) for x, y in face.key_points),
+        face.score,
+    )
+    chips = dlib_similarities(np.ascontiguousarray(np.rot90(image)), lying)
+    assert len(chips) > 1
+    assert all(0 < chip(75 + 75j).real < side for chip in chips)
 
 
 def test_noise_of_a_reduced_picture_is_found_in_the_reduced_photo() -> None:

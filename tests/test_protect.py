@@ -67,7 +67,7 @@ def test_noise_stays_on_the_face_and_inside_eps(faces: list[Found], protected: N
     chip = key_points_similarity(face)
     rows, columns = np.nonzero(change.any(axis=2))
     inside = [abs((complex(x, y) - chip.shift) / chip.turn - (74.5 + 78j)) for x, y in zip(columns, rows, strict=True)]
-    assert max(inside) < 90  # chip pixels from the face's middle: half axes 62 and 76, and the fading
+    assert max(inside) < 95  # chip pixels from the middle: half axes 62 and 76, the fading, and dlib's chip a little off
     assert change.any()
 
 

@@ -12,7 +12,7 @@ import torch
 from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
 from faceenc.images import SQUARE_MARGIN
 from faceenc.judges import CosineJudge, FRBenchJudge, ResNetJudge
-from faceenc.models.dlibchip import has_dlib, landmarks_similarity
+from faceenc.models.dlibchip import dlib_similarities, has_dlib
 from faceenc.models.dlibnet import MATCH_DISTANCE, load_dlibnet
 from faceenc.models.frbench import INPUT_SIZE
 
@@ -85,5 +85,5 @@ def _cosine(judge: CosineJudge, size: int, align: Align) -> Surrogate:
 
 
 def _align_dlib(image: NDArray[np.uint8], face: Face) -> list[Similarity]:
-    own = [landmarks_similarity(image, face)] if has_dlib() else []
+    own = dlib_similarities(image, face) if has_dlib() else []
     return [*own, key_points_similarity(face)]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from faceenc.alignment import CHIP_SIZE, Similarity, halved_pixels, key_points_similarity, pyramid_levels, unhalved
 from faceenc.images import to_tensor
-from faceenc.protect.surrogates import Surrogate
+from faceenc.protect.surrogates import DLIB, Surrogate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +109,10 @@ def face_window(
     picture = to_tensor(halved_pixels(pixels, levels)[None])
     share = _contrast_share(picture, flat)
     if mask:
-        share = share * _ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:])
+        # The chips of a face seen from the side lie far apart, and only where there is noise can it change what they show.
+        chips = [chip, *(crop for own, s in zip(crops, surrogates, strict=True) if s.name == DLIB for crop in own)]
+        ellipses = [_ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:]) for chip in chips]
+        share = share * torch.cat(ellipses).amax(0, keepdim=True)
     moved = tuple(tuple(Similarity(s.turn, s.shift - complex(x0, y0)) for s in own) for own in crops)
     return FaceWindow(place, chip.scale, levels, pixels, picture, moved, share)
 
