@@ -32,7 +32,7 @@ _LOCKS = "encrypt.lock"
 @click.option("--strength", type=click.Choice(["subtle", "balanced", "strong"]), default="balanced", show_default=True,
               help="How much noise.")  # fmt: skip
 @click.option("--eps", metavar="N/255", help="The largest change of a pixel, instead of the strength's.")
-@click.option("--steps", type=click.IntRange(min=1), help="Gradient steps a face at most, instead of the strength's.")
+@click.option("--steps", type=click.IntRange(min=1), help="Gradient steps a face (twice for hard ones), not the strength's.")
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Stop making noise for a photo after so long.")  # fmt: skip
 @click.option("--faces", default="all", show_default=True, metavar="all|largest|N", help="Which faces.")

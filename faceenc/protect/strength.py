@@ -11,7 +11,7 @@ class Strength:
 
     Attributes:
         eps: the largest change of any channel of any pixel, as a share of the pixel range.
-        steps: gradient steps a face, at most.
+        steps: gradient steps a face, at most; twice as many for one that they hardly protect.
         flat: the share of eps that flat skin gets.
         margin: the face counts as protected when it is so many thresholds beyond the threshold, in every look at it.
     """
