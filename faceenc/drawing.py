@@ -89,7 +89,7 @@ class _Label:
         place = self.place
         draw.rectangle((place.x0, place.y0, place.x1 - 1, place.y1 - 1), fill=colour)
         corner = (place.x0 + self.padding, place.y0 + self.padding / 2)
-        draw.text(corner, self.text, fill=_ink(colour), font=self.font)
+        draw.text(corner, self.text, fill=ink(colour), font=self.font)
 
 
 def _best_label(text: str, box: Box, taken: Sequence[Box], width: int, height: int) -> _Label:
@@ -122,7 +122,7 @@ def _labels(text: str, size: int, box: Box, width: int, height: int) -> Iterator
 def _fit(text: str, size: int, width: int) -> tuple[str, ImageFont.FreeTypeFont]:
     """The text, in letters no larger than `size`, so that it is no wider than the picture with its padding."""
     for smaller in range(size, _TINY_FONT - 1, -1):
-        font = _font(smaller)
+        font = load_font(smaller)
         room = width - 2 * _padding(smaller)
         if font.getlength(text) <= room:
             return text, font
@@ -164,14 +164,14 @@ def _overlap(one: Box, other: Box) -> float:
     return wide * high if wide > 0 and high > 0 else 0.0
 
 
-def _ink(background: Colour) -> Colour:
+def ink(background: Colour) -> Colour:
     """Black on light colours, white on dark ones (Rec. 601 luma)."""
     red, green, blue = background
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
 
 @lru_cache(maxsize=256)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def load_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib carries (found without loading it); without it Pillow's own font with fewer letters."""
     spec = importlib.util.find_spec("matplotlib")
     for folder in (spec.submodule_search_locations or []) if spec else []:

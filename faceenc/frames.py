@@ -1,4 +1,4 @@
-"""Frames out of video files, by OpenCV; the home of `cv2`.
+"""Frames out of video files, by OpenCV.
 
 Convention
     A frame is an (H, W, 3) uint8 RGB array, upright: the rotation that phones note in the file is applied, once.
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _SILENT = "-8"  # FFmpeg's AV_LOG_QUIET
+_MOST_RATE = 1000.0  # frames a second; files without a rate state absurd ones
 _WHOLE = 0.95  # of what a file promises; less is told. Containers without a frame count are off by a few frames.
 
 
@@ -54,7 +55,7 @@ class Video:
         self._elapsed = 0.0  # seconds
         # Absolute, for FFmpeg takes what stands before a colon in "12:30.mp4" for a protocol.
         filename = str(_readable(Path(path)).absolute())
-        with _quiet(opening=True):
+        with quiet(opening=True):
             # FFmpeg by name: others would take a name with digits for a series of pictures.
             self._capture = cv2.VideoCapture(filename, cv2.CAP_FFMPEG)
             self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
@@ -76,6 +77,14 @@ class Video:
         return round(count) if math.isfinite(count) and count > 0 else None
 
     @property
+    def rate(self) -> float | None:
+        """Frames a second that the file states; None if it states none that can be."""
+        import cv2
+
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        return rate if math.isfinite(rate) and 0 < rate <= _MOST_RATE else None
+
+    @property
     def complete(self) -> bool:
         """Whether the current frame may well be the last, by the count and the duration that the file promises."""
         import cv2
@@ -92,7 +101,7 @@ class Video:
         """Goes on to the next frame; False at the end."""
         import cv2
 
-        with _quiet():
+        with quiet():
             grabbed = self._capture.grab()
         if grabbed:
             self.index += 1
@@ -110,7 +119,7 @@ class Video:
         import cv2
         import numpy as np
 
-        with _quiet():
+        with quiet():
             found, frame = self._capture.retrieve()
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if found else None
 
@@ -165,7 +174,7 @@ def _readable(path: Path) -> Path:
 
 
 @contextmanager
-def _quiet(*, opening: bool = False) -> Iterator[None]:
+def quiet(*, opening: bool = False) -> Iterator[None]:
     """Keeps OpenCV and FFmpeg from writing to standard error about damaged files: what matters we say ourselves.
 
     Their own switches rather than a redirected file descriptor: FFmpeg decodes, and complains, in threads of its own. Its

@@ -33,7 +33,11 @@ LAYERS = {
         "devices",
         "drawing",
         "files",
+        "encoders",
         "frames",
+        "frames_in",
+        "frames_out",
+        "screens",
         "keyfile",
         "runfolder",
         "sealing",
@@ -66,6 +70,7 @@ LAYERS = {
         "protect",
         "encrypt",
         "encrypt_options",
+        "live",
         "tables",
         "folderplan",
         "folderrun",
@@ -85,16 +90,17 @@ LAYER = {name: number for number, names in LAYERS.items() for name in names}
 HOMES = {
     "art": {"attacks.art_adapters"},
     "mediapipe": {"detect"},
-    "cv2": {"frames"},
+    "cv2": {"frames", "frames_in", "encoders", "screens"},
+    "pyvirtualcam": {"screens"},
     "dlib": {"models.dlibchip"},
     "frbench": {"models.frbench"},
     "kornia": {"metrics", "transforms"},
     "pillow_heif": {"photos.reading"},
-    "safetensors": {"models.checkpoint", "models.dlibnet"},
+    "safetensors": {"models.checkpoint", "models.dlibnet", "live.masks"},
     "torchvision": {"models.resnet", "data.celeba_files", "attacks.fused", "attacks.engines"},
     "matplotlib": {"report.plots"},
     "jinja2": {"report"},
-    "platformdirs": {"assets", "audit", "signing"},
+    "platformdirs": {"assets", "audit", "signing", "live.masks"},
     "cryptography": {"sealing", "signing"},
 }
 FORBIDDEN = {"report": "torch", "tables": "torch", "report.plots": "torch", "checks": "torch", "types": "numpy"}
@@ -180,6 +186,7 @@ def test_light_modules_stay_light(module: str) -> None:
             ("main", [command, "--help"])
             for command in ("encrypt", "train", "evaluate", "recognize", "verify", "consent", "decrypt")
         ),
+        *(("main", [command, "--help"]) for command in ("webcam", "video", "enroll")),
         *(("main", ["data", command, "--help"]) for command in ("video", "celeba")),
     ],
 )

@@ -17,11 +17,12 @@ import logging
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from faceenc.devices import has_bfloat16
+from faceenc.devices import has_bfloat16, has_fast_packed_convolutions
 from faceenc.types import ConfigError, Goal, Gradient, GradientEngine, Recognizer
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,15 @@ _Built = tuple[object, GradientEngine | None]
 _cache: weakref.WeakKeyDictionary[nn.Module, dict[torch.dtype, _Built]] = weakref.WeakKeyDictionary()
 
 
+@runtime_checkable
+class OwnGradient(Protocol):
+    """A recogniser that knows how gradients get through it: a network behind a crop, say."""
+
+    def engine(self, name: str) -> GradientEngine:
+        """Its engine of that name."""
+        ...
+
+
 def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
     """The engine `name` for one recogniser, built at the first call and again when the recogniser's weights have changed.
 
@@ -44,7 +54,7 @@ def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
     writing through `.data` is not. What cannot be had faster is had by the next slower engine, with one line in the log.
 
     Args:
-        model: a module, or any other callable, which only `exact` can serve.
+        model: a module, an `OwnGradient`, or any other callable, which only `exact` can serve.
         name: one of `ENGINES`.
 
     Raises:
@@ -52,6 +62,8 @@ def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
     """
     if name not in ENGINES:
         raise ConfigError(f"there is no gradient engine {name!r}: choose one of {', '.join(ENGINES)}")
+    if isinstance(model, OwnGradient):
+        return model.engine(name)
     if name == "exact":
         return Exact(model)
     fused = _cached(model, torch.float32) or Exact(model)
@@ -74,7 +86,7 @@ class Exact:
             return _autograd(self.model, x, goal, margin)
 
 
-class _Relaid:
+class Relaid:
     """Eager autograd of a copy with batch norms folded, in channels-last; any module, any device."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
@@ -148,7 +160,9 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
     if dtype == torch.bfloat16 and not has_bfloat16(device):
         reasons.append("the processor has no bfloat16")
     else:
-        plans = [_fused, _plain, _Relaid] if device.type == "cpu" else [_Relaid]
+        plans = [_fused, _plain, Relaid] if device.type == "cpu" else [Relaid]
+        if not has_fast_packed_convolutions():
+            plans = plans[-2:]
         for plan in plans:
             try:
                 candidate = plan(model, dtype)

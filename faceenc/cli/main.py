@@ -14,10 +14,13 @@ from faceenc.cli.consent import consent
 from faceenc.cli.data import data
 from faceenc.cli.decrypt import decrypt
 from faceenc.cli.encrypt import encrypt
+from faceenc.cli.enroll import enroll
 from faceenc.cli.evaluate import evaluate
 from faceenc.cli.recognize import recognize
 from faceenc.cli.train import train
 from faceenc.cli.verify import verify
+from faceenc.cli.video import video
+from faceenc.cli.webcam import webcam
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,5 +64,5 @@ def detect(photos: tuple[Path, ...]) -> None:
             click.echo(json.dumps({"photo": str(photo), "faces": faces}))
 
 
-for command in (encrypt, verify, decrypt, consent, recognize, train, evaluate, data):
+for command in (encrypt, verify, decrypt, consent, recognize, webcam, video, enroll, train, evaluate, data):
     main.add_command(command)

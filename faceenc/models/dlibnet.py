@@ -43,6 +43,7 @@ class DlibNet(nn.Module):
         or so, so that its distances and its threshold hold; normalise them for cosines.
     """
 
+    input_size = INPUT_SIZE
     mean: torch.Tensor
 
     def __init__(self) -> None:

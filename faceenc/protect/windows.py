@@ -111,7 +111,7 @@ def face_window(
     if mask:
         # The chips of a face seen from the side lie far apart, and only where there is noise can it change what they show.
         chips = [chip, *(crop for own, s in zip(crops, surrogates, strict=True) if s.name == DLIB for crop in own)]
-        ellipses = [_ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:]) for chip in chips]
+        ellipses = [face_ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:]) for chip in chips]
         share = share * torch.cat(ellipses).amax(0, keepdim=True)
     moved = tuple(tuple(Similarity(s.turn, s.shift - complex(x0, y0)) for s in own) for own in crops)
     return FaceWindow(place, chip.scale, levels, pixels, picture, moved, share)
@@ -135,8 +135,8 @@ def _place(
     return min(x0, width - 1), min(y0, height - 1), max(x1, 1), max(y1, 1)
 
 
-def _ellipse(chip: Similarity, size: tuple[int, ...]) -> torch.Tensor:
-    """(1, 1, *size): 1 on the face, 0 off it, smooth between."""
+def face_ellipse(chip: Similarity, size: tuple[int, ...]) -> torch.Tensor:
+    """(1, 1, *size): 1 on the face, 0 off it, smooth between; `chip` is where the face's chip lies in the picture."""
     rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
     back = 1 / chip.turn
     across, down = columns - chip.shift.real, rows - chip.shift.imag

@@ -1,0 +1,46 @@
+"""`faceenc enroll`: a person's mask, from photos of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from faceenc.cli.common import progress_bars
+
+
+@click.command()
+@click.argument("name")
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
+              help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
+@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
+@click.option("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+def enroll(name: str, photos: tuple[Path, ...], model: Path | None, eps: int, steps: int, seed: int) -> None:
+    """Make NAME's mask from PHOTOS of them, for faceenc webcam --engine mask.
+
+    A mask is one noise that hides the face in many photos; laying it over a frame takes no time. Give 10 photos or more,
+    from all sides, as the camera sees you. One in five is kept back to tell how well the mask does.
+
+    The file holds measurements of the face, is readable by you alone, and stays on this computer (in FACEENC_MASKS, else in
+    your data folder). Enrolling the person again for the same recogniser replaces it.
+    """
+    from faceenc.live.enroll import enroll as make
+    from faceenc.live.masks import save_mask
+    from faceenc.live.setup import face_finder, load_watcher
+    from faceenc.photolist import list_photos
+    from faceenc.types import DataError
+
+    listed, errors = list_photos(photos, output=None)
+    if errors:
+        raise DataError(str(errors[0]))
+    watcher, _ = load_watcher(model)
+    with progress_bars() as progress, face_finder() as detector:
+        made = make(name, listed, watcher, detector, eps=eps / 255, steps=steps, seed=seed, progress=progress)
+    path = save_mask(made.mask)
+    click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
+    if made.held:
+        click.echo(f"hidden in {made.hidden} of {made.held} looks at photos that it was not made of")
+    else:
+        click.echo("no photo was kept back to try it on: give 5 or more")

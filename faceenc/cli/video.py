@@ -1,0 +1,79 @@
+"""`faceenc video`: a protected copy of a video."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceenc.cli.common import progress_bars
+from faceenc.types import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from faceenc.live.proof import Recognition
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--engine", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
+              help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
+              help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
+@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
+@click.option("--steps", type=click.IntRange(1, 100), default=4, show_default=True, help="Gradient steps a frame.")
+@click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
+              help="Not to be recognised, or to be taken for --target.")  # fmt: skip
+@click.option("--target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
+@click.option("--consent", "consents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="That person's consent.")  # fmt: skip
+@click.option("--max-faces", type=click.IntRange(1, 32), default=8, show_default=True, help="The largest ones.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@click.option("--evidence/--no-evidence", default=True, help="Recognise faces in the file that was written.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the text.")
+@click.option("--force", is_flag=True, help="Overwrite OUT.")
+def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
+    """Write OUT, a copy of the video IN in which recognisers do not know the faces.
+
+    Every frame is protected, and the sound is kept where the ffmpeg program is present. OUT (.mp4, .mov, .mkv, .avi, .webm)
+    appears when it is complete. At the end the faces of both files are recognised anew, also after H.264 at its usual
+    quality. What is claimed holds for the recogniser that was attacked.
+    """
+    if options["goal"] == "impersonate" and options["engine"] == "mask":
+        raise ConfigError("--engine mask only hides people: use pgd for --goal impersonate")
+    from faceenc.live.proof import prove
+    from faceenc.live.setup import face_finder, load_watcher, make_engine, read_targets
+    from faceenc.live.video import protect_video, video_engine
+
+    targets = read_targets(options["goal"], options["target"], options["consents"])
+    if output.exists() and not options["force"]:
+        raise DataError(f"{output} exists already: choose another name, or give --force to replace it")
+    watcher, masks = load_watcher(options["model"])
+    pgd, steps = options["engine"] == "pgd", options["steps"]
+    engine = video_engine(steps) if pgd else make_engine(options["engine"], watcher, masks, steps=steps)
+    with progress_bars() as progress, face_finder() as detector:
+        done = protect_video(
+            source, output, watcher, engine, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
+            overwrite=options["force"], seed=options["seed"], progress=progress,
+        )  # fmt: skip
+        proof = prove(source, output, watcher, detector, progress=progress) if options["evidence"] else None
+    if as_json:
+        click.echo(json.dumps({"output": str(output), **asdict(done), "evidence": asdict(proof) if proof else None}))
+        return
+    click.echo(f"{click.format_filename(output)}: {done.frames} frames, {done.faces} faces protected")
+    click.echo(f"noise {done.noise:.1f} levels on average, changing by {done.flicker:.1f} from frame to frame")
+    if proof is not None:
+        _tell(proof)
+
+
+def _tell(proof: Recognition) -> None:
+    if not proof.faces:
+        click.echo("no face was found in the frames that were looked at")
+        return
+    parts = {"in the original": proof.original, "in the copy": proof.saved, "after H.264": proof.h264}
+    shares = ", ".join(f"{count / proof.faces:.0%} {where}" for where, count in parts.items() if count is not None)
+    unknown = "" if proof.h264 is not None else " (H.264 not measured: there is no encoder for it here)"
+    click.echo(f"faces recognised: {shares}, of {proof.faces} looked at{unknown}")

@@ -1,0 +1,134 @@
+"""`faceenc webcam`: protection while the camera runs."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from faceenc.types import ConfigError
+
+if TYPE_CHECKING:
+    from faceenc.live.pipeline import Outputs, Summary
+    from faceenc.live.sources import Source
+
+_TITLE = "faceenc"
+_LOOK_EVERY = 6  # frames: each look costs half as much as a gradient step
+_NO_HURRY = 1e-3  # frames a second, where nobody watches
+
+
+@click.command()
+@click.option("--source", default="0", show_default=True, metavar="0|FILE|URL", help="A camera's number, a video, a stream.")
+@click.option("--output", default="window", show_default=True, metavar="window|FILE|none|virtual",
+              help="Where the picture goes; a FILE without an ending is a folder of PNG files.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["pgd", "mask", "auto"]), default="auto", show_default=True,
+              help="Gradient steps, a mask of faceenc enroll, or both as time allows.")  # fmt: skip
+@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
+              help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
+@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
+@click.option("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
+@click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
+              help="Not to be recognised, or to be taken for --target.")  # fmt: skip
+@click.option("--target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
+@click.option("--consent", "consents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Of a person whom faces may be made to look like; may be repeated.")  # fmt: skip
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE",
+              help="Also write the protected video, without drawings.")  # fmt: skip
+@click.option("--stats", type=click.Path(path_type=Path), metavar="FILE", help="Figures of each frame, .json or .csv.")
+@click.option("--width", type=click.IntRange(1, 7680), help="Asked of a camera.")
+@click.option("--height", type=click.IntRange(1, 4320), help="Asked of a camera.")
+@click.option("--fps", type=click.FloatRange(1, 240), help="Frames a second to hold.  [default: the source's own]")
+@click.option("--mirror", is_flag=True, help="Left and right as in a mirror.")
+@click.option("--max-faces", type=click.IntRange(1, 32), default=4, show_default=True, help="The largest ones.")
+@click.option("--frames", type=click.IntRange(min=1), help="Stop after so many.")
+@click.option("--force", is_flag=True, help="Overwrite the files of --output and --record.")
+def webcam(**options: Any) -> None:
+    """Protect faces while the camera runs.
+
+    The window shows each face's name and probability without and with the noise, bars of the three likeliest people, and how
+    long each stage takes. Keys: space turns protection on and off, t goes on to the next target, + and - change eps, s saves
+    a snapshot, q ends.
+
+    A camera's frames that cannot be protected in time are dropped; of a video file that is written to a file none is.
+    "virtual" needs the extra of that name. Only the recogniser that was attacked is known to fail on the picture.
+    """
+    if options["goal"] == "impersonate" and options["engine"] == "mask":
+        raise ConfigError("--engine mask only hides people: use pgd or auto for --goal impersonate")
+    with ExitStack() as stack:
+        summary = _run(stack, options)
+    _tell(summary)
+
+
+def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
+    if options["output"] == "window":
+        from faceenc.screens import check_display
+
+        check_display()  # before seconds are spent on loading networks
+    from faceenc.live.pipeline import Live
+    from faceenc.live.processor import Controls, Processor
+    from faceenc.live.setup import face_finder, load_watcher, make_engine, read_targets
+    from faceenc.live.sources import Feed, Mirrored, open_source
+    from faceenc.live.tracking import Tracker
+
+    targets = read_targets(options["goal"], options["target"], options["consents"])
+    source, live = open_source(options["source"], width=options["width"], height=options["height"], rate=options["fps"])
+    guard = stack.enter_context(ExitStack())
+    guard.callback(source.close)  # until the feed looks after it
+    rate = options["fps"] or source.rate
+    shown = options["output"] in ("window", "virtual")  # somebody watches it as it runs
+    outputs = _outputs(stack, options, source, live, rate)
+    watcher, masks = load_watcher(options["model"])
+    steps = options["steps"] or (4 if options["engine"] == "auto" else 1)
+    engine = make_engine(options["engine"], watcher, masks, steps=steps)
+    controls = Controls(options["eps"], targets, target=next(iter(targets), None))
+    if controls.target is not None:
+        watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
+    tracker = Tracker(stack.enter_context(face_finder()), every=2 if live or shown else 1, most=options["max_faces"])
+    look_every = _LOOK_EVERY if live or shown else 1
+    held = rate if live or shown else _NO_HURRY
+    processor = Processor(tracker, watcher, engine, controls, look_every=look_every, rate=held)
+    pace = rate if shown and not live else None
+    mirrored = Mirrored(source) if options["mirror"] else source
+    feed = stack.enter_context(Feed(mirrored, drop=live or shown, pace=pace, limit=options["frames"]))
+    guard.pop_all()
+    return Live(feed, processor, outputs, engine=options["engine"], steps=steps if options["engine"] == "pgd" else 0).run()
+
+
+def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:
+    from faceenc.frames_out import PngFolder, VideoFile, frames_to
+    from faceenc.live.pipeline import Outputs, Sink, no_keys
+    from faceenc.live.stats import StatsFile
+    from faceenc.screens import VirtualCamera, Window
+
+    sound = None if live else Path(options["source"])
+    drawn: list[Sink] = []
+    plain: list[Sink] = []
+    key = no_keys
+    where = options["output"]
+    if where == "window":
+        window = stack.enter_context(Window(_TITLE))
+        drawn.append(window)
+        key = window.key
+    elif where == "virtual":
+        plain.append(stack.enter_context(VirtualCamera(rate=rate)))
+    elif where != "none":
+        path = Path(where)
+        file: VideoFile | PngFolder = frames_to(path, rate=source.rate, sound=sound, overwrite=options["force"])
+        stack.enter_context(file)
+        drawn.append(file)
+    if options["record"] is not None:
+        record = VideoFile(options["record"], rate=source.rate, sound=sound, overwrite=options["force"])
+        plain.append(stack.enter_context(record))
+    steady = [sink for sink in (*drawn, *plain) if isinstance(sink, VideoFile)]
+    stats = stack.enter_context(StatsFile(options["stats"])) if options["stats"] is not None else None
+    return Outputs(drawn, plain, steady, key, stats)
+
+
+def _tell(summary: Summary) -> None:
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in summary.stages_ms.items())
+    click.echo(f"{summary.frames} frames, {summary.dropped} dropped, {summary.fps:.1f} frames a second")
+    click.echo(f"latency {summary.latency_ms:.0f} ms; {stages} ms")
+    if summary.hidden is not None:
+        click.echo(f"faces not recognised as whom they are: {summary.hidden:.1%} of the looks at them")

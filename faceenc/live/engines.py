@@ -1,0 +1,172 @@
+"""Three ways to make a face's noise for one frame: gradient steps from the last one's, a mask, or both as time allows.
+
+All of them propose noise in the window's own pixels; `FaceWindow.add` rounds it and keeps it within eps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from faceenc.alignment import Similarity
+from faceenc.attacks.pgd import PGD
+from faceenc.devices import has_bfloat16
+from faceenc.live.look import Look
+from faceenc.live.noise import Noise
+from faceenc.norms import ShapedLinf
+from faceenc.protect.windows import FaceWindow
+from faceenc.types import Goal
+
+ENGINES = ("pgd", "mask", "auto")
+_FIRST_STEPS = 4  # of a face that was not there in the last frame: it has no noise yet
+_GUESS = 0.05  # seconds a step, until it is measured
+_WEIGHT = 0.2  # of the newest measurement
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One face of one frame.
+
+    Attributes:
+        window: the face's part of the frame.
+        chip: where the face's chip lies in the window's picture.
+        look: the recogniser's look at the picture.
+        goal: what the noise shall reach.
+        eps: the largest change, as a share of the pixel range.
+        last: the noise of the frame before; None for a new face.
+        name: whom the recogniser takes the face for without noise.
+        seconds: that may be used.
+    """
+
+    window: FaceWindow
+    chip: Similarity
+    look: Look
+    goal: Goal
+    eps: float
+    last: Noise | None
+    name: str | None
+    seconds: float
+
+
+class Engine(Protocol):
+    """Makes the noise of one face; called once a face and frame.
+
+    It may answer with noise of an earlier frame, as it was made there: who shows it moves it to where the face is now.
+    Resampling it frame after frame would wear it off.
+    """
+
+    def __call__(self, job: Job) -> Noise: ...
+
+
+# The mask of the person that a recogniser took the face for, in shares of eps; None if there is none to use.
+Masks = Callable[[str | None], Noise | None]
+
+
+def no_masks(name: str | None) -> Noise | None:
+    """Nobody is enrolled."""
+    return None
+
+
+@dataclass(frozen=True)
+class PgdEngine:
+    """Gradient steps, starting from the last frame's noise.
+
+    Attributes:
+        steps: a frame.
+        first: steps for a new face.
+        rel_step: step size as a share of eps. Small steps change the noise less from frame to frame.
+        early_stop: rest while the goal is reached by this margin; None never rests.
+        gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
+    """
+
+    steps: int = 1
+    first: int = _FIRST_STEPS
+    rel_step: float = 0.25
+    early_stop: float | None = None
+    gradients: str | None = None
+
+    def __call__(self, job: Job) -> Noise:
+        steps = self.steps if job.last is not None else max(self.first, self.steps)
+        return self.ascend(job, job.last, steps)
+
+    def ascend(self, job: Job, last: Noise | None, steps: int) -> Noise:
+        """The noise after so many steps from `last`, which may be another frame's."""
+        picture = job.window.picture
+        norm = ShapedLinf(job.window.share)
+        start = torch.zeros_like(picture) if last is None else last.moved_to(job.chip, picture.shape[-2:])
+        start = norm.project(start, job.eps)
+        if steps:
+            gradients = self.gradients or ("bf16" if has_bfloat16("cpu") else "fused")
+            attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=gradients, early_stop=self.early_stop)
+            rng = [torch.Generator()]  # not asked: there is a start
+            current = attack(job.look, picture, job.goal, eps=job.eps, rng=rng, start=(picture + start).clamp_(0, 1))
+            start = current - picture
+        return Noise(start, job.chip)
+
+
+@dataclass(frozen=True)
+class MaskEngine:
+    """A person's mask, laid over the face: no gradients at all.
+
+    Attributes:
+        masks: who has one.
+    """
+
+    masks: Masks
+
+    def __call__(self, job: Job) -> Noise:
+        return _scaled(self.masks(job.name), job.eps) or no_noise(job)
+
+
+@dataclass
+class AutoEngine:
+    """Starts from the mask, if there is one, and refines it by as many gradient steps as there is time for.
+
+    Attributes:
+        masks: who has one.
+        pgd: how to step; its `early_stop` says when to rest.
+        most: steps a frame at most.
+    """
+
+    masks: Masks
+    pgd: PgdEngine
+    most: int = 4
+    _seconds: float = field(default=_GUESS, init=False)  # a step takes
+
+    def __call__(self, job: Job) -> Noise:
+        last = job.last or _scaled(self.masks(job.name), job.eps)
+        steps = max(0, min(self.most, int(job.seconds / self._seconds)))
+        if last is None:  # nothing protects this face yet
+            steps = max(steps, self.pgd.first)
+        if last is not None and not steps:
+            return last
+        start = time.perf_counter()
+        noise = self.pgd.ascend(job, last, steps)
+        self._seconds += _WEIGHT * ((time.perf_counter() - start) / steps - self._seconds)
+        return noise
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseEngine:
+    """The control: random signs of size eps on the face, made once a face. What an engine does beyond it is its own."""
+
+    rng: torch.Generator
+
+    def __call__(self, job: Job) -> Noise:
+        if job.last is not None:
+            return job.last
+        draws = torch.randn(job.window.picture.shape, generator=self.rng)
+        return Noise(draws.sign() * job.window.share * job.eps, job.chip)
+
+
+def no_noise(job: Job) -> Noise:
+    """Leaves the face as it is."""
+    return Noise(torch.zeros_like(job.window.picture), job.chip)
+
+
+def _scaled(mask: Noise | None, eps: float) -> Noise | None:
+    return None if mask is None else replace(mask, delta=mask.delta * eps)

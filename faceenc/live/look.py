@@ -1,0 +1,90 @@
+"""A recogniser's look at a face in a frame: what gradients go through on their way to the frame's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from faceenc.alignment import Similarity, cut_out
+from faceenc.attacks.engines import gradient_engine
+from faceenc.types import Goal, Gradient, GradientEngine, Recognizer
+
+Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+# A recogniser that finds the face anew finds it a little turned, larger, moved by so much.
+_DEGREES, _ZOOM, _SHIFT = 1.0, 0.01, 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A recogniser of a window's picture: its network behind the crop of the face.
+
+    With a generator every call draws a crop that is a little off, and what became of the frame before; over the frames the
+    noise then fits many of them (expectation over transformation, Athalye et al., https://arxiv.org/abs/1707.07397).
+
+    Shape
+        (1, 3, h, w) -> (1, K), as the network answers.
+
+    Attributes:
+        network: what looks at the crop.
+        cut: where the crop lies in the picture.
+        size: side of the crop in pixels.
+        rng: draws crops and fates; None looks straight at the face.
+        fates: what may become of the frame; one of them is drawn, or none.
+    """
+
+    network: Recognizer
+    cut: Similarity
+    size: int
+    rng: torch.Generator | None = None
+    fates: tuple[Fate, ...] = ()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(self.crop(x))
+
+    def crop(self, x: torch.Tensor) -> torch.Tensor:
+        """(1, 3, h, w) -> (1, 3, size, size), differentiable."""
+        cut = self.cut
+        if self.rng is not None:
+            *draw, which = torch.rand(5, generator=self.rng).tolist()
+            shift = _SHIFT * self.size / 150
+            spread = [2 * value - 1 for value in draw]
+            cut = cut.jittered(spread, size=self.size, degrees=_DEGREES, zoom=_ZOOM, shift=shift)
+            number = int(which * (len(self.fates) + 1))
+            if number < len(self.fates):
+                x = self.fates[number](x, self.rng)
+        return _reduced_cut(x, cut, self.size)
+
+    def engine(self, name: str) -> GradientEngine:
+        """The network's own fast engine, its gradient taken back through the crop."""
+        return _Back(self, gradient_engine(self.network, name))
+
+
+def _reduced_cut(x: torch.Tensor, cut: Similarity, size: int) -> torch.Tensor:
+    """A crop whose pixels are means over what they cover, as of recognisers that reduce a large face without aliasing."""
+    parts = max(1, round(cut.scale))
+    if parts == 1:
+        return cut_out(x, [cut], size=size)
+    first = cut((1 - parts) / (2 * parts) * (1 + 1j))  # where the first part of the first pixel lies
+    fine = cut_out(x, [Similarity(cut.turn / parts, first)], size=size * parts)
+    return F.avg_pool2d(fine, parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Back:
+    look: Look
+    inner: GradientEngine
+
+    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            crop = self.look.crop(x)
+        # Never `last`: with one step a frame every step would be a closing one, and low precision would never be used.
+        answer = self.inner(crop.detach(), goal, last=False, margin=margin)
+        if not len(answer.gradient):
+            return answer._replace(gradient=x.detach()[:0])
+        (gradient,) = torch.autograd.grad(crop, x, answer.gradient)
+        return answer._replace(gradient=gradient)

@@ -1,0 +1,207 @@
+"""One frame in, the protected frame and what a recogniser makes of its faces out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from faceenc.live.engines import Engine, Job
+from faceenc.live.look import Fate, Look
+from faceenc.live.noise import live_window
+from faceenc.live.tracking import Track, Tracker
+from faceenc.live.watchers import Reading, Watcher
+from faceenc.types import ConfigError, Goal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from faceenc.live.sources import Frame
+    from faceenc.types import Box
+
+MAX_LEVELS = 32  # of eps, in 255ths
+
+
+@dataclass
+class Controls:
+    """What keys change while it runs; one thread writes, another reads.
+
+    Attributes:
+        eps: in levels of 255.
+        targets: whom faces may be made to look like, by name; cycled through by "t", after "nobody".
+        protecting: noise is added.
+        target: the current one of `targets`; None dodges.
+        quit: all shall end.
+        snapshot: the next frame shall be saved.
+    """
+
+    eps: int
+    targets: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    protecting: bool = True
+    target: str | None = None
+    quit: bool = False
+    snapshot: bool = False
+
+    def press(self, key: str) -> None:
+        """A key: space, t, +, -, s, q; others do nothing."""
+        if key == " ":
+            self.protecting = not self.protecting
+        elif key == "t":
+            choices = [None, *self.targets]
+            self.target = choices[(choices.index(self.target) + 1) % len(choices)]
+        elif key in ("+", "="):
+            self.eps = min(MAX_LEVELS, self.eps + 1)
+        elif key == "-":
+            self.eps = max(1, self.eps - 1)
+        elif key == "s":
+            self.snapshot = True
+        elif key in ("q", "\x1b"):
+            self.quit = True
+
+
+@dataclass(frozen=True, slots=True)
+class FaceShown:
+    """A face of a frame: its number, place, and whom it is taken for without (`before`) and with noise (`after`)."""
+
+    number: int
+    box: Box
+    before: Reading | None
+    after: Reading | None
+
+    @property
+    def hidden(self) -> bool:
+        """The noise has another name come out, or none."""
+        return self.before is not None and self.after is not None and self.after.name != self.before.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A processed frame.
+
+    Attributes:
+        frame: as it came.
+        pixels: (H, W, 3) uint8 RGB with the noise.
+        faces: largest first.
+        eps: in levels of 255; 0 while protection is off.
+        target: whom the faces are made to look like; None for nobody.
+        seconds: that each stage took.
+    """
+
+    frame: Frame
+    pixels: NDArray[np.uint8]
+    faces: tuple[FaceShown, ...]
+    eps: int
+    target: str | None
+    seconds: dict[str, float]
+
+
+class Processor:
+    """Detects, protects and reads the faces of one frame after the other.
+
+    Args:
+        tracker: finds the faces.
+        watcher: the recogniser.
+        engine: makes the noise.
+        controls: are read anew at each frame.
+        look_every: a face is read without and with noise in every so many frames; in turn, to spread the work.
+        fates: what may become of the frame, and is prepared for.
+        rate: frames a second to hold; an engine that can adapt does.
+        seed: of the crops that are drawn.
+        noted: is shown each track that got new noise.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        watcher: Watcher,
+        engine: Engine,
+        controls: Controls,
+        *,
+        look_every: int = 1,
+        fates: tuple[Fate, ...] = (),
+        rate: float = 30.0,
+        seed: int = 0,
+        noted: Callable[[Track], None] | None = None,
+    ) -> None:
+        if not 1 <= controls.eps <= MAX_LEVELS:
+            raise ConfigError(f"eps is {controls.eps}/255: use 1/255 to {MAX_LEVELS}/255")
+        self.tracker, self.watcher, self.engine, self.controls = tracker, watcher, engine, controls
+        self._look_every, self._fates, self._rate, self._noted = look_every, fates, rate, noted
+        self._rng = torch.Generator().manual_seed(seed)
+
+    def __call__(self, frame: Frame) -> Shown:
+        """The next frame; indices rise."""
+        controls = self.controls
+        eps, target = (controls.eps if controls.protecting else 0), controls.target
+        times = [time.perf_counter()]
+        tracks = self.tracker.update(frame.index, frame.pixels)
+        times.append(time.perf_counter())
+        self._read_clean(frame, tracks)
+        times.append(time.perf_counter())
+        result = frame.pixels
+        if eps:
+            result = frame.pixels.copy()
+            for number, track in enumerate(tracks):
+                left = 1 / self._rate - (time.perf_counter() - times[0])
+                self._protect(frame, track, result, eps / 255, target, left / (len(tracks) - number))
+        times.append(time.perf_counter())
+        self._read_noisy(frame, tracks, result)
+        times.append(time.perf_counter())
+        detect, before, attack, after = (b - a for a, b in pairwise(times))
+        seconds = {"capture": frame.seconds, "detect": detect, "attack": attack, "read": before + after}
+        faces = tuple(FaceShown(t.number, t.face.box, t.before, t.after) for t in tracks)
+        return Shown(frame, result, faces, eps, target, seconds)
+
+    def _protect(
+        self, frame: Frame, track: Track, result: NDArray[np.uint8], eps: float, target: str | None, seconds: float
+    ) -> None:
+        """Adds a face's noise to `result`, in place."""
+        watcher = self.watcher
+        # Crops are those of the clean frame; where faces overlap, the noise is added to what earlier faces left.
+        window, chip = live_window(frame.pixels, track.face, [(watcher.cut(track.face), watcher.size)])
+        x0, y0, x1, y1 = window.place
+        cut = window.crops[0][0].moved(0, window.levels)
+        look = Look(watcher.model, cut, watcher.size, self._rng, self._fates)
+        name = track.before.name if track.before is not None else None
+        job = Job(window, chip, look, self._goal(track, target), eps, track.noise, name, seconds)
+        track.noise = self.engine(job)
+        if self._noted is not None:
+            self._noted(track)
+        changed = window.add(track.noise.moved_to(chip, window.picture.shape[-2:]), eps)
+        levels = changed.astype(np.int16) - window.pixels
+        here = result[y0:y1, x0:x1]
+        reach = round(eps * 255)
+        total = (here.astype(np.int16) - window.pixels + levels).clip(-reach, reach)
+        result[y0:y1, x0:x1] = (total + window.pixels).clip(0, 255).astype(np.uint8)
+
+    def _goal(self, track: Track, target: str | None) -> Goal:
+        if target is not None:
+            return self.watcher.impersonate(target, self.controls.targets[target])
+        return self.watcher.dodge(track.clean)
+
+    def _read_clean(self, frame: Frame, tracks: Sequence[Track]) -> None:
+        due = [track for track in tracks if frame.index - track.before_at >= self._look_every]
+        for track, answer in self._ask(frame.pixels, due):
+            track.remember(answer)
+            track.before, track.before_at = self.watcher.reading(answer, track.clean), frame.index
+
+    def _read_noisy(self, frame: Frame, tracks: Sequence[Track], result: NDArray[np.uint8]) -> None:
+        half = self._look_every // 2  # between two looks without noise
+        due = [
+            track
+            for track in tracks
+            if frame.index - track.after_at >= self._look_every and frame.index - track.before_at >= half
+        ]
+        for track, answer in self._ask(result, due):
+            track.after, track.after_at = self.watcher.reading(answer, track.clean), frame.index
+
+    def _ask(self, pixels: NDArray[np.uint8], due: Sequence[Track]) -> Iterable[tuple[Track, torch.Tensor]]:
+        if not due:
+            return []
+        crops = np.stack([self.watcher.crop(pixels, track.face) for track in due])
+        return zip(due, self.watcher.answers(crops), strict=True)

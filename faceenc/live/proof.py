@@ -1,0 +1,146 @@
+"""Proof from files: in how many frames is a person still recognised, in a protected video and after H.264?"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from faceenc.encoders import USUAL, has_h264
+from faceenc.frames import Video
+from faceenc.frames_out import VideoFile
+from faceenc.geometry import at_place
+from faceenc.live.sources import FileSource
+from faceenc.live.tracking import detect_reduced
+from faceenc.live.watchers import Watcher
+from faceenc.types import Detector, Face, Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+FRAMES = 40  # that are looked at, spread evenly
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Of the faces in the original frames that were looked at, how many are recognised.
+
+    Attributes:
+        faces: in the original frames.
+        original: recognised there: a classifier names somebody; an embedder matches the face of a frame near by.
+        saved: recognised as that same person in the file that was written, found and cut out anew.
+        h264: the same after H.264 at its usual quality; None where no encoder for it is at hand.
+    """
+
+    faces: int
+    original: int
+    saved: int
+    h264: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A face of an original frame, and the recogniser's answer."""
+
+    sample: int
+    face: Face
+    answer: torch.Tensor
+
+
+def prove(
+    source: Path,
+    saved: Path,
+    watcher: Watcher,
+    detector: Detector,
+    *,
+    frames: int = FRAMES,
+    progress: Progress | None = None,
+) -> Recognition:
+    """Looks at the same frames of both files; every face is detected and cut out anew in each.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    indices = _spread(source, frames)
+    seen = []
+    for sample, pixels in enumerate(_frames(source, indices)):
+        for face in detect_reduced(detector, pixels):
+            seen.append(_Seen(sample, face, watcher.answers(watcher.crop(pixels, face)[None])[0]))
+        if progress is not None:
+            progress("proof", sample + 1, len(indices))
+    original = sum(_own_reading(one, seen, watcher, itself=False) is not None for one in seen)
+    after = _recognised(saved, indices, seen, watcher, detector)
+    h264 = None
+    if has_h264():
+        with tempfile.TemporaryDirectory() as folder:
+            coded = Path(folder) / "coded.mp4"
+            _encode(saved, coded)
+            h264 = _recognised(coded, indices, seen, watcher, detector)
+    else:
+        log.info("no encoder for H.264 here, so what it leaves of the noise was not measured; install the ffmpeg program")
+    return Recognition(len(seen), original, after, h264)
+
+
+def _spread(path: Path, frames: int) -> list[int]:
+    with Video(path) as video:
+        while video.grab():
+            pass
+        count = video.index + 1
+    wanted = min(frames, count)
+    return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
+
+
+def _frames(path: Path, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    with Video(path) as video:
+        for index in indices:
+            pixels = video.retrieve() if video.skip_to(index) else None
+            if pixels is not None:
+                yield pixels
+
+
+def _recognised(path: Path, indices: Sequence[int], seen: Sequence[_Seen], watcher: Watcher, detector: Detector) -> int:
+    count = 0
+    for sample, pixels in enumerate(_frames(path, indices)):
+        here = [one for one in seen if one.sample == sample]
+        faces = detect_reduced(detector, pixels) if here else []
+        for one in here:
+            box = at_place([face.box for face in faces], one.face.box)
+            found = next((face for face in faces if face.box is box), None)
+            if found is None:
+                continue  # what is not found is not recognised
+            answer = watcher.answers(watcher.crop(pixels, found)[None])[0]
+            own = _own_reading(one, seen, watcher, itself=True)
+            count += own is not None and watcher.reading(answer, _clean(one, seen, itself=True)).name == own
+    return count
+
+
+def _own_reading(one: _Seen, seen: Sequence[_Seen], watcher: Watcher, *, itself: bool) -> str | None:
+    return watcher.reading(one.answer, _clean(one, seen, itself=itself)).name
+
+
+def _clean(one: _Seen, seen: Sequence[_Seen], *, itself: bool) -> list[torch.Tensor]:
+    """Answers about the same face in the samples before and after, and, last, about itself."""
+    near = []
+    for sample in (one.sample - 1, one.sample + 1):
+        others = [other for other in seen if other.sample == sample]
+        box = at_place([other.face.box for other in others], one.face.box)
+        near += [other.answer for other in others if other.face.box is box]
+    return [*near, one.answer] if itself else near
+
+
+def _encode(path: Path, coded: Path) -> None:
+    source = FileSource(path)
+    try:
+        with VideoFile(coded, rate=source.rate, factor=USUAL) as out:
+            while (frame := source.read()) is not None:
+                out.write(frame)
+    finally:
+        source.close()

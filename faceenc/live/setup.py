@@ -1,0 +1,100 @@
+"""The parts of a live run, by the names that people use for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceenc.audit import audit
+from faceenc.consent import load_consent, read_consent, same_name
+from faceenc.detect import FaceDetector
+from faceenc.live.engines import ENGINES, AutoEngine, Engine, MaskEngine, PgdEngine
+from faceenc.live.masks import MaskBook, load_masks
+from faceenc.live.tracking import NearOrWide
+from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
+from faceenc.types import ConfigError, ConsentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
+
+
+@contextmanager
+def face_finder() -> Iterator[NearOrWide]:
+    """The detector of the live loop."""
+    with FaceDetector(min_score=_MIN_SCORE) as near, FaceDetector(model="full", min_score=_MIN_SCORE) as wide:
+        yield NearOrWide(near, wide)
+
+
+def load_watcher(checkpoint: Path | None) -> tuple[Watcher, MaskBook]:
+    """The recogniser to hide from, and the masks made against it: a checkpoint's, or dlib's face net.
+
+    Raises:
+        CheckpointError: no such file, or not one of ours.
+        AssetError: the net's file cannot be had.
+    """
+    if checkpoint is not None:
+        watcher = ResNetWatcher(checkpoint)
+        return watcher, MaskBook(load_masks(watcher.network))
+    masks = load_masks(DlibWatcher.network)
+    return DlibWatcher({mask.person: mask.answers for mask in masks}), MaskBook(masks)
+
+
+def make_engine(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> Engine:
+    """An engine by its name.
+
+    Raises:
+        ConfigError: no such engine, or one that needs a mask where nobody is enrolled.
+    """
+    if name == "pgd":
+        return PgdEngine(steps=steps)
+    if name == "mask" and not masks.masks:
+        raise ConfigError(
+            "nobody is enrolled for this recogniser: make a mask with faceenc enroll NAME PHOTOS... (and the same --model),"
+            " or use --engine pgd"
+        )
+    if name == "mask":
+        return MaskEngine(masks)
+    if name == "auto":
+        return AutoEngine(masks, PgdEngine(early_stop=watcher.margin), most=max(1, steps))
+    raise ConfigError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
+
+
+def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
+    """Whom faces may be made to look like: people whose consents are given. Name -> (N, 128) embeddings.
+
+    Args:
+        goal: "dodge" or "impersonate".
+        target: the first one; None for impersonation is an error.
+        consents: files of `faceenc consent`.
+
+    Raises:
+        ConfigError: a target that does not fit the goal.
+        ConsentError: no consent of the target, or one that does not hold.
+    """
+    if goal == "dodge":
+        if target or consents:
+            raise ConfigError("--target and --consent are for --goal impersonate")
+        return {}
+    if target is None:
+        raise ConfigError("--goal impersonate needs --target NAME and that person's --consent FILE")
+    found: dict[str, NDArray[np.float32]] = {}
+    signers: dict[str, str] = {}
+    for path in consents:
+        consent = read_consent(path, name=load_consent(path).name)  # valid today
+        found[consent.name] = consent.embeddings
+        signers[consent.name] = consent.fingerprint
+    first = next((name for name in found if same_name(name, target)), None)
+    if first is None:
+        raise ConsentError(
+            f"to be taken for {target} needs their consent: ask them for the file that faceenc consent writes,"
+            " and name it with --consent FILE"
+        )
+    audit("impersonate", fingerprints=sorted(signers.values()))
+    return {first: found.pop(first), **found}

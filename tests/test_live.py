@@ -1,0 +1,397 @@
+"""The live loop's parts, with the real detector and real (small) recognisers; no camera, no screen."""
+
+from __future__ import annotations
+
+import cmath
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from faceenc.alignment import Similarity
+from faceenc.attacks.engines import Exact
+from faceenc.geometry import overlap
+from faceenc.goals import Dodge
+from faceenc.images import read_image
+from faceenc.live.engines import AutoEngine, Engine, NoiseEngine, PgdEngine, no_masks
+from faceenc.live.look import Look
+from faceenc.live.noise import Noise, live_window
+from faceenc.live.overlay import HIDDEN, VISIBLE, Gauges, draw_overlay, who
+from faceenc.live.pipeline import Live, Outputs, Summary
+from faceenc.live.processor import Controls, Processor, Shown
+from faceenc.live.setup import face_finder
+from faceenc.live.sources import Feed, Frame, LoopSource
+from faceenc.live.stats import StatsFile
+from faceenc.live.tracking import NearOrWide, Tracker, detect_reduced
+from faceenc.live.video import Steadiness
+from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
+from faceenc.models.checkpoint import save_checkpoint
+from faceenc.recognize import recognize
+from faceenc.types import Box, DataError, Face
+from tests.live_clips import moving, small_recognizer
+
+PEOPLE = {"s1": "Ada", "s2": "Наталья", "s3": "Grace"}
+EPS = 8
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[NearOrWide]:
+    with face_finder() as finder:
+        yield finder
+
+
+@pytest.fixture(scope="module")
+def watcher(detector: NearOrWide, tmp_path_factory: pytest.TempPathFactory) -> ResNetWatcher:
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_checkpoint(small_recognizer(detector, PEOPLE), path, {})
+    return ResNetWatcher(path)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> DlibWatcher:
+    return DlibWatcher()
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[NDArray[np.uint8]]:
+    return moving(["s1/9", "s2/9"], 6)
+
+
+class Collected:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.frames: list[NDArray[np.uint8]] = []
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        self.frames.append(frame)
+
+
+class Typed:
+    """Keys, one before each frame."""
+
+    def __init__(self, keys: str) -> None:
+        self.keys = list(keys)
+
+    def __call__(self) -> str:
+        return self.keys.pop(0) if self.keys else ""
+
+
+def processed(
+    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, engine: Engine, *, smooth: bool = False
+) -> list[Shown]:
+    processor = Processor(Tracker(detector, every=1, smooth=smooth), watcher, engine, Controls(EPS))
+    return [processor(Frame(index, frame, time.perf_counter(), 0.0)) for index, frame in enumerate(frames)]
+
+
+@pytest.fixture(scope="module")
+def hidden(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher) -> list[Shown]:
+    return processed(frames, detector, embedder, PgdEngine(steps=2, first=6), smooth=True)
+
+
+@pytest.fixture(scope="module")
+def protected(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher) -> list[Shown]:
+    return processed(frames, detector, watcher, PgdEngine(steps=1))
+
+
+def test_the_screen_says_what_the_recogniser_says(
+    frames: list[NDArray[np.uint8]], protected: list[Shown], detector: NearOrWide, watcher: ResNetWatcher
+) -> None:
+    for frame, shown in zip(frames, protected, strict=True):
+        for pixels, side in ((frame, "before"), (shown.pixels, "after")):
+            # The same places, for the detector sees the noise as well.
+            places = detect_reduced(detector, frame)
+            wanted = {person.face.box: person for person in recognize(pixels, watcher.model, lambda _, p=places: p)}
+            assert len(wanted) == len(shown.faces) == 2
+            for face in shown.faces:
+                person, reading = wanted[face.box], getattr(face, side)
+                assert reading.name == person.name
+                assert [name for name, _ in reading.top] == [name for name, _ in person.top]
+                assert [value for _, value in reading.top] == pytest.approx([value for _, value in person.top], abs=1e-4)
+                assert who(reading) == f"{person.name} {person.probability:.0%}"
+
+
+def test_both_people_are_known_without_noise_and_hidden_with_it(hidden: list[Shown]) -> None:
+    for shown in hidden:
+        assert [face.before.name for face in shown.faces if face.before is not None] == ["face", "face"]
+    assert np.mean([face.hidden for shown in hidden for face in shown.faces]) >= 0.9
+
+
+def test_noise_without_gradients_hides_nobody(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher
+) -> None:
+    control = processed(frames[:4], detector, embedder, NoiseEngine(torch.Generator().manual_seed(0)))
+    assert np.mean([face.hidden for shown in control for face in shown.faces]) <= 0.25
+    change = control[0].pixels.astype(int) - frames[0]
+    assert np.abs(change).max() == EPS
+
+
+def test_no_pixel_changes_by_more_than_eps_and_none_far_from_a_face(
+    frames: list[NDArray[np.uint8]], protected: list[Shown]
+) -> None:
+    for frame, shown in zip(frames, protected, strict=True):
+        change = np.abs(shown.pixels.astype(int) - frame)
+        assert 0 < change.max() <= EPS
+        far = np.ones(frame.shape[:2], bool)
+        for face in shown.faces:
+            grown = 0.8 * face.box.height
+            far[
+                max(0, int(face.box.y0 - grown)) : int(face.box.y1 + grown),
+                max(0, int(face.box.x0 - grown)) : int(face.box.x1 + grown),
+            ] = False
+        assert far.any()
+        assert not change[far].any()
+
+
+def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher) -> None:
+    """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
+    steadiness = Steadiness()
+    tracker = Tracker(detector, every=1)
+    processor = Processor(tracker, embedder, PgdEngine(), Controls(EPS), look_every=4, noted=steadiness.note)
+    for index, frame in enumerate(frames):
+        processor(Frame(index, frame, time.perf_counter(), 0.0))
+    assert steadiness.noise > 1
+    assert steadiness.flicker < 0.6 * steadiness.noise
+
+
+@pytest.mark.parametrize("who_hides", ["hidden", "protected"])
+def test_boxes_on_the_screen_have_the_colour_of_the_result(who_hides: str, request: pytest.FixtureRequest) -> None:
+    shown = request.getfixturevalue(who_hides)[-1]
+    screen = draw_overlay(shown, Gauges(25.0, 40.0, "pgd", 1))
+    assert screen.shape == shown.pixels.shape
+    for face in shown.faces:
+        colour = HIDDEN if face.hidden else VISIBLE
+        column = screen[round(face.box.y0) + 8 : round(face.box.y1) - 50, round(face.box.x0)]
+        np.testing.assert_array_equal(column, np.broadcast_to(colour, column.shape))
+        inside = (
+            slice(round(face.box.y0) + 10, round(face.box.y0) + 60),
+            slice(round(face.box.x0) + 20, round(face.box.x1) - 20),
+        )
+        np.testing.assert_array_equal(screen[inside], shown.pixels[inside])
+
+
+def run(
+    frames: Sequence[NDArray[np.uint8]],
+    detector: NearOrWide,
+    watcher: ResNetWatcher,
+    outputs: Outputs,
+    *,
+    limit: int | None = None,
+    drop: bool = False,
+) -> tuple[Summary, Controls]:
+    controls = Controls(EPS)
+    processor = Processor(Tracker(detector), watcher, PgdEngine(), controls, look_every=4)
+    with Feed(LoopSource(frames, rate=25), drop=drop, limit=limit) as feed:
+        return Live(feed, processor, outputs, engine="pgd", steps=1).run(), controls
+
+
+def test_keys(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, tmp_path: Path) -> None:
+    plain = Collected()
+    outputs = Outputs(plain=[plain], key=Typed(" ++-s"), snapshots=tmp_path)
+    summary, controls = run(frames, detector, watcher, outputs, limit=3)
+    assert (controls.protecting, controls.eps) == (False, EPS + 1)
+    # The keys came before the first frame was shown; up to two more were on their way already.
+    np.testing.assert_array_equal(plain.frames[-1], frames[2])
+    (snapshot,) = tmp_path.iterdir()
+    np.testing.assert_array_equal(read_image(snapshot), plain.frames[0])
+    assert (summary.frames, summary.dropped) == (3, 0)
+
+
+def test_t_goes_round_the_people_who_consented() -> None:
+    controls = Controls(EPS, {"Ada": np.zeros((1, 128), np.float32), "Grace": np.zeros((1, 128), np.float32)})
+    seen = []
+    for _ in range(4):
+        controls.press("t")
+        seen.append(controls.target)
+    assert seen == ["Ada", "Grace", None, "Ada"]
+    for _ in range(40):
+        controls.press("-")
+    assert controls.eps == 1
+
+
+def test_q_ends_an_endless_source_and_every_thread(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+) -> None:
+    before = threading.active_count()
+    shown = Collected()
+
+    def key() -> str:
+        return "q" if len(shown.frames) == 2 else ""
+
+    summary, _ = run(frames, detector, watcher, Outputs(drawn=[shown], key=key), drop=True)
+    assert summary.frames == 2
+    assert threading.active_count() == before
+
+
+def test_stats_have_a_row_a_frame(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, tmp_path: Path
+) -> None:
+    with StatsFile(tmp_path / "a.json") as stats:
+        run(frames, detector, watcher, Outputs(stats=stats), limit=3)
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert [row["frame"] for row in rows] == [0, 1, 2]
+    assert all(row["faces"] == 2 and row["latency_ms"] >= row["attack_ms"] > 0 for row in rows)
+    with StatsFile(tmp_path / "a.csv") as stats:
+        stats.write(rows[0])
+    head, line = (tmp_path / "a.csv").read_text().splitlines()
+    assert dict(zip(head.split(","), map(float, line.split(",")), strict=True)) == pytest.approx(rows[0])
+
+
+def test_recording_shows_a_frame_again_for_those_that_were_dropped(frames: list[NDArray[np.uint8]]) -> None:
+    recorded = Collected()
+    steady = Outputs(plain=[recorded], steady=[recorded])
+    with Feed(LoopSource(frames, rate=25), drop=False, limit=1) as feed:
+        live = Live(feed, _Untouched(), steady, engine="", steps=0)  # type: ignore[arg-type]
+        for index in (0, 1, 4):
+            live._show(Shown(Frame(index, frames[index], time.perf_counter(), 0.0), frames[index], (), 0, None, {}))
+    for got, index in zip(recorded.frames, (0, 1, 1, 1, 4), strict=True):
+        np.testing.assert_array_equal(got, frames[index])
+
+
+class _Untouched:
+    controls = Controls(EPS)
+
+
+def test_auto_rests_when_there_is_no_time_and_works_when_there_is(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher
+) -> None:
+    steps: list[int] = []
+
+    class Watched(PgdEngine):
+        def ascend(self, job, last, steps_now):  # type: ignore[no-untyped-def]
+            steps.append(steps_now)
+            return super().ascend(job, last, steps_now)
+
+    engine = AutoEngine(no_masks, Watched(early_stop=embedder.margin), most=3)
+    for rate, many in ((1e6, 0), (1e-6, 3)):
+        steps.clear()
+        tracker = Tracker(detector, every=1)
+        processor = Processor(tracker, embedder, engine, Controls(EPS), rate=rate)
+        for index, frame in enumerate(frames[:3]):
+            shown = processor(Frame(index, frame, time.perf_counter(), 0.0))
+        assert steps[:2] == [4, 4]  # new faces are protected at once
+        assert steps[2:] == [many] * (len(steps) - 2)
+        assert (shown.pixels != frames[2]).any()
+
+
+def test_a_face_keeps_its_number_between_detections_and_through_misses() -> None:
+    seen: dict[int, list[Face]] = {}
+
+    def scripted(image: NDArray[np.uint8]) -> list[Face]:
+        return seen[int(image[0, 0, 0])]
+
+    for index in range(0, 30, 2):
+        left, right = _face(20 + 3 * index, 60, 50), _face(200 - 3 * index, 150, 40)
+        seen[index] = [right, left] if index % 4 else [left, right]
+    seen[8] = seen[10] = [seen[8][0]]
+    tracker = Tracker(scripted, every=2)
+    numbers = set()
+    for index in range(30):
+        tracks = tracker.update(index, np.full((240, 320, 3), index, np.uint8))
+        assert len(tracks) == 2
+        numbers.add(tuple((t.number, t.face.box.height > 45) for t in sorted(tracks, key=lambda t: t.number)))
+        if index % 2 and index > 12:  # between two detections it is where it moves to
+            large = next(t for t in tracks if t.face.box.height > 45)
+            assert overlap(large.face.box, _face(20 + 3 * index, 60, 50).box) > 0.85
+    assert len(numbers) == 1
+
+
+def test_a_face_that_is_gone_is_given_up_and_the_next_one_is_new() -> None:
+    faces = [_face(50, 50, 40)]
+    tracker = Tracker(lambda image: list(faces), every=1)
+    frame = np.zeros((240, 320, 3), np.uint8)
+    assert [t.number for t in tracker.update(0, frame)] == [1]
+    faces.clear()
+    assert [t.number for t in tracker.update(5, frame)] == [1]
+    assert tracker.update(40, frame) == []
+    faces.append(_face(50, 50, 40))
+    assert [t.number for t in tracker.update(41, frame)] == [2]
+
+
+def _face(x: float, y: float, side: float) -> Face:
+    points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.5, 0.8), (0.1, 0.4), (0.9, 0.4)]
+    return Face(Box(x, y, x + side, y + side), tuple((x + side * u, y + side * v) for u, v in points), 0.9)
+
+
+def test_noise_moves_by_whole_pixels_unchanged() -> None:
+    delta = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+    noise = Noise(delta, Similarity(0.2 + 0j, 10 + 5j))
+    moved = noise.moved_to(Similarity(0.2 + 0j, 13.2 + 3.9j), (60, 60))
+    want = torch.zeros(1, 3, 60, 60)
+    want[..., :39, 3:53] = delta[..., 1:40, :]
+    torch.testing.assert_close(moved, want, rtol=0, atol=0)
+
+
+def test_noise_turns_and_grows_with_the_face() -> None:
+    """A smooth function of the place in the chip is the same function of the chip wherever that lies."""
+    here, there = Similarity(1 + 0j, 20 + 20j), Similarity(cmath.rect(1.3, 0.4), 90 + 12j)
+
+    def picture(chip: Similarity, height: int, width: int) -> torch.Tensor:
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        place = (torch.complex(columns.double(), rows.double()) - chip.shift) / chip.turn
+        bump = torch.exp(-((place - (75 + 75j)).abs() ** 2) / 800) * torch.cos(place.real / 9)
+        return bump.float().expand(1, 3, -1, -1)
+
+    moved = Noise(picture(here, 190, 190), here).moved_to(there, (260, 250))
+    torch.testing.assert_close(moved, picture(there, 260, 250), rtol=0, atol=0.01)
+
+
+def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+) -> None:
+    face = detector(frames[0])[0]
+    window, _ = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
+    goal = Dodge(torch.tensor([0]))
+    looks = [Look(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
+    fast = looks[0].engine("fused")(window.picture, goal)
+    exact = Exact(looks[1])(window.picture, goal)
+    assert fast.gradient.shape == window.picture.shape
+    torch.testing.assert_close(fast.outputs, exact.outputs, rtol=1e-3, atol=1e-3)
+    assert float((fast.gradient - exact.gradient).norm() / exact.gradient.norm()) < 0.02
+
+
+def test_a_feed_that_drops_keeps_the_newest(frames: list[NDArray[np.uint8]]) -> None:
+    with Feed(LoopSource(frames, rate=25), drop=True, limit=50) as feed:
+        while feed._thread.is_alive():
+            time.sleep(0.005)
+        last = feed.next()
+        assert last is not None
+        assert (last.index, feed.dropped) == (49, 49)
+        assert feed.next() is None
+
+
+def test_a_feed_that_waits_gives_every_frame_and_reads_no_further_ahead(frames: list[NDArray[np.uint8]]) -> None:
+    source = LoopSource(frames, rate=25)
+    with Feed(source, drop=False, limit=20) as feed:
+        time.sleep(0.1)
+        assert source._count <= 6
+        taken = []
+        while (frame := feed.next()) is not None:
+            taken.append(frame.index)
+    assert taken == list(range(20))
+    assert feed.dropped == 0
+
+
+def test_an_error_of_the_source_reaches_the_main_thread(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+) -> None:
+    class Unplugged(LoopSource):
+        def read(self) -> NDArray[np.uint8] | None:
+            if self._count == 2:
+                raise DataError("the camera was unplugged")
+            return super().read()
+
+    processor = Processor(Tracker(detector), watcher, PgdEngine(), Controls(EPS), look_every=9)
+    shown = Collected()
+    with (
+        pytest.raises(DataError, match="unplugged"),
+        Feed(Unplugged(frames, rate=25), drop=False) as feed,
+    ):
+        Live(feed, processor, Outputs(plain=[shown]), engine="pgd", steps=1).run()
+    assert len(shown.frames) == 2

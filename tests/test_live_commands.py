@@ -1,0 +1,233 @@
+"""`faceenc webcam`, `enroll` and `video` as people call them; dlib's face net is the recogniser and the judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+
+from faceenc.cli.main import main
+from faceenc.frames import Video, count_frames
+from faceenc.images import read_image, write_png
+from faceenc.live.masks import SIDE, load_masks
+from tests.face_photos import write_people
+from tests.live_clips import moving, write_clip
+
+FRAMES = 4
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No display, and masks of its own, for each test."""
+    monkeypatch.setenv("FACEENC_MASKS", str(tmp_path / "masks"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", moving(["s1/9"], FRAMES), rate=12.5)
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def one_line(*words: object) -> str:
+    """The error of a command that must fail."""
+    result = run(*words)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def pixels(path: Path) -> list[NDArray[np.uint8]]:
+    frames = []
+    with Video(path) as video:
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            frames.append(frame)
+    return frames
+
+
+def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> None:
+    shown, record, stats = tmp_path / "shown", tmp_path / "record.mp4", tmp_path / "stats.json"
+    result = run("webcam", "--source", clip, "--output", shown, "--record", record, "--stats", stats, "--engine", "pgd")
+    assert result.exit_code == 0, result.output
+    assert f"{FRAMES} frames, 0 dropped" in result.output
+    assert len(list(shown.iterdir())) == FRAMES
+    assert len(json.loads(stats.read_text())) == FRAMES
+    with Video(record) as video:
+        assert video.rate == pytest.approx(12.5, abs=0.01)
+    originals, recorded = pixels(clip), pixels(record)
+    assert len(recorded) == FRAMES
+    for original, frame, number in zip(originals, recorded, range(FRAMES), strict=True):
+        screen = read_image(shown / f"{number:06d}.png")
+        assert frame.shape == screen.shape == original.shape
+        colourful = np.ptp(screen.astype(int), axis=2) > 60  # the clip is grey: this is what was drawn
+        assert 500 < colourful.sum() < 40_000
+        assert np.abs(frame.astype(int) - original).max() < 60  # nothing is drawn into the recording
+
+
+def test_mirror(clip: Path, tmp_path: Path) -> None:
+    result = run("webcam", "--source", clip, "--output", "none", "--record", tmp_path / "m.mp4", "--mirror", "--frames", 2)
+    assert result.exit_code == 0, result.output
+    recorded = pixels(tmp_path / "m.mp4")
+    assert len(recorded) == 2
+    for original, frame in zip(pixels(clip), recorded, strict=False):
+        assert np.abs(original[:, ::-1].astype(int) - frame).mean() < 4 < np.abs(original.astype(int) - frame).mean()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there may be a camera, and always a display")
+def test_what_is_missing_is_said_in_one_line(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is no camera 93 (/dev/video93 does not exist)" in one_line("webcam", "--source", 93, "--output", "none")
+    assert "there is no display (DISPLAY is not set)" in one_line("webcam", "--source", clip)
+    monkeypatch.setenv("DISPLAY", ":937")
+    assert "the display :937 does not answer" in one_line("webcam", "--source", clip)
+    assert "no such file" in one_line("webcam", "--source", tmp_path / "no.mp4", "--output", "none")
+    assert "ending '.xyz'" in one_line("webcam", "--source", clip, "--output", tmp_path / "a.xyz")
+    assert "cannot be opened: check the address" in one_line(
+        "webcam", "--source", "rtsp://127.0.0.1:9/none", "--output", "none"
+    )
+    assert "use .json or .csv" in one_line("webcam", "--source", clip, "--output", "none", "--stats", tmp_path / "a.txt")
+    assert "nobody is enrolled" in one_line("webcam", "--source", clip, "--output", "none", "--engine", "mask")
+    assert "checkpoint" in one_line("webcam", "--source", clip, "--output", "none", "--model", tmp_path / "no.safetensors")
+
+
+def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path) -> None:
+    words = ("webcam", "--source", clip, "--output", "none", "--goal", "impersonate")
+    assert "needs --target NAME and that person's --consent" in one_line(*words)
+    assert "to be taken for Bob needs their consent" in one_line(*words, "--target", "Bob")
+    (tmp_path / "forged").write_text("{}")
+    assert "is not a consent" in one_line(*words, "--target", "Bob", "--consent", tmp_path / "forged")
+    assert "only hides people" in one_line(*words, "--target", "Bob", "--engine", "mask")
+    assert "are for --goal impersonate" in one_line("webcam", "--source", clip, "--output", "none", "--target", "Bob")
+
+
+def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import timedelta
+
+    from faceenc.consent import make_consent, today_utc
+    from faceenc.data.demo import enlarge, read_orl
+    from faceenc.live.setup import face_finder
+    from faceenc.live.watchers import DlibWatcher
+
+    monkeypatch.setenv("FACEENC_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
+    watcher = DlibWatcher()
+    with face_finder() as detector:
+        photo = enlarge(read_orl()["s3/1"])
+        theirs = watcher.answers(watcher.crop(photo, detector(photo)[0])[None])[0].numpy()
+        today = today_utc()
+        consent = make_consent("Grace", [theirs], ["00" * 32], signed=today, valid_until=today + timedelta(days=1))
+        (tmp_path / "grace.consent").write_text(consent)
+        words = ("--goal", "impersonate", "--target", "grace", "--consent", tmp_path / "grace.consent", "--no-evidence")
+        result = run("video", clip, tmp_path / "out.mp4", *words)
+        assert result.exit_code == 0, result.output
+        distances = []
+        for frame in (pixels(clip)[-1], pixels(tmp_path / "out.mp4")[-1]):
+            found = watcher.answers(watcher.crop(frame, detector(frame)[0])[None])[0].numpy()
+            distances.append(float(np.linalg.norm(found - theirs)))
+    assert distances[1] < 0.75 * distances[0]
+    (line,) = (tmp_path / "log" / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["action"] == "impersonate"
+
+
+def test_a_virtual_camera_needs_its_package_or_driver(clip: Path) -> None:
+    line = one_line("webcam", "--source", clip, "--output", "virtual", "--frames", 1, "--engine", "pgd")
+    assert "pip install 'faceenc[virtual]'" in line or "install its driver" in line
+
+
+def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: Path, clip: Path) -> None:
+    write_people(tmp_path / "photos", {"s1": 7})
+    result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 16)
+    assert result.exit_code == 0, result.output
+    (mask,) = load_masks("dlib")
+    assert (mask.person, mask.noise.shape, len(mask.answers)) == ("Ada", (1, 3, SIDE, SIDE), 7)
+    assert float(mask.noise.abs().max()) <= 1
+    (file,) = (tmp_path / "masks").iterdir()
+    if os.name == "posix":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    stats = tmp_path / "stats.json"
+    result = run("webcam", "--source", clip, "--output", "none", "--engine", "mask", "--stats", stats)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(stats.read_text())
+    assert sum(row["hidden"] for row in rows) >= 0.75 * sum(row["faces"] for row in rows) > 0
+
+
+def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
+    from faceenc.live.processor import Controls, Processor
+    from faceenc.live.setup import face_finder, load_watcher, make_engine
+    from faceenc.live.sources import Frame
+    from faceenc.live.tracking import Tracker
+
+    write_people(tmp_path / "photos", {"s1": 4})
+    assert run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 1).exit_code == 0
+    watcher, masks = load_watcher(None)
+    with face_finder() as detector:
+        engine = make_engine("mask", watcher, masks, steps=1)
+        processor = Processor(Tracker(detector), watcher, engine, Controls(1))
+        (face,) = processor(Frame(0, pixels(clip)[0], 0.0, 0.0)).faces
+        (other,) = processor(Frame(99, moving(["s2/9"], 1)[0], 0.0, 0.0)).faces
+    assert face.before is not None
+    assert face.before.name == "Ada"
+    assert other.before is not None
+    assert other.before.name == "face"
+
+
+def test_photos_that_cannot_be_enrolled(tmp_path: Path) -> None:
+    write_people(tmp_path / "photos", {"s1": 2})
+    assert "at least 3 are needed" in one_line("enroll", "Ada", tmp_path / "photos")
+    write_png(tmp_path / "photos" / "blank.png", np.full((90, 120, 3), 90, np.uint8))
+    assert "no face found in" in one_line("enroll", "Ada", tmp_path / "photos")
+    assert not (tmp_path / "masks").exists()
+
+
+def test_a_damaged_mask_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "x.safetensors").write_bytes(b"nothing")
+    assert load_masks("dlib") == []
+    assert "enrol the person again" in caplog.text
+
+
+def test_a_video_is_protected_frame_by_frame_with_proof(clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    result = run("video", clip, output, "--json", "--steps", 2)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["frames"], record["faces"]) == (FRAMES, FRAMES)
+    assert 1 < record["noise"] <= 8
+    assert 0 < record["flicker"] < record["noise"]
+    proof = record["evidence"]
+    assert proof["faces"] == proof["original"] == FRAMES
+    assert proof["saved"] <= 1
+    assert proof["h264"] is None or proof["h264"] <= 2
+    assert count_frames(output) == FRAMES
+    assert "exists already" in one_line("video", clip, output)
+    assert "is the video itself" in one_line("video", output, output, "--force")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.mp4"]
+
+
+def test_a_video_without_faces_is_copied_and_said(tmp_path: Path) -> None:
+    empty = write_clip(tmp_path / "empty.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 3)
+    result = run("video", empty, tmp_path / "out.mp4")
+    assert result.exit_code == 0, result.output
+    assert "the copy is not protected" in result.stderr
+    assert "no face was found" in result.stdout
+    assert len(pixels(tmp_path / "out.mp4")) == 3
+
+
+def test_videos_that_cannot_be_protected_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("hello")
+    assert "no video" in one_line("video", tmp_path / "text.mp4", tmp_path / "out.mp4")
+    assert "no such file" in one_line("video", tmp_path / "no.mp4", tmp_path / "out.mp4")
+    assert [file.name for file in tmp_path.iterdir()] == ["text.mp4"]
