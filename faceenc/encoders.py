@@ -63,7 +63,7 @@ def open_encoder(path: Path, shape: tuple[int, ...], rate: float, factor: int) -
     for codec in CODECS[path.suffix]:
         if (writer := _cv2_writer(path, codec, (width, height), rate)) is not None:
             if path.suffix in _H264 and codec != "avc1":
-                logger.info("no encoder for H.264 here: %s video instead; install the ffmpeg program for it", codec)
+                logger.info("no encoder for H.264 here: %s video instead; install the ffmpeg program, or pip install 'faceenc[video]'", codec)
             return _Cv2(writer)
     raise DataError(
         f"cannot write video as {path.suffix} ({width} x {height}): no encoder for it starts here; try .mp4 or .avi,"
@@ -72,8 +72,16 @@ def open_encoder(path: Path, shape: tuple[int, ...], rate: float, factor: int) -
 
 
 def ffmpeg() -> str | None:
-    """The path of the ffmpeg program; None where it is not installed."""
-    return shutil.which("ffmpeg")
+    """The path of the ffmpeg program, the system's or the one of the extra `video`; None where neither is installed."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return None
+    with contextlib.suppress(RuntimeError):  # no binary for this platform
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    return None
 
 
 @cache
@@ -92,7 +100,7 @@ def add_sound(video: Path, source: Path, *, seconds: float) -> None:
     """Lays a file's sound, if it has any, under so many seconds of another's pictures, in place; says so if it cannot."""
     program = ffmpeg()
     if program is None:
-        logger.info("%s: no sound is kept, for the ffmpeg program is not installed", source)
+        logger.info("%s: no sound is kept, for there is no ffmpeg program; pip install 'faceenc[video]'", source)
         return
     joined = video.with_name(f".{secrets.token_hex(4)}{video.name}")
     try:

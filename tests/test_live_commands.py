@@ -149,7 +149,7 @@ def test_a_virtual_camera_needs_its_package_or_driver(clip: Path) -> None:
 
 def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: Path, clip: Path) -> None:
     write_people(tmp_path / "photos", {"s1": 7})
-    result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 16)
+    result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 40, "--eps", 12)
     assert result.exit_code == 0, result.output
     (mask,) = load_masks("dlib")
     assert (mask.person, mask.noise.shape, len(mask.answers)) == ("Ada", (1, 3, SIDE, SIDE), 7)
@@ -158,7 +158,7 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     stats = tmp_path / "stats.json"
-    result = run("webcam", "--source", clip, "--output", "none", "--engine", "mask", "--stats", stats)
+    result = run("webcam", "--source", clip, "--output", "none", "--engine", "mask", "--eps", 12, "--stats", stats)
     assert result.exit_code == 0, result.output
     rows = json.loads(stats.read_text())
     assert sum(row["hidden"] for row in rows) >= 0.75 * sum(row["faces"] for row in rows) > 0
