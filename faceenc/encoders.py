@@ -63,7 +63,7 @@ def open_encoder(path: Path, shape: tuple[int, ...], rate: float, factor: int) -
     for codec in CODECS[path.suffix]:
         if (writer := _cv2_writer(path, codec, (width, height), rate)) is not None:
             if path.suffix in _H264 and codec != "avc1":
-                logger.info("no encoder for H.264 here: %s video instead; install the ffmpeg program, or pip install 'faceenc[video]'", codec)
+                logger.info("no encoder for H.264 here: %s video instead; pip install 'faceenc[video]' brings one", codec)
             return _Cv2(writer)
     raise DataError(
         f"cannot write video as {path.suffix} ({width} x {height}): no encoder for it starts here; try .mp4 or .avi,"

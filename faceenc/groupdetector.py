@@ -44,11 +44,11 @@ class GroupDetector:
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces in an (H, W, 3) uint8 RGB image, highest score first; boxes may reach over the border."""
         height, width = image.shape[:2]
-        faces = _without_doubles([], [*self.near(image), *self.wide(image)])
+        faces = without_doubles([], [*self.near(image), *self.wide(image)])
         for count in _TILES:
             side = math.ceil(min(height, width) / count)
             if side >= _MIN_TILE and side < max(height, width):
-                faces = _without_doubles(faces, list(_in_tiles(image, self.wide, side)))
+                faces = without_doubles(faces, list(_in_tiles(image, self.wide, side)))
         return sorted(faces, key=lambda face: -face.score)
 
 
@@ -116,7 +116,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(step * (length - side) / steps) for step in range(steps + 1)] if steps > 0 else [0]
 
 
-def _without_doubles(kept: Sequence[Face], new: Sequence[Face]) -> list[Face]:
+def without_doubles(kept: Sequence[Face], new: Sequence[Face]) -> list[Face]:
     """`kept` and those of `new`, best first, that are not the same face as one before.
 
     The overlap is measured against the smaller box: a nose in a face counts as that face, which IoU would not notice.

@@ -42,6 +42,8 @@ _NO_HURRY = 1e-3  # frames a second, where nobody watches
 @click.option("--fps", type=click.FloatRange(1, 240), help="Frames a second to hold.  [default: the source's own]")
 @click.option("--mirror", is_flag=True, help="Left and right as in a mirror.")
 @click.option("--max-faces", type=click.IntRange(1, 32), default=4, show_default=True, help="The largest ones.")
+@click.option("--detect-every", type=click.IntRange(1, 30), default=1, show_default=True, metavar="N",
+              help="Look for faces in each N-th frame and follow them in between: quicker, less sure.")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many.")
 @click.option("--force", is_flag=True, help="Overwrite the files of --output and --record.")
 def webcam(**options: Any) -> None:
@@ -85,7 +87,8 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     controls = Controls(options["eps"], targets, target=next(iter(targets), None))
     if controls.target is not None:
         watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
-    tracker = Tracker(stack.enter_context(face_finder()), every=2 if live or shown else 1, most=options["max_faces"])
+    finder = stack.enter_context(face_finder())
+    tracker = Tracker(finder, every=options["detect_every"], most=options["max_faces"])
     look_every = _LOOK_EVERY if live or shown else 1
     held = rate if live or shown else _NO_HURRY
     processor = Processor(tracker, watcher, engine, controls, look_every=look_every, rate=held)

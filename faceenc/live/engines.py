@@ -78,14 +78,14 @@ class PgdEngine:
     Attributes:
         steps: a frame.
         first: steps for a new face.
-        rel_step: step size as a share of eps. Small steps change the noise less from frame to frame.
+        rel_step: step size as a share of eps. Small steps change the noise less from frame to frame, large ones follow a face.
         early_stop: rest while the goal is reached by this margin; None never rests.
         gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
     """
 
     steps: int = 1
     first: int = _FIRST_STEPS
-    rel_step: float = 0.25
+    rel_step: float = 0.5
     early_stop: float | None = None
     gradients: str | None = None
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from faceenc.geometry import SAME_PLACE, moved, overlap, scaled
+from faceenc.groupdetector import without_doubles
 from faceenc.types import Box, Detector, Face
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from faceenc.live.watchers import Reading
 
 _SIDE = 320  # pixels: the detector scales pictures down to less than that
+_SURE = 0.8  # score of the detector for large faces
 _NEAR = 0.6  # box sides between the centres of what may be the same face
 _KEEP = 12  # frames: so long a face that is not found any more is protected where it was
 # Detections tremble by a pixel, and noise that trembles with them is seen. So a face is taken to be where it was expected,
@@ -126,13 +128,19 @@ class Tracker:
 
 @dataclass(frozen=True)
 class NearOrWide:
-    """A `Detector` that looks for small faces only where there is no large one."""
+    """A `Detector` that looks for small faces only where there is no large one for sure.
+
+    The one for large faces doubtfully finds middling ones too, at twice their size and with key points far off.
+    """
 
     near: Detector
     wide: Detector
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
-        return self.near(image) or self.wide(image)
+        faces = self.near(image)
+        if faces and min(face.score for face in faces) >= _SURE:
+            return faces
+        return without_doubles([], [*faces, *self.wide(image)])
 
 
 def detect_reduced(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
