@@ -78,7 +78,7 @@ class PgdEngine:
     Attributes:
         steps: a frame.
         first: steps for a new face.
-        rel_step: step size as a share of eps. Small steps change the noise less from frame to frame, large ones follow a face.
+        rel_step: step size as a share of eps. Small steps flicker less from frame to frame, large ones follow a face.
         early_stop: rest while the goal is reached by this margin; None never rests.
         gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
     """

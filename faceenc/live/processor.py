@@ -133,11 +133,13 @@ class Processor:
         self.tracker, self.watcher, self.engine, self.controls = tracker, watcher, engine, controls
         self._look_every, self._fates, self._rate, self._noted = look_every, fates, rate, noted
         self._rng = torch.Generator().manual_seed(seed)
+        self._turn = 0  # frames processed: their own indices leap where frames were dropped
 
     def __call__(self, frame: Frame) -> Shown:
         """The next frame; indices rise."""
         controls = self.controls
         eps, target = (controls.eps if controls.protecting else 0), controls.target
+        self._turn += 1
         times = [time.perf_counter()]
         tracks = self.tracker.update(frame.index, frame.pixels)
         times.append(time.perf_counter())
@@ -150,7 +152,7 @@ class Processor:
                 left = 1 / self._rate - (time.perf_counter() - times[0])
                 self._protect(frame, track, result, eps / 255, target, left / (len(tracks) - number))
         times.append(time.perf_counter())
-        self._read_noisy(frame, tracks, result)
+        self._read_noisy(tracks, result)
         times.append(time.perf_counter())
         detect, before, attack, after = (b - a for a, b in pairwise(times))
         seconds = {"capture": frame.seconds, "detect": detect, "attack": attack, "read": before + after}
@@ -185,20 +187,20 @@ class Processor:
         return self.watcher.dodge(track.clean)
 
     def _read_clean(self, frame: Frame, tracks: Sequence[Track]) -> None:
-        due = [track for track in tracks if frame.index - track.before_at >= self._look_every]
+        due = [track for track in tracks if self._turn - track.before_at >= self._look_every]
         for track, answer in self._ask(frame.pixels, due):
             track.remember(answer)
-            track.before, track.before_at = self.watcher.reading(answer, track.clean), frame.index
+            track.before, track.before_at = self.watcher.reading(answer, track.clean), self._turn
 
-    def _read_noisy(self, frame: Frame, tracks: Sequence[Track], result: NDArray[np.uint8]) -> None:
+    def _read_noisy(self, tracks: Sequence[Track], result: NDArray[np.uint8]) -> None:
         half = self._look_every // 2  # between two looks without noise
         due = [
             track
             for track in tracks
-            if frame.index - track.after_at >= self._look_every and frame.index - track.before_at >= half
+            if self._turn - track.after_at >= self._look_every and self._turn - track.before_at >= half
         ]
         for track, answer in self._ask(result, due):
-            track.after, track.after_at = self.watcher.reading(answer, track.clean), frame.index
+            track.after, track.after_at = self.watcher.reading(answer, track.clean), self._turn
 
     def _ask(self, pixels: NDArray[np.uint8], due: Sequence[Track]) -> Iterable[tuple[Track, torch.Tensor]]:
         if not due:

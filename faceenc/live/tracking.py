@@ -43,7 +43,7 @@ class Track:
         clean: the recogniser's latest answers about the face without noise, oldest first.
         before: whom it was taken for without noise, at the last look.
         after: the same with noise.
-        before_at: the frame of that look, as is `after_at`.
+        before_at: which of the processed frames had that look; as is `after_at`.
     """
 
     number: int
