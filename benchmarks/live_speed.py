@@ -203,6 +203,7 @@ def main(
     """The live loop on a clip in memory, drawing included, without a window."""
     set_up_logging(debug=False)
     clip = read_clip(path) if path is not None else orl_clip()
+    clip += clip[::-1]  # there and back: no face leaps where the loop begins anew
     watcher, _ = load_watcher(model)
     if path is not None and not others and not minutes:
         engines = tuple(name for name in engines if name != "mask")  # there is nothing to make it of

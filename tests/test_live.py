@@ -153,7 +153,7 @@ def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector
     """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
     steadiness = Steadiness()
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, embedder, PgdEngine(), Controls(EPS), look_every=4, noted=steadiness.note)
+    processor = Processor(tracker, embedder, PgdEngine(rel_step=0.25), Controls(EPS), look_every=4, noted=steadiness.note)
     for index, frame in enumerate(frames):
         processor(Frame(index, frame, time.perf_counter(), 0.0))
     assert steadiness.noise > 1

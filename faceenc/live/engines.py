@@ -136,10 +136,14 @@ class AutoEngine:
     pgd: PgdEngine
     most: int = 4
     _seconds: float = field(default=_GUESS, init=False)  # a step takes
+    _credit: float = field(default=0.0, init=False)  # seconds that earlier frames left over
 
     def __call__(self, job: Job) -> Noise:
         last = job.last or _scaled(self.masks(job.name), job.eps)
-        steps = max(0, min(self.most, int(job.seconds / self._seconds)))
+        # A frame may have too little time for one step where two have enough.
+        self._credit = min(max(self._credit, 0.0) + job.seconds, self.most * self._seconds)
+        steps = max(0, int(self._credit / self._seconds))
+        self._credit -= steps * self._seconds
         if last is None:  # nothing protects this face yet
             steps = max(steps, self.pgd.first)
         if last is not None and not steps:
