@@ -186,9 +186,7 @@ def _config(table: dict[str, Any]) -> Config:
             raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
     eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
     huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
-    recognizers = [
-        build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]
-    ]
+    recognizers = [build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]]
     config = Config(
         name=checked(table["name"], str, "name"),
         data=build(DataConfig, table.get("data", {}), "[data]"),
@@ -212,7 +210,7 @@ def _config(table: dict[str, Any]) -> Config:
 def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
     """One [[attacks]] table: `attack`, `name`, `norm`, `goals`, `eps`, `images`, and the attack's own parameters."""
     if not isinstance(table, dict) or not ({"name", "attack"} & set(table)):
-        raise ConfigError("an [[attacks]] table needs a `name`, such as \"pgd\"")
+        raise ConfigError('an [[attacks]] table needs a `name`, such as "pgd"')
     name = checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
     kind = table.get("attack", name)
     if kind not in ATTACKS:
@@ -226,7 +224,7 @@ def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
         raise ConfigError(f"{where}: norm {table['norm']!r} is not known: use one of {', '.join(NORMS)}")
     norm = NORMS[table.get("norm", "linf")]
     if norm != LINF and "eps" not in table:
-        raise ConfigError(f"{where}: the general eps is for Linf: give an {norm.name} attack its own, such as [\"1.0\"]")
+        raise ConfigError(f'{where}: the general eps is for Linf: give an {norm.name} attack its own, such as ["1.0"]')
     settings = {k: checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
     if settings.get("engine", "exact") not in ENGINES:
         raise ConfigError(f"{where}: engine {settings['engine']!r} is not known: use one of {', '.join(ENGINES)}")

@@ -15,7 +15,7 @@ def has_bfloat16(device: torch.device | str) -> bool:
 
 
 def has_fast_packed_convolutions() -> bool:
-    """Whether oneDNN convolves packed float32 weights at full speed; with AVX2 alone it takes 2 to 40 times as long."""
+    """Whether oneDNN convolves packed float32 weights at full speed; with AVX2 alone it takes three times as long."""
     return torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from faceenc.geometry import shared_area
 from faceenc.types import Box
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def _best_label(text: str, box: Box, taken: Sequence[Box], width: int, height: i
     tried: list[tuple[float, _Label]] = []
     for share in _CROWDED:
         for label in _labels(text, max(_TINY_FONT, round(largest * share)), box, width, height):
-            tried.append((sum(_overlap(label.place, other) for other in taken), label))
+            tried.append((sum(shared_area(label.place, other) for other in taken), label))
         hidden, best = min(tried, key=lambda pair: pair[0])
         # Inside its own box a label always hides something: smaller letters would not help.
-        if hidden == 0 or _overlap(best.place, box) > 0:
+        if hidden == 0 or shared_area(best.place, box) > 0:
             break
     return best
 
@@ -156,12 +157,6 @@ def _font_size(box: Box, width: int, height: int) -> int:
 
 def _padding(size: int) -> int:
     return max(1, size // 5)
-
-
-def _overlap(one: Box, other: Box) -> float:
-    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
-    high = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return wide * high if wide > 0 and high > 0 else 0.0
 
 
 def ink(background: Colour) -> Colour:

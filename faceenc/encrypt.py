@@ -200,7 +200,6 @@ def _tools(options: Options) -> _Tools:
     return _Tools(GroupDetector(near, wide), surrogates, judges, gallery, own, targets, consent)
 
 
-
 @contextmanager
 def _about(source: Path) -> Iterator[None]:
     """An error in the block says which photo it is about."""

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import cv2
     import numpy as np
+    from cv2.typing import MatLike
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,23 @@ _MOST_RATE = 1000.0  # frames a second; files without a rate state absurd ones
 _WHOLE = 0.95  # of what a file promises; less is told. Containers without a frame count are off by a few frames.
 
 
-class Video:
+class Capture:
+    """What OpenCV decodes, freed by `close` or at the end of a `with`."""
+
+    _capture: cv2.VideoCapture
+
+    def close(self) -> None:
+        """Frees the decoder; a second call does nothing."""
+        self._capture.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Video(Capture):
     """A video file, decoded from the first frame to the last. A context manager.
 
     There is no seeking: with many codecs OpenCV then lands on another frame than asked for. Skipped frames are decoded but
@@ -116,22 +134,17 @@ class Video:
 
     def retrieve(self) -> NDArray[np.uint8] | None:
         """The current frame, (H, W, 3) uint8 RGB; None if it is damaged beyond decoding."""
-        import cv2
-        import numpy as np
-
         with quiet():
             found, frame = self._capture.retrieve()
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if found else None
+        return to_rgb(frame) if found else None
 
-    def close(self) -> None:
-        """Frees the decoder; a second call does nothing."""
-        self._capture.release()
 
-    def __enter__(self) -> Self:
-        return self
+def to_rgb(frame: MatLike) -> NDArray[np.uint8]:
+    """OpenCV's BGR frame -> (H, W, 3) uint8 RGB."""
+    import cv2
+    import numpy as np
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def count_frames(path: str | Path, *, progress: Callable[[int], None] | None = None) -> int:

@@ -11,13 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.frames import quiet
+from faceenc.frames import Capture, quiet, to_rgb
 from faceenc.types import DataError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -25,7 +22,7 @@ _USUAL_RATE = 30.0  # of a camera that states none
 _TRIES = 5  # reads that may fail while a camera warms up
 
 
-class Camera:
+class Camera(Capture):
     """A camera by its number, or a stream by its address (rtsp://, http:// ...). A context manager.
 
     Args:
@@ -72,24 +69,11 @@ class Camera:
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, waited for; None once the camera gives no more."""
-        import cv2
-        import numpy as np
-
         if self._first is not None:
             frame, self._first = self._first, None
             return frame
         found, picture = self._capture.read()
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8) if found else None
-
-    def close(self) -> None:
-        """Frees the camera; a second call does nothing."""
-        self._capture.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        return to_rgb(picture) if found else None
 
 
 def _why_closed(source: int | str) -> str:

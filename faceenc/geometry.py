@@ -31,10 +31,15 @@ def scaled(face: Face, x: float, y: float) -> Face:
 
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union, in [0, 1]."""
+    shared = shared_area(one, other)
+    return shared / (one.area + other.area - shared) if shared else 0.0
+
+
+def shared_area(one: Box, other: Box) -> float:
+    """Square pixels of the intersection."""
     wide = min(one.x1, other.x1) - max(one.x0, other.x0)
     high = min(one.y1, other.y1) - max(one.y0, other.y0)
-    shared = wide * high if wide > 0 and high > 0 else 0.0
-    return shared / (one.area + other.area - shared) if shared else 0.0
+    return wide * high if wide > 0 and high > 0 else 0.0
 
 
 def at_place(boxes: Iterable[Box], place: Box) -> Box | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.geometry import at_place, moved, scaled, window_around
+from faceenc.geometry import at_place, moved, scaled, shared_area, window_around
 from faceenc.types import Box, Detector, Face
 
 if TYPE_CHECKING:
@@ -130,6 +130,5 @@ def without_doubles(kept: Sequence[Face], new: Sequence[Face]) -> list[Face]:
 
 def _shared(one: Box, other: Box) -> float:
     """Share of the smaller box that lies in the other one, in [0, 1]."""
-    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
-    high = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return wide * high / min(one.area, other.area) if wide > 0 and high > 0 else 0.0
+    shared = shared_area(one, other)
+    return shared / min(one.area, other.area) if shared else 0.0

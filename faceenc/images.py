@@ -195,9 +195,7 @@ def align_face(image: NDArray[np.uint8], face: Face, *, size: int) -> NDArray[np
     origin = ((0 - wanted.mean()) / turn + found.mean() - complex(box.x0, box.y0)) * zoom
     # Pillow asks for (x, y) of the source as a * x + b * y + c, pixel centres at one half included.
     coefficients = (back.real, -back.imag, origin.real, back.imag, back.real, origin.imag)
-    turned = Image.fromarray(window).transform(
-        (size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC
-    )
+    turned = Image.fromarray(window).transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
     return np.array(turned)
 
 

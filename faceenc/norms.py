@@ -145,9 +145,9 @@ def parse_eps(value: object, norm: Norm) -> float:
     try:
         size = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(cast(float, value)))
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise ConfigError(f"eps {value!r} is not a number: write it like \"8/255\"") from error
+        raise ConfigError(f'eps {value!r} is not a number: write it like "8/255"') from error
     if size < 0:
         raise ConfigError(f"eps {value!r} is negative: a size is 0 or more")
     if norm == LINF and size > 1:
-        raise ConfigError(f"eps {value!r} is above 1, the whole pixel range: did you mean \"{value}/255\"?")
+        raise ConfigError(f'eps {value!r} is above 1, the whole pixel range: did you mean "{value}/255"?')
     return size

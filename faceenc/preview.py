@@ -21,9 +21,7 @@ _GAP = 8
 _LOUD = 100  # what the largest change is made to, of 127
 
 
-def draw_preview(
-    original: NDArray[np.uint8], protected: NDArray[np.uint8], faces: Sequence[Face]
-) -> NDArray[np.uint8]:
+def draw_preview(original: NDArray[np.uint8], protected: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.uint8]:
     """Three pictures side by side: the largest face before, the noise (grey where there is none, made loud), and after.
 
     Args:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from faceenc.data.demo import enlarge, read_orl
+from faceenc.frames import Video
 from faceenc.frames_out import VideoFile
 from faceenc.images import frame_face, to_tensor
 from faceenc.models.resnet import FaceResNet
@@ -43,6 +44,17 @@ def write_clip(path: Path, frames: Sequence[NDArray[np.uint8]], *, rate: float =
         for frame in frames:
             out.write(frame)
     return path
+
+
+def read_frames(path: Path) -> list[NDArray[np.uint8]]:
+    """All frames of a video file."""
+    frames = []
+    with Video(path) as video:
+        while video.grab():
+            frame = video.retrieve()
+            assert frame is not None
+            frames.append(frame)
+    return frames
 
 
 def small_recognizer(detector: Detector, people: dict[str, str], *, size: int = 64) -> FaceResNet:

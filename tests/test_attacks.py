@@ -135,9 +135,7 @@ def test_restarts_keep_the_best(recognizer: FaceResNet, images: torch.Tensor, la
     assert len(set(losses.argmax(0).tolist())) > 1, "no restart should be best for all images: the test would show nothing"
 
 
-def test_early_stop_saves_queries_and_keeps_the_margin(
-    recognizer: FaceResNet, images: torch.Tensor, goal: Goal
-) -> None:
+def test_early_stop_saves_queries_and_keeps_the_margin(recognizer: FaceResNet, images: torch.Tensor, goal: Goal) -> None:
     full, early = PGD(steps=12), PGD(steps=12, early_stop=0.5)
     spent = {}
     for attack in (full, early):
@@ -151,9 +149,7 @@ def test_early_stop_saves_queries_and_keeps_the_margin(
     assert len(set(spent[early].tolist())) > 1, "all images stopped at once: compaction was not exercised"
 
 
-def test_early_stop_gives_each_image_what_it_gets_alone(
-    recognizer: FaceResNet, images: torch.Tensor, goal: Goal
-) -> None:
+def test_early_stop_gives_each_image_what_it_gets_alone(recognizer: FaceResNet, images: torch.Tensor, goal: Goal) -> None:
     """Compaction must not mix images up: in a mixed batch each moves as it does alone, as far as kernels round alike."""
     attack = PGD(steps=6, early_stop=0.5, norm=L2)
     together = propose(attack, recognizer, images, goal, eps=3.0) - images

@@ -58,7 +58,7 @@ def test_values_arrive(tmp_path: Path) -> None:
         ("steps = 7", 'goals = ["hide"]', "must be some of dodge, impersonate"),
         ("steps = 7", 'norm = "l1"', "norm 'l1' is not known"),
         ("steps = 7", 'norm = "l2"', "give an l2 attack its own"),
-        ('"2/255"', '"8"', 'eps \'8\' is above 1, the whole pixel range: did you mean "8/255"?'),
+        ('"2/255"', '"8"', "eps '8' is above 1, the whole pixel range: did you mean \"8/255\"?"),
         ('"2/255"', "1.5", "above 1"),
         ('"2/255"', '"x"', "not a number"),
         ('"2/255"', '"-1/255"', "negative"),

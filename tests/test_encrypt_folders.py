@@ -186,9 +186,7 @@ def test_killed_then_interrupted_then_finished(whole: dict[str, bytes], tmp_path
 
 
 @POSIX
-def test_two_runs_over_one_folder_share_it(
-    whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_runs_over_one_folder_share_it(whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
     words = [fill(tmp_path / "in"), *QUICK, "--output", tmp_path / "out", "--json"]
     with started(*words) as process:

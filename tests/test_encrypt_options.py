@@ -178,7 +178,7 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
         ("--keep-key k --passphrase-file x", "cannot read x: no such file or directory; check --passphrase-file"),
         ("--keep-key k", "no passphrase: set FACEENC_PASSPHRASE"),
         ("--eps 0", "--eps 0 is less than one of 255 grey levels: use at least 1/255"),
-        ("--eps 8", "did you mean \"8/255\"?"),
+        ("--eps 8", 'did you mean "8/255"?'),
         ("--eps much", "eps 'much' is not a number"),
         ("--faces none", "--faces none: give all, largest, or how many of the largest"),
         ("--faces 0", "--faces 0: give all, largest, or how many of the largest"),

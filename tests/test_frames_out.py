@@ -14,6 +14,7 @@ from faceenc.frames import Video
 from faceenc.frames_out import PngFolder, VideoFile, frames_to
 from faceenc.images import read_image
 from faceenc.types import ConfigError, DataError
+from tests.live_clips import read_frames
 
 SHAPE = (96, 160, 3)
 
@@ -28,16 +29,6 @@ def shades(count: int = 10, shape: tuple[int, ...] = SHAPE) -> list[NDArray[np.u
     return frames
 
 
-def read_all(path: Path) -> tuple[list[NDArray[np.uint8]], float | None]:
-    frames = []
-    with Video(path) as video:
-        while video.grab():
-            frame = video.retrieve()
-            assert frame is not None
-            frames.append(frame)
-        return frames, video.rate
-
-
 @pytest.mark.parametrize("program", [True, False], ids=["ffmpeg", "opencv"])
 @pytest.mark.parametrize("name", ["a b.mp4", "ü.mkv", "x.mov", "x.avi", "x.webm"])
 def test_what_is_written_can_be_read(name: str, program: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +41,9 @@ def test_what_is_written_can_be_read(name: str, program: bool, tmp_path: Path, m
         for frame in shades():
             out.write(frame)
         assert not path.exists()
-    frames, rate = read_all(path)
-    assert rate == pytest.approx(12.5, abs=0.01)
+    frames = read_frames(path)
+    with Video(path) as video:
+        assert video.rate == pytest.approx(12.5, abs=0.01)
     assert [frame.shape for frame in frames] == [SHAPE] * 10
     for k, frame in enumerate(frames):
         assert abs(float(frame[40:, 40:].mean()) - 20 * k) < 6
@@ -62,7 +54,7 @@ def test_what_is_written_can_be_read(name: str, program: bool, tmp_path: Path, m
 def test_odd_sizes_are_kept(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "odd.mp4", rate=25) as out:
         out.write(np.full((95, 161, 3), 90, np.uint8))
-    frames, _ = read_all(tmp_path / "odd.mp4")
+    frames = read_frames(tmp_path / "odd.mp4")
     assert frames[0].shape == (95, 161, 3)
 
 
@@ -125,7 +117,7 @@ def test_the_sound_of_a_file_is_kept(source: str, codec: str, tmp_path: Path) ->
             out.write(frame)
     told = subprocess.run([program, "-hide_banner", "-i", str(tmp_path / "out.mp4")], capture_output=True, text=True).stderr
     assert [kind for kind in ("Video:", "Audio:") if kind in told] == ["Video:", "Audio:"]
-    assert len(read_all(tmp_path / "out.mp4")[0]) == 10
+    assert len(read_frames(tmp_path / "out.mp4")) == 10
 
 
 def test_without_the_program_the_sound_is_left_out(

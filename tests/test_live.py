@@ -28,7 +28,7 @@ from faceenc.live.processor import Controls, Processor, Shown
 from faceenc.live.setup import face_finder
 from faceenc.live.sources import Feed, Frame, LoopSource
 from faceenc.live.stats import StatsFile
-from faceenc.live.tracking import NearOrWide, Tracker, detect_reduced
+from faceenc.live.tracking import NearOrWide, Tracker, frame_faces
 from faceenc.live.video import Steadiness
 from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
 from faceenc.models.checkpoint import save_checkpoint
@@ -106,7 +106,7 @@ def test_the_screen_says_what_the_recogniser_says(
     for frame, shown in zip(frames, protected, strict=True):
         for pixels, side in ((frame, "before"), (shown.pixels, "after")):
             # The same places, for the detector sees the noise as well.
-            places = detect_reduced(detector, frame)
+            places = frame_faces(detector, frame)
             wanted = {person.face.box: person for person in recognize(pixels, watcher.model, lambda _, p=places: p)}
             assert len(wanted) == len(shown.faces) == 2
             for face in shown.faces:
@@ -153,7 +153,7 @@ def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector
     """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
     steadiness = Steadiness()
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, embedder, PgdEngine(rel_step=0.25), Controls(EPS), look_every=4, noted=steadiness.note)
+    processor = Processor(tracker, embedder, PgdEngine(), Controls(EPS), look_every=4, noted=steadiness.note)
     for index, frame in enumerate(frames):
         processor(Frame(index, frame, time.perf_counter(), 0.0))
     assert steadiness.noise > 1

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 
 from faceenc.cli.main import main
 from faceenc.frames import Video, count_frames
 from faceenc.images import read_image, write_png
 from faceenc.live.masks import SIDE, load_masks
 from tests.face_photos import write_people
-from tests.live_clips import moving, write_clip
+from tests.live_clips import moving, read_frames, write_clip
 
 FRAMES = 4
 
@@ -49,16 +48,6 @@ def one_line(*words: object) -> str:
     return line
 
 
-def pixels(path: Path) -> list[NDArray[np.uint8]]:
-    frames = []
-    with Video(path) as video:
-        while video.grab():
-            frame = video.retrieve()
-            assert frame is not None
-            frames.append(frame)
-    return frames
-
-
 def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> None:
     shown, record, stats = tmp_path / "shown", tmp_path / "record.mp4", tmp_path / "stats.json"
     result = run("webcam", "--source", clip, "--output", shown, "--record", record, "--stats", stats, "--engine", "pgd")
@@ -68,7 +57,7 @@ def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> Non
     assert len(json.loads(stats.read_text())) == FRAMES
     with Video(record) as video:
         assert video.rate == pytest.approx(12.5, abs=0.01)
-    originals, recorded = pixels(clip), pixels(record)
+    originals, recorded = read_frames(clip), read_frames(record)
     assert len(recorded) == FRAMES
     for original, frame, number in zip(originals, recorded, range(FRAMES), strict=True):
         screen = read_image(shown / f"{number:06d}.png")
@@ -81,9 +70,9 @@ def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> Non
 def test_mirror(clip: Path, tmp_path: Path) -> None:
     result = run("webcam", "--source", clip, "--output", "none", "--record", tmp_path / "m.mp4", "--mirror", "--frames", 2)
     assert result.exit_code == 0, result.output
-    recorded = pixels(tmp_path / "m.mp4")
+    recorded = read_frames(tmp_path / "m.mp4")
     assert len(recorded) == 2
-    for original, frame in zip(pixels(clip), recorded, strict=False):
+    for original, frame in zip(read_frames(clip), recorded, strict=False):
         assert np.abs(original[:, ::-1].astype(int) - frame).mean() < 4 < np.abs(original.astype(int) - frame).mean()
 
 
@@ -134,7 +123,7 @@ def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypa
         result = run("video", clip, tmp_path / "out.mp4", *words)
         assert result.exit_code == 0, result.output
         distances = []
-        for frame in (pixels(clip)[-1], pixels(tmp_path / "out.mp4")[-1]):
+        for frame in (read_frames(clip)[-1], read_frames(tmp_path / "out.mp4")[-1]):
             found = watcher.answers(watcher.crop(frame, detector(frame)[0])[None])[0].numpy()
             distances.append(float(np.linalg.norm(found - theirs)))
     assert distances[1] < 0.75 * distances[0]
@@ -176,7 +165,7 @@ def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
     with face_finder() as detector:
         engine = make_engine("mask", watcher, masks, steps=1)
         processor = Processor(Tracker(detector), watcher, engine, Controls(1))
-        (face,) = processor(Frame(0, pixels(clip)[0], 0.0, 0.0)).faces
+        (face,) = processor(Frame(0, read_frames(clip)[0], 0.0, 0.0)).faces
         (other,) = processor(Frame(99, moving(["s2/9"], 1)[0], 0.0, 0.0)).faces
     assert face.before is not None
     assert face.before.name == "Ada"
@@ -223,7 +212,7 @@ def test_a_video_without_faces_is_copied_and_said(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the copy is not protected" in result.stderr
     assert "no face was found" in result.stdout
-    assert len(pixels(tmp_path / "out.mp4")) == 3
+    assert len(read_frames(tmp_path / "out.mp4")) == 3
 
 
 def test_videos_that_cannot_be_protected_leave_nothing(tmp_path: Path) -> None:

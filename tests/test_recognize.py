@@ -23,6 +23,7 @@ from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.resnet import FaceResNet
 from faceenc.photolist import list_photos
 from faceenc.recognize import GroupDetector, annotate, name_outputs, recognize
+from tests.live_clips import small_recognizer
 
 SIZE = 64
 PEOPLE = {"s1": "Ada [b]", "s2": "Наталья", "s3": "Grace"}
@@ -41,24 +42,8 @@ def detector() -> Iterator[GroupDetector]:
 
 
 @pytest.fixture(scope="module")
-def model(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> FaceResNet:
-    """Its head is fitted to images 1 to 7 of three people, on the features of random layers."""
-    pictures = [(k, orl[f"{person}/{n}"]) for k, person in enumerate(PEOPLE) for n in range(1, 8)]
-    crops = [frame_face(picture, detector(picture)[0], size=SIZE, framing="aligned") for _, picture in pictures]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = FaceResNet(tuple(PEOPLE.values()), SIZE, "aligned").eval().requires_grad_(False)
-    head, network.network.fc = network.network.fc, torch.nn.Identity()
-    features = network(to_tensor(np.stack(crops))).double()
-    network.network.fc = head
-    centre = features.mean(0)
-    spread = features - centre
-    wanted = 6 * torch.nn.functional.one_hot(torch.tensor([k for k, _ in pictures])).double()
-    gram = spread @ spread.T
-    weights = torch.linalg.solve(gram + 1e-3 * gram.trace() / len(gram) * torch.eye(len(gram)), wanted).T @ spread
-    head.weight.copy_(weights)
-    head.bias.copy_(wanted.mean(0) - weights @ centre)
-    return network
+def model(detector: GroupDetector) -> FaceResNet:
+    return small_recognizer(detector, PEOPLE, size=SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -66,9 +66,7 @@ def train(
             "settings": asdict(config.training),
         }
         folder = TrainFolder(output or Path("runs") / config.name, plan, resume=resume)
-        model, record = run(
-            data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress
-        )
+        model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
     _tell(record)
     click.echo(f"recogniser: {checkpoint}\ncurve:      {folder.path / 'curve.png'}")

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """Write OUT, a copy of the video IN in which recognisers do not know the faces.
 
-    Every frame is protected, and the sound is kept where the ffmpeg program is present. OUT (.mp4, .mov, .mkv, .avi, .webm)
-    appears when it is complete. At the end the faces of both files are recognised anew, also after H.264 at its usual
-    quality. What is claimed holds for the recogniser that was attacked.
+    Every frame is protected, and the sound is kept where ffmpeg is present (also by the extra `video`). OUT (.mp4, .mov,
+    .mkv, .avi, .webm) appears when it is complete. At the end the faces of both files are recognised anew, also after H.264
+    at its usual quality. What is claimed holds for the recogniser that was attacked.
     """
     if options["goal"] == "impersonate" and options["engine"] == "mask":
         raise ConfigError("--engine mask only hides people: use pgd for --goal impersonate")

@@ -16,7 +16,7 @@ from faceenc.frames import Video
 from faceenc.frames_out import VideoFile
 from faceenc.geometry import at_place
 from faceenc.live.sources import FileSource
-from faceenc.live.tracking import detect_reduced
+from faceenc.live.tracking import frame_faces
 from faceenc.live.watchers import Watcher
 from faceenc.types import Detector, Face, Progress
 
@@ -72,7 +72,7 @@ def prove(
     indices = _spread(source, frames)
     seen = []
     for sample, pixels in enumerate(_frames(source, indices)):
-        for face in detect_reduced(detector, pixels):
+        for face in frame_faces(detector, pixels):
             seen.append(_Seen(sample, face, watcher.answers(watcher.crop(pixels, face)[None])[0]))
         if progress is not None:
             progress("proof", sample + 1, len(indices))
@@ -110,7 +110,7 @@ def _recognised(path: Path, indices: Sequence[int], seen: Sequence[_Seen], watch
     count = 0
     for sample, pixels in enumerate(_frames(path, indices)):
         here = [one for one in seen if one.sample == sample]
-        faces = detect_reduced(detector, pixels) if here else []
+        faces = frame_faces(detector, pixels) if here else []
         for one in here:
             box = at_place([face.box for face in faces], one.face.box)
             found = next((face for face in faces if face.box is box), None)

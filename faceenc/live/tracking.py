@@ -93,7 +93,7 @@ class Tracker:
             track.face = moved(track.face, track.velocity[0] * steps, track.velocity[1] * steps)
         if not self.tracks or index - self._detected >= self.every:
             self._detected = index
-            self._match(index, detect_reduced(self.detector, frame))
+            self._match(index, frame_faces(self.detector, frame))
         return self.tracks
 
     def _match(self, index: int, faces: Sequence[Face]) -> None:
@@ -143,7 +143,7 @@ class NearOrWide:
         return without_doubles([], [*faces, *self.wide(image)])
 
 
-def detect_reduced(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
+def frame_faces(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
     """The faces of a frame, looked for in a reduced copy; those with key points on one another are left out."""
     factor = max(1, max(frame.shape[:2]) // _SIDE)
     small = frame if factor == 1 else np.asarray(Image.fromarray(frame).reduce(factor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,9 @@ _COLOURS = {
 }
 _MARKERS = {"pgd": "o", "fgsm": "^", tables.NOISE: "x"}
 _GOOD, _BAD = "#1d6b34", "#b3261e"
-_MOST_EXAMPLES = 6
+_MOST_EXAMPLES = 3
 _DPI = 150
+_EXAMPLES_DPI = 132  # noise hardly compresses
 
 
 def accuracy(summary: pd.DataFrame, run: Mapping[str, Any]) -> bytes:
@@ -103,7 +105,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
 
     Args:
         folder: holds the pictures that the entries name.
-        entries: as in examples.json; the first few are shown.
+        entries: as in examples.json; a few are shown, spread over all.
 
     Raises:
         RunError: a picture is missing, unreadable or not of its partner's size.
@@ -111,7 +113,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    shown = entries[:_MOST_EXAMPLES]
+    shown = entries[:: max(1, math.ceil(len(entries) / _MOST_EXAMPLES))]
     figure = Figure(figsize=(7.6, 2.85 * len(shown)), layout=ConstrainedLayoutEngine(h_pad=0.12))
     for index, entry in enumerate(shown):
         original, adversarial = (_picture(folder / entry[key]) for key in ("original", "adversarial"))
@@ -130,7 +132,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
             axes.set_xlabel(line, fontsize=9, color=colour)
             axes.set_xticks([])
             axes.set_yticks([])
-    return _png(figure)
+    return _png(figure, dpi=_EXAMPLES_DPI)
 
 
 def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
@@ -209,8 +211,8 @@ def _picture(path: Path) -> NDArray[np.uint8]:
         raise RunError(f"{path}: cannot be read as a picture; run the benchmark anew or remove examples.json") from error
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, *, dpi: int = _DPI) -> bytes:
     buffer = io.BytesIO()
     # Without the version of matplotlib inside, the same rows give the same bytes for longer.
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
