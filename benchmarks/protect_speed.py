@@ -86,7 +86,7 @@ def _sheet(portrait: Pixels, megapixels: float, faces: int) -> Pixels:
 
 def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, rounds: int) -> dict[str, Any]:
     surrogates = load_surrogates()
-    strength = replace(STRENGTHS["balanced"], steps=steps, margin=50.0)  # never reached: all steps are taken
+    strength = replace(STRENGTHS["balanced"], steps=steps, margin=1.5)  # never reached: all steps are taken
     protect_faces(image, faces[:1], Protection(replace(strength, steps=2), surrogates))  # warm up
     noise, attack, views, network = [], [], [], []
     for _ in range(rounds):
@@ -94,13 +94,14 @@ def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, ro
         _, outcomes = protect_faces(image, faces, Protection(strength, surrogates))
         noise.append(time.perf_counter() - start)
         attack.append(sum(outcome.attack_seconds for outcome in outcomes))
-        views.append(sum(_raw_views(image, face, surrogates, steps) for face in faces))
-        network.append(sum(_raw_network(surrogates[0], steps) for _ in faces))
+        views.append(sum(_raw_views(image, o.face, surrogates, o.steps) for o in outcomes))
+        network.append(sum(_raw_network(surrogates[0], o.steps) for o in outcomes))
     seconds, gigabytes = _whole_process(image, steps)
     return {
         "megapixels": megapixels,
         "faces": len(faces),
         "steps": steps,
+        "steps_taken": sum(outcome.steps for outcome in outcomes) / len(faces),
         "seconds": round(seconds, 2),
         "peak_gb": round(gigabytes, 2),
         "noise_seconds": round(statistics.median(noise), 2),
@@ -161,7 +162,7 @@ def _ratios(times: list[float], base: list[float]) -> list[float]:
 def _line(row: dict[str, Any]) -> str:
     (ratio, low, high), network = row["over_raw_passes"], row["over_network_passes"][0]
     return (
-        f"{row['megapixels']:g} MP, {row['faces']} faces, {row['steps']} steps:"
+        f"{row['megapixels']:g} MP, {row['faces']} faces, {row['steps']} steps ({row['steps_taken']:g} taken):"
         f" {row['seconds']:.1f} s, {row['peak_gb']:.2f} GB; noise {row['noise_seconds']:.2f} s,"
         f" attack {row['attack_seconds']:.2f} s"
         f" = {ratio:.2f} [{low:.2f}-{high:.2f}] raw passes, {network:.2f} of the network's"

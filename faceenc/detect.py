@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import logging
 import math
 import os
 import sys
 import tempfile
 import threading
+import types
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -61,7 +63,8 @@ class FaceDetector:
         _close_abandoned()
         try:
             with _quiet_stderr():
-                import mediapipe
+                with _without_pyplot():
+                    import mediapipe
                 from mediapipe.tasks.python.core.base_options import BaseOptions
                 from mediapipe.tasks.python.vision import face_detector
 
@@ -176,6 +179,30 @@ def _close(detector: Any) -> None:
             # At the interpreter's exit MediaPipe's thread is gone already. Without its handle the detector's own __del__,
             # which would stumble over that again and say so on stderr, has nothing left to do.
             detector._handle = None
+
+
+class _Later(types.ModuleType):
+    """A module that is imported when something of it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _without_pyplot() -> Iterator[None]:
+    """MediaPipe imports matplotlib, for drawings that nobody asks for here: a second, of which most photos take a few."""
+    later = {name: _Later(name) for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules}
+    if len(later) < 2:
+        yield
+        return
+    later["matplotlib"].pyplot = later["matplotlib.pyplot"]  # type: ignore[attr-defined]
+    sys.modules.update(later)
+    try:
+        yield
+    finally:
+        for name, module in later.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 @contextlib.contextmanager

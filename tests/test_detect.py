@@ -185,3 +185,13 @@ def test_threads_give_stderr_back() -> None:
 def test_main_face_is_large_and_central(boxes: list[tuple[float, float, float, float]], chosen: int) -> None:
     faces = [Face(Box(*box), (), 0.9) for box in boxes]
     assert main_face(faces, 200, 200) is faces[chosen]
+
+
+def test_matplotlib_stays_away_until_somebody_draws() -> None:
+    code = (
+        "import sys; from faceenc.detect import FaceDetector; FaceDetector().close();"
+        "assert 'matplotlib' not in sys.modules;"
+        "from mediapipe.tasks.python.vision import drawing_utils;"
+        "assert drawing_utils.plt.figure.__module__ == 'matplotlib.pyplot'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -10,8 +10,6 @@ from faceenc.cli.common import print_table
 
 def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[object]]) -> None:
     """Print what `Evidence.to_json` and `undetected` say: each judge's verdicts, and how much the photo changed."""
-    import pandas as pd
-
     missed = {tuple(place) for place in undetected}
     judged = [
         {
@@ -27,14 +25,14 @@ def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[
         for number, face in enumerate(evidence["faces"], start=1)
         for said in face["judges"]
     ]
-    print_table(pd.DataFrame(judged), title="protected against original")
+    print_table(judged, title="protected against original")
     largest = f"{evidence['photo']['max_change']} of 255"
     seen = [
         _row(f"face {number}", _number(face["ssim"], ".4f"), face["psnr"])
         for number, face in enumerate(evidence["faces"], start=1)
     ]
     seen.append(_row("whole photo", "", evidence["photo"]["psnr"], largest))
-    print_table(pd.DataFrame(seen), title="how much the photo changed")
+    print_table(seen, title="how much the photo changed")
 
 
 def _row(part: str, ssim: str, psnr: float | None, largest: str = "") -> dict[str, str]:

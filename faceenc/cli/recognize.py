@@ -75,7 +75,7 @@ def recognize(
             else:
                 rows += _rows(photo, found)
     if rows:
-        _print_rows(rows)
+        print_table(rows, title="people in the photos")
         click.echo(f"marked photos: {click.format_filename(output)}")
     if failed:
         context.exit(DataError.exit_code)
@@ -141,9 +141,3 @@ def _rows(photo: Path, found: list[Recognized]) -> list[dict[str, str]]:
         }
         for number, person in enumerate(found, start=1)
     ]
-
-
-def _print_rows(rows: list[dict[str, str]]) -> None:
-    import pandas as pd
-
-    print_table(pd.DataFrame(rows), title="people in the photos")
