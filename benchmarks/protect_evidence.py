@@ -1,6 +1,7 @@
 """How well `faceenc encrypt` protects: folders of people in, `reports/protect` out. Figures only, no faces.
 
     python benchmarks/protect_evidence.py DATA... --output reports/protect [--model unseen.safetensors]... [--jobs 2]
+        [--surrogate other.safetensors]
 
 Each DATA is a folder with one sub-folder of photos a person (or "orl", the built-in faces). Of each person some photos are
 protected, written as PNG, decoded anew, and judged as saved, after JPEG at quality 75 and at half size: faces are found anew
@@ -63,6 +64,7 @@ class Job:
     others: tuple[str, ...]
     strength: str
     models: tuple[Path, ...]
+    surrogates: tuple[str, ...]
 
 
 def main() -> None:
@@ -70,6 +72,7 @@ def main() -> None:
     parser.add_argument("data", nargs="+")
     parser.add_argument("--output", type=Path, default=Path("reports/protect"))
     parser.add_argument("--model", type=Path, action="append", default=[])
+    parser.add_argument("--surrogate", action="append", help='attack this one instead of "dlib"')
     parser.add_argument("--strength", choices=list(STRENGTHS), default="balanced")
     parser.add_argument("--people", type=int, default=10_000, help="at most so many of each folder")
     parser.add_argument("--each", type=int, default=1, help="photos to protect of each person")
@@ -86,12 +89,19 @@ def main() -> None:
             print(f"{len(known)} of {len(jobs)} people, {time.perf_counter() - started:.0f} s", flush=True)
     table = _ranked(rows, known)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    name = arguments.strength
+    name = "-".join([arguments.strength, *(Path(surrogate).stem for surrogate in arguments.surrogate or [])])
     table.to_csv(arguments.output / f"rows-{name}.csv", index=False, float_format="%.4f")
     summary = _summary(table)
     summary.to_csv(arguments.output / f"summary-{name}.csv", index=False, float_format="%.4f")
-    facts = {"strength": name, "people": len(known), "seconds": round(time.perf_counter() - started), "jobs": arguments.jobs,
-             "models": [path.name for path in arguments.model], "settings": repr(STRENGTHS[name])}  # fmt: skip
+    facts = {
+        "strength": arguments.strength,
+        "surrogates": [Path(name).name for name in arguments.surrogate or ["dlib"]],
+        "models": [path.name for path in arguments.model],
+        "people": len(known),
+        "seconds": round(time.perf_counter() - started),
+        "jobs": arguments.jobs,
+        "settings": repr(STRENGTHS[arguments.strength]),
+    }
     (arguments.output / f"run-{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(summary.to_string(index=False))
 
@@ -103,11 +113,12 @@ def _jobs(data: str, arguments: argparse.Namespace, folder: Path) -> Iterator[Jo
             Image.fromarray(enlarge(picture)).save(folder / "orl" / f"{name}.png")
     root = folder / "orl" if data == "orl" else Path(data)
     people = sorted(person for person in root.iterdir() if person.is_dir())[: arguments.people]
+    names = tuple(arguments.surrogate or ["dlib"])
     for person in people:
         photos = [str(file) for file in sorted(person.iterdir()) if file.suffix.lower() in PHOTO_SUFFIXES]
         chosen, rest = photos[: arguments.each], photos[arguments.each :]
         beside = tuple(rest[: arguments.beside])
-        yield Job(root.name, person.name, tuple(chosen), beside, arguments.strength, tuple(arguments.model))
+        yield Job(root.name, person.name, tuple(chosen), beside, arguments.strength, tuple(arguments.model), names)
 
 
 def _one_thread() -> None:
@@ -115,13 +126,13 @@ def _one_thread() -> None:
 
 
 @cache
-def _tools(models: tuple[Path, ...]) -> tuple[FaceDetector, list[Surrogate], list[Judge]]:
-    return FaceDetector(model="full"), load_surrogates(), default_judges(models)
+def _tools(models: tuple[Path, ...], names: tuple[str, ...]) -> tuple[FaceDetector, list[Surrogate], list[Judge]]:
+    return FaceDetector(model="full"), load_surrogates(names), default_judges(models)
 
 
 def _work(job: Job) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float64]]]:
     """The rows of a person's protected photos, and each judge's embeddings of their other ones."""
-    detector, _, judges = _tools(job.models)
+    detector, _, judges = _tools(job.models, job.surrogates)
     beside: dict[str, list[NDArray[np.float64]]] = {judge.name: [] for judge in judges}
     for path in job.others:
         image = read_photo(Path(path)).pixels
@@ -141,7 +152,7 @@ def _work(job: Job) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float64]
 def _protect_and_judge(
     photo: Photo, face: Face, job: Job, others: dict[str, NDArray[np.float64]]
 ) -> Iterator[dict[str, Any]]:
-    detector, surrogates, judges = _tools(job.models)
+    detector, surrogates, judges = _tools(job.models, job.surrogates)
     image, strength = photo.pixels, STRENGTHS[job.strength]
     protection = Protection(strength, surrogates)
     plain = replace(protection, fates=(), jitter=False)

@@ -67,8 +67,7 @@ def load_surrogates(names: Sequence[str] = (DLIB,)) -> list[Surrogate]:
 
 def _load(name: str) -> Surrogate:
     if name == DLIB:
-        network = load_dlibnet().to(memory_format=torch.channels_last)
-        return Surrogate(DLIB, DLIB, network, CHIP_SIZE, MATCH_DISTANCE, _align_dlib)
+        return Surrogate(DLIB, DLIB, load_dlibnet(), CHIP_SIZE, MATCH_DISTANCE, _align_dlib)
     if name.startswith("frbench:"):
         judge = FRBenchJudge(name.removeprefix("frbench:"), mirrored=False)
         return _cosine(judge, INPUT_SIZE, lambda _, face: [key_points_similarity(face, points=_ARCFACE_POINTS)])
