@@ -85,7 +85,7 @@ class PgdEngine:
 
     steps: int = 1
     first: int = _FIRST_STEPS
-    rel_step: float = 0.4
+    rel_step: float = 0.45
     early_stop: float | None = None
     gradients: str | None = None
 
