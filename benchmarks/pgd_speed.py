@@ -121,6 +121,7 @@ def main(images: int, steps: int, rounds: int, json_path: Path | None) -> None:
         data = load_data(config.data, progress=progress)
         plan = make_plan(config, data, limit=images, device="cpu", progress=progress)
     model, x, labels = plan.subjects[0].model, plan.pixels(plan.rows), plan.labels(plan.rows)
+    assert isinstance(model, FaceResNet), "the engines are for bare recognisers"
     targets = (labels + 1) % len(model.classes)
     dodge, impersonate = Dodge(labels), Impersonate(targets)
     dodging: dict[str, Run] = {

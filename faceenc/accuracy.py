@@ -9,17 +9,20 @@ import torch
 from faceenc.attacks.harness import ask
 from faceenc.data import FaceSet
 from faceenc.images import to_tensor
+from faceenc.models.defences import Transformed
 from faceenc.models.resnet import FaceResNet
 from faceenc.transforms import centred
 
 
-def accuracy(model: FaceResNet, data: FaceSet, rows: Any) -> float:
+def accuracy(model: FaceResNet | Transformed, data: FaceSet, rows: Any) -> float:
     """Share of the images `rows` of `data` that `model` names rightly, in [0, 1]."""
     predictions = logits_of(model, data, rows).argmax(1)
     return float((predictions == torch.from_numpy(data.labels[rows])).float().mean())
 
 
-def logits_of(model: FaceResNet, data: FaceSet, rows: Any, *, size: int | None = None, centre: float = 1.0) -> torch.Tensor:
+def logits_of(
+    model: FaceResNet | Transformed, data: FaceSet, rows: Any, *, size: int | None = None, centre: float = 1.0
+) -> torch.Tensor:
     """(N, K) float32 logits for the images `rows` of `data`, or for their middles (`centre`) at another size."""
     device = next(model.parameters()).device
     parts = [torch.zeros(0, len(model.classes))]

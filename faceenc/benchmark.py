@@ -16,6 +16,7 @@ from faceenc.files import write_atomically
 from faceenc.goals import Dodge, Impersonate
 from faceenc.grid import Cell, Plan, Rows, Subject, draw_targets
 from faceenc.images import write_png
+from faceenc.minima import measure
 from faceenc.runfolder import RunFolder, cell_key
 from faceenc.types import Goal, Outcome, Progress, RunError
 
@@ -51,6 +52,8 @@ def run(plan: Plan, folder: RunFolder, *, command: str, progress: Progress) -> N
         rows_checked = plan.rows[: plan.crosscheck_images]
         table = crosscheck(subject.model, plan.pixels(rows_checked), plan.labels(rows_checked), progress=progress)
         write_atomically(folder.path / "crosscheck.csv", table.to_csv(index=False))
+    if plan.minimum is not None and not (folder.path / "minimum.csv").exists():
+        write_atomically(folder.path / "minimum.csv", measure(plan, plan.minimum, progress=progress).to_csv(index=False))
     record["seconds"] = round(record.get("seconds", 0) + time.time() - started, 1)
     folder.finish(record)
 
@@ -99,6 +102,7 @@ class _Judge:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.models = {subject.name: subject.model for subject in plan.subjects}
+        self.attacked = {s.name: s.surrogate[1] if s.surrogate else s.model for s in plan.subjects}
         self.clean: dict[str, torch.Tensor] = {}
 
     def clean_outputs(self, name: str) -> torch.Tensor:
@@ -112,9 +116,11 @@ class _Judge:
         """Attack, judge, and describe each image in one row."""
         model, rows = self.models[cell.recognizer], self.plan.rows[: self.plan.images_of(cell)]
         x, labels = self.plan.pixels(rows), self.plan.labels(rows)
-        targets = None
+        targets = start = None
         if cell.goal == "impersonate":
             targets = draw_targets(labels.cpu(), [self.plan.data.files[row] for row in rows], len(model.classes), cell.seed)
+            if getattr(cell.entry.attack, "needs_photo_of_target", False):
+                start = self.plan.photos_of(targets)
         goal: Goal = Dodge(labels) if targets is None else Impersonate(targets.to(labels.device))
         images_done = 0
 
@@ -125,13 +131,15 @@ class _Judge:
 
         outcome = run_attack(
             cell.entry.attack,
-            model,
+            self.attacked[cell.recognizer],
             x,
             goal,
             eps=cell.eps,
             seed=cell.seed,
             batch_size=self.plan.batch_size,
             progress=tell,
+            judge=model,
+            start=start,
         )
         return outcome, self._describe(cell, rows, x, goal, labels.cpu(), targets, outcome)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc import finders, tables
+from faceenc import finders, finders_blackbox, tables
 
 # None: the run holds nothing that this check could look at.
 _Finder = Callable[[finders.Evidence], list[finders.Hit] | None]
@@ -122,6 +122,23 @@ CHECKS = (
         "the attack has not converged: the accuracy reported is too high",
         "raise the number of steps until doubling it changes nothing",
         finders.more_steps_help,
+    ),
+    Check(
+        "black-box-beats-white-box",
+        "no attack that only asks reaches more than the best one with gradients",
+        "gradients are masked (an operation without a gradient, saturated outputs, randomness) or the attack with gradients"
+        " is set up wrongly: the accuracy it leaves is no robustness",
+        "report the black-box result; look for what hides the gradient and attack through it or around it, with more steps"
+        " and restarts",
+        finders_blackbox.black_box_beats_white_box,
+    ),
+    Check(
+        "more-queries-do-not-help",
+        "a larger budget of queries fools more images, while any stand",
+        "the search leads nowhere: answers are random or flat, the budget is too small for this attack to reach the ball at"
+        " all, or the attack is set up wrongly; the accuracy it leaves says nothing",
+        "raise the budget until success rises with it, or let another attack speak for black boxes",
+        finders_blackbox.more_queries_do_not_help,
     ),
     Check(
         "implementations-disagree",

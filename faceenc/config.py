@@ -7,7 +7,6 @@ Linf, as plain numbers ("1.0") for L2.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import re
 import typing
@@ -15,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faceenc.attacks import ATTACKS
-from faceenc.attacks.engines import ENGINES
+from faceenc.attacks.minimum import MinimumSearch
+from faceenc.entries import read_entry, read_minimum
 from faceenc.grid import Entry
-from faceenc.norms import LINF, NORMS, parse_eps
-from faceenc.toml_tables import build, check_keys, checked, listed, nearest, read_toml
+from faceenc.models.defences import defence
+from faceenc.norms import LINF, parse_eps
+from faceenc.toml_tables import build, check_keys, checked, listed, read_toml
 from faceenc.train import Training
 from faceenc.types import ConfigError
-
-GOALS = ("dodge", "impersonate")
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,26 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """[[recognizers]]: `checkpoint` is a faceenc safetensors file; without it one is trained as [training] says."""
+    """[[recognizers]]: `checkpoint` is a faceenc safetensors file; without it one is trained as [training] says.
+
+    Attributes:
+        name: in tables.
+        checkpoint: see above.
+        defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.models.defences`).
+        aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
+        training: how the recogniser is trained.
+    """
 
     name: str = "resnet18"
     checkpoint: str = ""
+    defence: str = ""
+    aware: bool = True
     training: Training = dataclasses.field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        defence(self.defence)
+        if not self.aware and not self.defence:
+            raise ConfigError('[[recognizers]] aware = false is about a defence: set one, such as defence = "jpeg75"')
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Config:
         batch_size: images an attack gets at once.
         example_eps: the size whose pictures the report shows; 0 for a report without faces.
         crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
+        minimum: how the smallest noise that fools is looked for; None for not at all.
         notes: what the report says beside the flags, such as why one was to be expected.
     """
 
@@ -95,6 +109,7 @@ class Config:
     batch_size: int
     example_eps: float
     crosscheck: int
+    minimum: MinimumSearch | None
     notes: str
 
     def resolved(self) -> dict[str, Any]:
@@ -191,13 +206,14 @@ def _config(table: dict[str, Any]) -> Config:
         name=checked(table["name"], str, "name"),
         data=build(DataConfig, table.get("data", {}), "[data]"),
         recognizers=tuple(recognizers),
-        entries=tuple(_entry(part, eps, huge) for part in listed(table, "attacks")),
+        entries=tuple(read_entry(part, eps, huge) for part in listed(table, "attacks")),
         eps=eps,
         huge_eps=huge,
         seeds=checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
         batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
+        minimum=read_minimum(table["minimum"]) if "minimum" in table else None,
         notes=checked(table.get("notes", ""), str, "notes"),
     )
     attacks = [(entry.name, entry.attack.norm.name, goal) for entry in config.entries for goal in entry.goals]
@@ -205,41 +221,6 @@ def _config(table: dict[str, Any]) -> Config:
         if len(set(names)) != len(names):
             raise ConfigError(f"two {what} have the same name: give each its own `name`")
     return config
-
-
-def _entry(table: Any, eps: tuple[float, ...], huge: float) -> Entry:
-    """One [[attacks]] table: `attack`, `name`, `norm`, `goals`, `eps`, `images`, and the attack's own parameters."""
-    if not isinstance(table, dict) or not ({"name", "attack"} & set(table)):
-        raise ConfigError('an [[attacks]] table needs a `name`, such as "pgd"')
-    name = checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
-    kind = table.get("attack", name)
-    if kind not in ATTACKS:
-        raise ConfigError(f"attack {kind!r} is not known{nearest(kind, ATTACKS)}; known: {', '.join(ATTACKS)}")
-    where = f"attack {name!r}"
-    factory = ATTACKS[kind]
-    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    parameters = {name: hints[name] for name in inspect.signature(factory).parameters}
-    check_keys(table, {"attack", "name", "goals", "eps", "images"} | set(parameters), where)
-    if table.get("norm", "linf") not in NORMS:
-        raise ConfigError(f"{where}: norm {table['norm']!r} is not known: use one of {', '.join(NORMS)}")
-    norm = NORMS[table.get("norm", "linf")]
-    if norm != LINF and "eps" not in table:
-        raise ConfigError(f'{where}: the general eps is for Linf: give an {norm.name} attack its own, such as ["1.0"]')
-    settings = {k: checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
-    if settings.get("engine", "exact") not in ENGINES:
-        raise ConfigError(f"{where}: engine {settings['engine']!r} is not known: use one of {', '.join(ENGINES)}")
-    goals = tuple(table.get("goals", ["dodge"]))
-    if not goals or set(goals) - set(GOALS):
-        raise ConfigError(f"{where}: goals {list(goals)!r} must be some of {', '.join(GOALS)}")
-    sizes = tuple(parse_eps(value, norm) for value in listed(table, "eps")) if "eps" in table else (*eps, huge)
-    images = checked(table["images"], int, f"{where}: images") if "images" in table else None
-    return Entry(
-        name=name,
-        attack=factory(norm=norm, **settings),
-        goals=goals,
-        eps=tuple(sorted({0.0, *sizes})),
-        images=images,
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 IMAGES = 4
 ART_EXTRA = 1.15  # ART's bookkeeping over plain gradient steps, with frozen weights
+MINIMUM_SHARE = 0.4  # of PGD's steps, which end as soon as an image falls
 JUDGING = 0.4  # one forward pass and the row's metrics, in gradient steps
 
 
@@ -30,7 +32,8 @@ def estimate(config: Config, data: FaceSet, *, limit: int | None) -> pd.DataFram
 
     with torch.random.fork_rng():
         model = FaceResNet(data.classes, config.data.size).eval()
-    engines = {e.attack.engine for e in config.entries if isinstance(e.attack, PGD)} | {"exact"}
+    known = [entry.attack for entry in config.entries] + ([config.minimum.attack] if config.minimum else [])
+    engines = {attack.engine for attack in known if isinstance(attack, PGD)} | {"exact"}
     per_step = {name: _seconds_per_step(model, name) for name in engines}
     available = min(limit or len(data.test), len(data.test))
     rows = []
@@ -48,6 +51,13 @@ def estimate(config: Config, data: FaceSet, *, limit: int | None) -> pd.DataFram
                 "seconds": seconds * len(config.seeds) * len(config.recognizers),
             }
         )
+    if config.minimum is not None:
+        search = config.minimum
+        images = min(search.images or available, available)
+        sizes = 1 + math.ceil(math.log2(search.largest / search.resolution))
+        one = MINIMUM_SHARE * _attack_seconds(search.attack, per_step)
+        row = {"attack": "minimum eps", "goals": " ".join(search.goals), "sizes": sizes, "images": images}
+        rows.append(row | {"seconds": images * len(search.goals) * sizes * one * len(config.recognizers)})
     return pd.DataFrame(rows)
 
 
@@ -57,6 +67,8 @@ def _attack_seconds(attack: Attack, per_step: dict[str, float]) -> float:
         return attack.steps * attack.restarts * per_step[attack.engine]
     if isinstance(attack, ArtPGD):
         return attack.steps * max(1, attack.random_starts) * per_step["exact"] * ART_EXTRA
+    if steps := getattr(attack, "gradient_steps", 0.0):
+        return float(steps) * per_step["exact"] * ART_EXTRA
     return per_step["exact"] * (1 + JUDGING) if isinstance(attack, ArtFGSM) else 0.0
 
 

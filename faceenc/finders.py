@@ -40,11 +40,11 @@ class Hit(NamedTuple):
     saw: str
 
 
-def _beyond(difference: float, n: int, points: float = _POINTS) -> bool:
+def beyond(difference: float, n: int, points: float = _POINTS) -> bool:
     return difference > points + 1e-9 and difference * n > 1 + 1e-6
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
@@ -52,7 +52,7 @@ def _dicts(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _usual(evidence: Evidence, table: pd.DataFrame) -> pd.DataFrame:
+def usual(evidence: Evidence, table: pd.DataFrame) -> pd.DataFrame:
     """Without eps 0 and without the huge eps, where `above_chance` has the say."""
     limit = table["norm"].map(lambda norm: tables.huge_eps(evidence.run, norm))
     return table[(table["eps"] > 0) & (table["eps"] < limit)]
@@ -71,9 +71,9 @@ def not_monotone(evidence: Evidence) -> list[Hit] | None:
         curves += len(ordered) > 1
         rise = ordered["adversarial_accuracy"] - ordered["adversarial_accuracy"].cummin()
         worst = _dicts(ordered.loc[[rise.idxmax()]])[0]
-        if _beyond(float(rise.max()), worst["n"]):
-            low = _percent(worst["adversarial_accuracy"] - float(rise.max()))
-            hits.append(Hit(worst, f"accuracy {_percent(worst['adversarial_accuracy'])}, but {low} at a smaller eps"))
+        if beyond(float(rise.max()), worst["n"]):
+            low = percent(worst["adversarial_accuracy"] - float(rise.max()))
+            hits.append(Hit(worst, f"accuracy {percent(worst['adversarial_accuracy'])}, but {low} at a smaller eps"))
     return hits if curves else None
 
 
@@ -109,36 +109,36 @@ def above_chance(evidence: Evidence) -> list[Hit] | None:
             continue
         looked += 1
         if cell["ci_low"] > chance:
-            low, accuracy = _percent(cell["ci_low"]), _percent(cell["adversarial_accuracy"])
-            hits.append(Hit(cell, f"accuracy {accuracy} (at least {low}) where guessing gives {_percent(chance)}"))
+            low, accuracy = percent(cell["ci_low"]), percent(cell["adversarial_accuracy"])
+            hits.append(Hit(cell, f"accuracy {accuracy} (at least {low}) where guessing gives {percent(chance)}"))
     return hits if looked else None
 
 
 def noise_beats_attack(evidence: Evidence) -> list[Hit] | None:
     """Random noise must not cost more accuracy than an attack of the same size, by more than 2 points and one image."""
-    cells = _usual(evidence, evidence.summary[evidence.summary["attack"] != tables.CONTROL])
+    cells = usual(evidence, evidence.summary[evidence.summary["attack"] != tables.CONTROL])
     keys = ["recognizer", "judge", "norm", "eps"]
     noise = cells.loc[cells["attack"] == tables.NOISE, [*keys, "adversarial_accuracy"]]
     both = cells[cells["attack"] != tables.NOISE].merge(noise, on=keys, suffixes=("", "_noise"))
     hits = [
-        Hit(cell, f"accuracy {_percent(attack)} under the attack, {_percent(random)} under random noise")
+        Hit(cell, f"accuracy {percent(attack)} under the attack, {percent(random)} under random noise")
         for cell in _dicts(both)
-        if _beyond((attack := cell["adversarial_accuracy"]) - (random := cell["adversarial_accuracy_noise"]), cell["n"])
+        if beyond((attack := cell["adversarial_accuracy"]) - (random := cell["adversarial_accuracy_noise"]), cell["n"])
     ]
     return hits if len(both) else None
 
 
 def single_step_beats(evidence: Evidence) -> list[Hit] | None:
     """One step must not reach its goal on more images than many steps, by more than 2 points and one image."""
-    summary = _usual(evidence, evidence.summary).assign(reached=tables.reached)
+    summary = usual(evidence, evidence.summary).assign(reached=tables.reached)
     both = tables.compare(summary, _SINGLE_STEP)
     hits = [
         Hit(
             {**cell, "attack": cell["attack_b"]},
-            f"goal reached on {_percent(many)} of images, on {_percent(one)} in one step",
+            f"goal reached on {percent(many)} of images, on {percent(one)} in one step",
         )
         for cell in _dicts(both)
-        if _beyond((one := cell["reached_a"]) - (many := cell["reached_b"]), min(cell["n_a"], cell["n_b"]))
+        if beyond((one := cell["reached_a"]) - (many := cell["reached_b"]), min(cell["n_a"], cell["n_b"]))
     ]
     return hits if len(both) else None
 
@@ -153,15 +153,15 @@ def more_steps_help(evidence: Evidence) -> list[Hit] | None:
     rows = evidence.rows[[*keys, "attack", "success", "loss"]]
     once = rows[rows["attack"] == "pgd"]
     twice = rows[rows["attack"] == tables.CONTROL].drop(columns="attack")
-    both = _usual(evidence, once.merge(twice, on=keys, suffixes=("", "_twice")))
+    both = usual(evidence, once.merge(twice, on=keys, suffixes=("", "_twice")))
     hits = []
     for names, group in both.groupby(tables.KEYS):
         where = dict(zip(tables.KEYS, names, strict=True))
         plain, more = float(group["success"].mean()), float(group["success_twice"].mean())
         standing = group[~group["success"]]
         gain = float((standing["loss_twice"] - standing["loss"]).mean()) if len(standing) > 1 else 0.0
-        if _beyond(more - plain, group["image"].nunique()):
-            hits.append(Hit(where, f"goal reached on {_percent(plain)} of images, on {_percent(more)} with twice the steps"))
+        if beyond(more - plain, group["image"].nunique()):
+            hits.append(Hit(where, f"goal reached on {percent(plain)} of images, on {percent(more)} with twice the steps"))
         elif gain > _LOSS_GAIN:
             hits.append(Hit(where, f"twice the steps raise the loss of {len(standing)} images still standing by {gain:.2f}"))
     return hits if len(both) else None
@@ -176,9 +176,9 @@ def disagree(evidence: Evidence) -> list[Hit] | None:
     """
     both = tables.compare(evidence.summary, tables.COUNTERPARTS)
     hits = [
-        Hit({**cell, "attack": cell["attack_a"]}, f"accuracy {_percent(ours)}, {_percent(theirs)} with ART's implementation")
+        Hit({**cell, "attack": cell["attack_a"]}, f"accuracy {percent(ours)}, {percent(theirs)} with ART's implementation")
         for cell in _dicts(both)
-        if _beyond(
+        if beyond(
             abs((ours := cell["adversarial_accuracy_a"]) - (theirs := cell["adversarial_accuracy_b"])),
             min(cell["n_a"], cell["n_b"]),
             _PARITY_POINTS,
@@ -200,8 +200,8 @@ def _crosscheck_hits(steps: pd.DataFrame) -> Iterable[Hit]:
     if last["engine"] == "fused" and last["norm"] == "linf" and not differing <= _ONE_STEP:
         yield Hit(where, f"cross-check: {100 * differing:.2g} % of the pixels differ after the first step")
     ours, theirs = last["accuracy"], last["art_accuracy"]
-    if _beyond(abs(ours - theirs), int(last["images"]), _PARITY_POINTS):
-        yield Hit(where, f"cross-check: accuracy {_percent(ours)}, ART's {_percent(theirs)}")
+    if beyond(abs(ours - theirs), int(last["images"]), _PARITY_POINTS):
+        yield Hit(where, f"cross-check: accuracy {percent(ours)}, ART's {percent(theirs)}")
     relative, absolute = _PARITY_LOSS
     if not abs(last["loss"] - last["art_loss"]) <= relative * abs(last["art_loss"]) + absolute:
         yield Hit(where, f"cross-check: loss {last['loss']:.3g}, ART's {last['art_loss']:.3g}")
@@ -211,7 +211,7 @@ def zero_gradients(evidence: Evidence) -> list[Hit] | None:
     """Any image whose gradient is zero everywhere: no tolerance."""
     told = [d for d in evidence.run.get("diagnostics", []) if d.get("zero_gradient_share") is not None]
     hits = [
-        Hit(d, f"{_percent(d['zero_gradient_share'])} of the images have a gradient of zero everywhere")
+        Hit(d, f"{percent(d['zero_gradient_share'])} of the images have a gradient of zero everywhere")
         for d in told
         if d["zero_gradient_share"] > 0
     ]

@@ -113,6 +113,44 @@ class MoveTo:
         return nearest.reshape(len(outputs), -1)
 
 
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Be no longer told from other people: contrastive learning turned round (InfoNCE, https://arxiv.org/abs/1807.03748).
+
+    What a contrastive loss pulls together, the face and its own augmented views, is pushed apart; what it pushes apart, the
+    face and other people, is pulled together. Being near counts by minus the squared distance, in thresholds.
+
+    Attributes:
+        positives: (N, ..., P, D), embeddings of the face's own views; axes between as in `MoveAway.references`.
+        negatives: (N or 1, ..., M, D), other people's.
+        threshold: at distances below this two faces match.
+        temperature: how much the nearest of the others count before the rest.
+    """
+
+    positives: torch.Tensor
+    negatives: torch.Tensor
+    threshold: float = 1.0
+    temperature: float = 0.5
+
+    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
+        """InfoNCE, the mean over positives of -log of each one's share against the negatives: (N, ..., D) -> (N,)."""
+        own, others = self._nearness(outputs, self.positives), self._nearness(outputs, self.negatives)
+        against = torch.logaddexp(own, others.logsumexp(-1, keepdim=True))
+        return (against - own).flatten(1).mean(1)
+
+    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+        """(N,) bool: in every view the nearest positive is farther than the threshold by more than `margin`."""
+        return MoveAway(self.positives, self.threshold).reached(outputs, margin)
+
+    def select(self, rows: torch.Tensor) -> Contrast:
+        others = self.negatives if len(self.negatives) == 1 else self.negatives[rows]
+        return Contrast(self.positives[rows], others, self.threshold, self.temperature)
+
+    def _nearness(self, outputs: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        distances: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - references, dim=-1)
+        return -((distances / self.threshold) ** 2) / self.temperature
+
+
 def _own_and_best_other(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     index = labels.unsqueeze(1)
     own = outputs.gather(1, index).squeeze(1)

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from faceenc.attacks.minimum import MinimumSearch
 from faceenc.data import FaceSet
 from faceenc.images import to_tensor
+from faceenc.models.defences import Transformed
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import Attack
 
@@ -41,18 +43,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is computed in one go and stored at once: picklable, hashable, independent of every other cell."""
+    """What is computed in one go and stored at once: picklable, hashable, independent of every other cell.
+
+    `recognizer` is judged; `surrogate` is what the noise is made on, where that is another one.
+    """
 
     recognizer: str
     entry: Entry
     goal: str
     eps: float
     seed: int
+    surrogate: str = ""
 
     @property
     def columns(self) -> dict[str, Any]:
         return {
-            "recognizer": self.recognizer,
+            "recognizer": self.surrogate or self.recognizer,
             "judge": self.recognizer,
             "attack": self.entry.name,
             "norm": self.entry.attack.norm.name,
@@ -64,11 +70,19 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A recogniser under test, and what run.json says of it."""
+    """A recogniser under test, and what run.json says of it.
+
+    Attributes:
+        name: in tables.
+        model: what is judged.
+        record: for run.json.
+        surrogate: name and recogniser that the noise is made on, where the attack does not know `model`.
+    """
 
     name: str
-    model: FaceResNet
+    model: FaceResNet | Transformed
     record: Mapping[str, Any]
+    surrogate: tuple[str, FaceResNet] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +100,7 @@ class Plan:
         example_eps: the eps whose pictures are kept; 0 for none.
         crosscheck_images: images on which each step is compared with ART's; 0 for none.
         environment: versions, machine and revision, for run.json.
+        minimum: how the smallest noise that fools is looked for; None for not at all.
         device: "cpu" or "cuda".
     """
 
@@ -99,6 +114,7 @@ class Plan:
     example_eps: float
     crosscheck_images: int
     environment: Mapping[str, Any]
+    minimum: MinimumSearch | None = None
     device: str = "cpu"
 
     @cached_property
@@ -116,9 +132,14 @@ class Plan:
         """(N,) int64 identities of the images `rows`, on the plan's device."""
         return torch.from_numpy(self.data.labels[rows]).to(self.device)
 
+    def photos_of(self, identities: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) the first training photo of each of N identities, on the plan's device."""
+        train = self.data.labels[self.data.train]
+        return self.pixels(np.array([self.data.train[np.argmax(train == person)] for person in identities.tolist()]))
+
     def cells(self) -> list[Cell]:
         return [
-            Cell(subject.name, entry, goal, eps, seed)
+            Cell(subject.name, entry, goal, eps, seed, subject.surrogate[0] if subject.surrogate else "")
             for seed in self.seeds
             for subject in self.subjects
             for entry in self.entries

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 
+from faceenc.transforms import blur
 from faceenc.types import ConfigError, Norm
 
 # float32 cannot hold k/255 exactly: a distance of exactly eps may measure up to 3e-8 more.
@@ -129,6 +130,41 @@ class ShapedLinf:
         reach = ((eps + SLACK) * 255 * self.share).floor()
         levels = ((x + delta) * 255).round()
         return torch.maximum(torch.minimum(levels, origin + reach), origin - reach).clamp(0, 255) / 255
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A norm whose steepest direction is that of the gradient blurred.
+
+    It is the gradient's mean over shifted pictures: translation invariance (Dong et al., https://arxiv.org/abs/1904.02884).
+    The noise comes out in larger grains, which more recognisers, and copies of the picture, still see.
+
+    Attributes:
+        norm: what measures and bounds.
+        sigma: of the Gaussian blur, in pixels, above 0.
+    """
+
+    norm: Norm
+    sigma: float
+
+    @property
+    def name(self) -> str:
+        return self.norm.name
+
+    def size(self, delta: torch.Tensor) -> torch.Tensor:
+        return self.norm.size(delta)
+
+    def project(self, delta: torch.Tensor, eps: float) -> torch.Tensor:
+        return self.norm.project(delta, eps)
+
+    def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
+        return self.norm.steepest(blur(gradient, self.sigma))
+
+    def sample(self, like: torch.Tensor, eps: float, rng: Sequence[torch.Generator]) -> torch.Tensor:
+        return self.norm.sample(like, eps, rng)
+
+    def quantize(self, x: torch.Tensor, delta: torch.Tensor, eps: float) -> torch.Tensor:
+        return self.norm.quantize(x, delta, eps)
 
 
 LINF: Norm = _Linf()

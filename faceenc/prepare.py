@@ -19,6 +19,7 @@ from faceenc.data import FaceSet
 from faceenc.grid import Plan, Subject
 from faceenc.images import Framing
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
+from faceenc.models.defences import Transformed, defence
 from faceenc.train import trained
 from faceenc.types import CheckpointError, Progress
 
@@ -79,6 +80,7 @@ def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, 
         example_eps=config.example_eps,
         crosscheck_images=config.crosscheck,
         environment=environment(),
+        minimum=config.minimum,
         device=device,
     )
 
@@ -102,8 +104,12 @@ def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Pro
         folder = cache_dir() / "recognizers"
         model, path = trained(data, config.training, folder=folder, device=device, progress=progress)
         record = load_checkpoint(path)[1]
-    clean = accuracy(model, data, data.test)
-    return Subject(config.name, model, {"sha256": weights_sha256(model), "clean_accuracy": clean, "train": record})
+    known: dict[str, Any] = {"sha256": weights_sha256(model), "train": record}
+    if not config.defence:
+        return Subject(config.name, model, known | {"clean_accuracy": accuracy(model, data, data.test)})
+    defended = Transformed(model, defence(config.defence)).eval()
+    known |= {"clean_accuracy": accuracy(defended, data, data.test), "defence": config.defence, "aware": config.aware}
+    return Subject(config.name, defended, known, None if config.aware else (f"{config.name}, bare", model))
 
 
 def environment() -> dict[str, Any]:

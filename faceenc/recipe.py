@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from faceenc.types import ConfigError
 
@@ -62,6 +63,9 @@ class Training:
         distill: with "dlib", weight of the imitation's loss beside the cross-entropy.
         unlabelled: with "dlib", share of each batch that comes from the unlabelled faces, if there are any.
         seed: of the initial weights, the order of the images and the augmentation.
+        adversarial: the named images of each batch are attacked first, by noise of at most this size (Linf, a share of the
+            pixel range; Madry et al., https://arxiv.org/abs/1706.06083); 0 trains on clean images.
+        adversarial_steps: of that attack, PGD from a random start.
     """
 
     init: str = "imagenet"
@@ -79,6 +83,8 @@ class Training:
     distill: float = 4.0
     unlabelled: float = 0.6
     seed: int = 0
+    adversarial: float = 0.0
+    adversarial_steps: int = 3
 
     def __post_init__(self) -> None:
         _check(self, "stages", bool(self.stages), "at least one stage")
@@ -87,3 +93,12 @@ class Training:
             _check(self, name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for name in ("weight_decay", "degrees", "noise", "jitter", "distill"):
             _check(self, name, getattr(self, name) >= 0, "not negative")
+        _check(self, "adversarial", 0 <= self.adversarial <= 0.5, "a share of the pixel range, at most 0.5")
+        _check(self, "adversarial_steps", self.adversarial_steps >= 1, "at least 1")
+
+    def record(self) -> dict[str, Any]:
+        """As JSON-like settings; without adversarial training just what releases before it wrote."""
+        settings = asdict(self)
+        if not self.adversarial:
+            del settings["adversarial"], settings["adversarial_steps"]
+        return settings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def trained(
     Returns:
         The recogniser in evaluation mode on `device`, and its checkpoint; the file's name says data and training.
     """
-    key = json.dumps({"data": data.sha256, "training": asdict(training)}, sort_keys=True)
+    key = json.dumps({"data": data.sha256, "training": training.record()}, sort_keys=True)
     path = folder / f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from faceenc.data import FaceSet
 from faceenc.devices import has_bfloat16, peak_memory_gb
 from faceenc.distill import Lesson, start_from_dlib
 from faceenc.epochs import is_best, on_plateau, tell
+from faceenc.hardening import hardened
 from faceenc.models.checkpoint import load_weights
 from faceenc.models.resnet import FaceResNet, load_imagenet
 from faceenc.models.transplant import features_of
@@ -206,6 +206,9 @@ class Trainer:
     def _loss(self, batch: Batch, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the labelled images, and the loss ()."""
         x = batch.x.to(self.device, memory_format=torch.channels_last)
+        if self.training.adversarial:
+            with self._precision():
+                x = hardened(self.model, x, labels.to(self.device), self.training, self.rng)
         with features_of(self.model) as latest, self._precision():
             logits = self.model(x)[: len(labels)].float()
         smoothing = self.training.label_smoothing
@@ -266,7 +269,7 @@ class Trainer:
         record = {
             "data": data.name,
             "data_sha256": data.sha256,
-            "settings": asdict(self.training),
+            "settings": self.training.record(),
             "init": self.init,
             "people": len(data.classes),
             "images": {"train": len(self.train_rows), "validation": len(self.validation_rows), "test": len(data.test)},

@@ -19,16 +19,21 @@ SIZES = (0.0, 1 / 255, 2 / 255, 4 / 255, 8 / 255)
 HUGE = 128 / 255
 # How hard each attack hits, as a factor to its noise size.
 STRENGTH = {"pgd": 1.0, "art-pgd": 1.0, "pgd-2x": 1.0, "fgsm": 0.6, "art-fgsm": 0.6, "noise": 0.01}
+BLACK_BOX = {"square-100": 0.4, "square-1000": 0.8}
 
 
-def make_rows() -> pd.DataFrame:
-    """A healthy run: one recogniser, Linf, three photos of each person, the last of them never recognised."""
-    return _rows().copy()
+def make_rows(*, black_box: bool = False) -> pd.DataFrame:
+    """A healthy run: one recogniser, Linf, three photos of each person, the last of them never recognised.
+
+    With `black_box` an attack that only asks was run, too, at two sizes and with two budgets.
+    """
+    return _rows(black_box).copy()
 
 
 @cache
-def _rows() -> pd.DataFrame:
+def _rows(black_box: bool) -> pd.DataFrame:
     cells = [(attack, "dodge", eps) for attack in STRENGTH for eps in (*SIZES, HUGE)]
+    cells += [(attack, "dodge", eps) for attack in BLACK_BOX for eps in (0.0, 2 / 255, 4 / 255) if black_box]
     cells += [(attack, "impersonate", eps) for attack in ("pgd", "art-pgd") for eps in (*SIZES, HUGE)]
     return pd.DataFrame([_row(*cell, i) for cell in cells for i in range(IMAGES)], columns=list(COLUMNS))
 
@@ -37,7 +42,7 @@ def _row(attack: str, goal: str, eps: float, i: int) -> dict[str, Any]:
     label, other, target = (f"s{(i + k) % PEOPLE}" for k in (0, 1, 2))
     aimed = goal == "impersonate"
     clean = "s99" if i == IMAGES - 1 else label
-    fooled = eps * STRENGTH[attack] > (0.5 + 4 * i / IMAGES) / 255 * (1.5 if aimed else 1)
+    fooled = eps * (STRENGTH | BLACK_BOX)[attack] > (0.5 + 4 * i / IMAGES) / 255 * (1.5 if aimed else 1)
     adversarial = (target if aimed else other) if fooled else clean
     level = max(eps, 1e-4)
     return {
@@ -61,7 +66,14 @@ def make_run() -> dict[str, Any]:
         "started": "2025-01-01T00:00:00Z",
         "seconds": 321.5,
         "command": "faceenc-bench run demo",
-        "config": {"name": "demo", "eps": list(SIZES), "huge_eps": HUGE, "seeds": [0]},
+        "config": {
+            **{"name": "demo", "eps": list(SIZES), "huge_eps": HUGE, "seeds": [0]},
+            "attacks": [
+                {"name": "pgd", "attack": "PGD", "norm": "linf", "steps": 10},
+                {"name": "square-100", "attack": "ArtSquare", "norm": "linf", "max_queries": 100},
+                {"name": "square-1000", "attack": "ArtSquare", "norm": "linf", "max_queries": 1000},
+            ],
+        },
         "versions": {"torch": "2.14.1", "pandas": "3.1.1"},
         "machine": {"processor": "A <Processor>", "cores": 2, "memory_gb": 8.0, "platform": "Linux"},
         "git": "abc123",

@@ -105,6 +105,16 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
     assert all(str(Path.home()) not in line for line in (finished / "run.json").read_text().splitlines())
 
 
+def test_smallest_noise_of_the_first_images_is_told(finished: Path) -> None:
+    table = pd.read_csv(finished / "minimum.csv", keep_default_na=False)
+    assert table.groupby("goal").size().to_dict() == {"dodge": 6, "impersonate": 6}
+    assert (table["target"] == "").equals(table["goal"] == "dodge")
+    found = table[np.isfinite(table["minimum_eps"])]
+    assert len(found) > 6
+    assert np.allclose(found["minimum_eps"] * 255, (found["minimum_eps"] * 255).round())
+    assert "Smallest noise that fools" in (finished / "report.md").read_text(encoding="utf-8")
+
+
 def test_report_is_there_and_can_be_rendered_again(finished: Path) -> None:
     names = ("summary.csv", "flags.csv", "report.md", "report.html", "accuracy.png", "examples.png", "crosscheck.csv")
     before = {name: (finished / name).read_bytes() for name in names}

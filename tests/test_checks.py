@@ -10,9 +10,14 @@ import pandas as pd
 import pytest
 
 from faceenc.checks import CHECKS, check, survey
-from tests.synthetic import HUGE, make_crosscheck, make_rows, make_run
+from tests import synthetic
+from tests.synthetic import BLACK_BOX, HUGE, make_crosscheck, make_run
 
 Spoil = Callable[[pd.DataFrame, dict[str, Any], pd.DataFrame], None]
+
+
+def make_rows() -> pd.DataFrame:
+    return synthetic.make_rows(black_box=True)
 
 
 def cell(rows: pd.DataFrame, attack: str, eps: float, goal: str = "dodge") -> pd.Index:
@@ -56,6 +61,9 @@ def above_chance(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFra
     for attack in ("pgd", "art-pgd", "pgd-2x", "fgsm", "art-fgsm"):
         for eps in (0, 1 / 255, 2 / 255, 4 / 255, 8 / 255, HUGE):
             stand(rows, cell(rows, attack, eps)[:58:3])
+    for attack in BLACK_BOX:
+        for eps in (2 / 255, 4 / 255):
+            stand(rows, cell(rows, attack, eps)[:58:3])
 
 
 def noise_beats(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame) -> None:
@@ -75,6 +83,15 @@ def more_success(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFra
 def more_loss(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame) -> None:
     where = cell(rows, "pgd-2x", 2 / 255)
     rows.loc[where, "loss"] += 0.5
+
+
+def black_box_beats(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame) -> None:
+    fall(rows, cell(rows, "square-1000", 4 / 255))
+
+
+def queries_in_vain(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame) -> None:
+    few, many = (cell(rows, attack, 4 / 255) for attack in BLACK_BOX)
+    stand(rows, many[rows.loc[many, "success"].to_numpy() & ~rows.loc[few, "success"].to_numpy()])
 
 
 def disagree(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame) -> None:
@@ -134,6 +151,8 @@ SPOILS: list[tuple[str, Spoil]] = [
     ("single-step-beats-iterative", single_step_beats),
     ("more-steps-help", more_success),
     ("more-steps-help", more_loss),
+    ("black-box-beats-white-box", black_box_beats),
+    ("more-queries-do-not-help", queries_in_vain),
     ("implementations-disagree", disagree),
     ("implementations-disagree", exact_engine_drifts),
     ("implementations-disagree", fused_engine_differs_at_once),
@@ -213,3 +232,31 @@ def test_loss_of_images_already_fooled_is_no_flag() -> None:
     rows = make_rows()
     rows.loc[cell(rows, "pgd-2x", 8 / 255), "loss"] += 5
     assert check(rows, make_run(), None) == []
+
+
+def test_black_box_must_beat_every_attack_with_gradients() -> None:
+    """Weak PGD beside a strong APGD is no sign of masked gradients; nor are attacks with gradients that promise less."""
+    rows, run = make_rows(), make_run()
+    black_box_beats(rows, run, make_crosscheck())
+    strong = rows.loc[cell(rows, "square-1000", 4 / 255)].assign(attack="art-apgd")
+    weaker = rows.loc[cell(rows, "fgsm", 4 / 255)].assign(attack="art-deepfool")
+    run["config"]["attacks"].append({"name": "art-deepfool", "attack": "ArtDeepFool", "norm": "linf"})
+    assert {f.flag for f in check(pd.concat([rows, weaker]), run, None)} == {"black-box-beats-white-box"}
+    run["config"]["attacks"].append({"name": "art-apgd", "attack": "ArtAPGD", "norm": "linf"})
+    assert check(pd.concat([rows, strong], ignore_index=True), run, None) == []
+
+
+def test_more_queries_need_not_help_where_nothing_stands() -> None:
+    rows, run = make_rows(), make_run()
+    for attack in BLACK_BOX:
+        fall(rows, cell(rows, attack, 4 / 255))
+    fall(rows, cell(rows, "pgd", 4 / 255))
+    fall(rows, cell(rows, "art-pgd", 4 / 255))
+    assert not [f for f in check(rows, run, None) if f.flag == "more-queries-do-not-help"]
+
+
+def test_budgets_of_different_attacks_are_not_compared() -> None:
+    rows, run = make_rows(), make_run()
+    queries_in_vain(rows, run, make_crosscheck())
+    run["config"]["attacks"][1]["attack"] = "ArtSimBA"
+    assert survey(rows, run, None)["more-queries-do-not-help"] is None

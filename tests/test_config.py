@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from faceenc.attacks.art_blackbox import ArtHopSkipJump
 from faceenc.attacks.pgd import PGD
 from faceenc.config import find_config, read_config, read_train_config
 from faceenc.norms import L2, LINF, parse_eps
+from faceenc.transferconfig import transfer_config
 from faceenc.types import ConfigError
 
 GOOD = """
@@ -31,7 +34,10 @@ def test_every_shipped_configuration_can_be_read() -> None:
     files = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
     assert files
     for file in files:
-        if "attacks" in tomllib.loads(file.read_text(encoding="utf-8")):
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        if "surrogates" in table:
+            assert transfer_config(table).name == file.stem
+        elif "attacks" in table:
             assert read_config(file).resolved()["name"] == file.stem
         else:
             assert read_train_config(file).name == file.stem
@@ -65,6 +71,16 @@ def test_values_arrive(tmp_path: Path) -> None:
         ('["2/255", "8/255"]', '"2/255"', "must be a list"),
         ("[[attacks]]", "[data]\nsauce = 1\n[[attacks]]", "did you mean 'source'?"),
         ("steps = 7", 'steps = 7\n[[attacks]]\nname = "pgd"', "same name"),
+        ('name = "pgd"\nsteps = 7', 'name = "art-boundary"', "give an l2 attack its own"),
+        ('name = "pgd"\nsteps = 7', 'name = "art-cw-linf"\nnorm = "l2"\neps = ["1.0"]', 'use norm = "linf"'),
+        ('name = "pgd"\nsteps = 7', 'name = "art-apgd"\nloss = "hinge"', "APGD's loss 'hinge' is not known"),
+        ('name = "pgd"\nsteps = 7', 'name = "art-autoattack"\ngoals = ["impersonate"]', "cannot aim it at a chosen person"),
+        ('name = "pgd"\nsteps = 7', 'name = "art-square"\nmax_queries = "many"', "expected int"),
+        ("[[attacks]]", "[minimum]\nlargst = 1\n[[attacks]]", "did you mean 'largest'?"),
+        ("[[attacks]]", '[minimum]\nlargest = "16"\n[[attacks]]', 'did you mean "16/255"?'),
+        ("[[attacks]]", '[minimum]\nlargest = "1/255"\nresolution = "2/255"\n[[attacks]]', "must lie between 0 and largest"),
+        ("[[attacks]]", '[minimum]\nengine = "fast"\n[[attacks]]', "engine 'fast' is not known"),
+        ("[[attacks]]", "[minimum]\ngoals = []\n[[attacks]]", "must be some of dodge, impersonate"),
         ('name = "mine"', "name = ", "cannot be read as TOML"),
     ],
 )
@@ -75,6 +91,20 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, says: str) -> No
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "config.toml" in str(caught.value)
+
+
+def test_an_attack_without_norm_has_its_own(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD + '[[attacks]]\nname = "art-hopskipjump"\neps = ["3.0"]\nmax_queries = 50\n')
+    assert config.entries[1].attack == ArtHopSkipJump(norm=L2, max_queries=50)  # type: ignore[attr-defined]
+    assert config.resolved()["attacks"][1]["max_queries"] == 50  # type: ignore[attr-defined]
+
+
+def test_minimum_table(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD).minimum is None  # type: ignore[attr-defined]
+    config = read(tmp_path, GOOD + '[minimum]\nnorm = "l2"\nlargest = "4.0"\nresolution = "0.25"\nimages = 9\n')
+    search = config.minimum  # type: ignore[attr-defined]
+    assert (search.attack.norm, search.largest, search.resolution, search.images) == (L2, 4.0, 0.25, 9)
+    json.dumps(config.resolved())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

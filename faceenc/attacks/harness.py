@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -40,6 +41,8 @@ def run_attack(
     seed: int,
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
+    judge: Recognizer | None = None,
+    start: torch.Tensor | None = None,
 ) -> Outcome:
     """Attack images in batches and judge what comes out.
 
@@ -51,12 +54,17 @@ def run_attack(
         goal: what the attack wants of each of the N images.
         eps: size of the ball in the attack's norm; 0 leaves the images as they are and attacks nothing.
         seed: with an image's pixels it determines all randomness.
-        batch_size: images handed to the attack at once.
+        batch_size: images handed to the attack at once; an attack that takes one after the other gets them so, which shows
+            its progress.
         progress: called with the number of images done after each batch.
+        judge: asked about what comes out, instead of `model`, which is then a surrogate: the attack never meets the judge.
+        start: (N, 3, H, W) where each image's attack begins, for attacks that take a `start`.
     """
     outcomes = []
-    for rows in torch.arange(len(x)).split(batch_size):
-        outcomes.append(_attack_batch(attack, model, x[rows], goal.select(rows), eps, seed))
+    alone = eps > 0 and getattr(attack, "one_by_one", False)
+    for rows in torch.arange(len(x)).split(1 if alone else batch_size):
+        begin = {} if start is None else {"start": start[rows]}
+        outcomes.append(_attack_batch(attack, model, x[rows], goal.select(rows), eps, seed, judge or model, begin))
         if progress is not None:
             progress(len(rows))
     tensors = ("adversarial", "outputs", "reached", "size", "overshoot", "queries")
@@ -64,16 +72,25 @@ def run_attack(
     return Outcome(**joined, seconds=sum(outcome.seconds for outcome in outcomes))
 
 
-def _attack_batch(attack: Attack, model: Recognizer, x: torch.Tensor, goal: Goal, eps: float, seed: int) -> Outcome:
+def _attack_batch(
+    attack: Attack,
+    model: Recognizer,
+    x: torch.Tensor,
+    goal: Goal,
+    eps: float,
+    seed: int,
+    judge: Recognizer,
+    begin: dict[str, Any],
+) -> Outcome:
     counted = Counted(model, len(x))
-    start = time.perf_counter()
-    proposal = attack(counted, x, goal, eps=eps, rng=image_generators(seed, x)) if eps > 0 else x
-    seconds = time.perf_counter() - start
+    started = time.perf_counter()
+    proposal = attack(counted, x, goal, eps=eps, rng=image_generators(seed, x), **begin) if eps > 0 else x
+    seconds = time.perf_counter() - started
     with torch.no_grad():
         delta = proposal - x
         overshoot = (attack.norm.size(delta) - eps).clamp(min=0)
         adversarial = attack.norm.quantize(x, attack.norm.project(delta, eps), eps)
-        outputs = ask(model, adversarial)
+        outputs = ask(judge, adversarial)
         return Outcome(
             adversarial=adversarial.cpu(),
             outputs=outputs.cpu(),

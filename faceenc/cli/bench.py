@@ -90,6 +90,38 @@ def _command(config: str, limit: int | None, seed: int | None, device: str) -> s
 
 
 @main.command()
+@click.argument("config", default="transfer")
+@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
+@click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
+@click.option("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
+def transfer(config: str, output: Path | None, resume: bool, limit: int | None) -> None:
+    """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
+
+    CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
+    surrogates and judges, dodging and impersonation, and the verification view.
+    """
+    from faceenc.config import expand, find_config
+    from faceenc.prepare import load_data
+    from faceenc.report.transfer import render_transfer
+    from faceenc.runfolder import RunFolder
+    from faceenc.transfer import run_transfer
+    from faceenc.transferconfig import make_transfer_plan, read_transfer_config
+
+    settings = read_transfer_config(find_config(config))
+    if resume and output is None:
+        raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
+    words = ["faceenc-bench", "transfer", Path(config).name, *(["--limit", str(limit)] if limit else [])]
+    with progress_bars() as progress:
+        data = load_data(settings.data, progress=progress)
+        plan = make_transfer_plan(settings, data, limit=limit, progress=progress)
+        folder = RunFolder(output or _free_folder(settings.name), resume=resume)
+        pairs = expand(settings.lfw_pairs) if settings.lfw_pairs else None
+        run_transfer(plan, folder, command=shlex.join(words), lfw_pairs=pairs, progress=progress)
+        page = render_transfer(folder.path)
+    click.echo(f"report: {page}")
+
+
+@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
     """Write the report of the run in FOLDER anew, from its rows; no attack is run."""

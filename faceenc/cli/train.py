@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["skip", "whole", "fail"]),
     help="Where no face is found: skip the photo, take its middle, or stop.  [default: skip]",
 )
+@click.option("--adversarial", metavar="EPS", help='Train on attacked images, with noise up to EPS: "4/255".')
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
 def train(
     what: str,
@@ -37,6 +38,7 @@ def train(
     epochs: int | None,
     seed: int | None,
     on_no_face: str | None,
+    adversarial: str | None,
     device: str,
 ) -> None:
     """Train a recogniser of the people in a data set.
@@ -51,7 +53,7 @@ def train(
     from faceenc.train import train as run
     from faceenc.trainfolder import TrainFolder
 
-    config = _settings(what, init, epochs, seed)
+    config = _settings(what, init, epochs, seed, adversarial)
     if on_no_face is not None:
         config = replace(config, data=replace(config.data, on_no_face=on_no_face))
     check_device(device)
@@ -63,7 +65,7 @@ def train(
         plan = {
             "data_sha256": data.sha256,
             "unlabelled_sha256": hashlib.sha256(unlabelled.data).hexdigest(),
-            "settings": asdict(config.training),
+            "settings": config.training.record(),
         }
         folder = TrainFolder(output or Path("runs") / config.name, plan, resume=resume)
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
@@ -72,8 +74,9 @@ def train(
     click.echo(f"recogniser: {checkpoint}\ncurve:      {folder.path / 'curve.png'}")
 
 
-def _settings(what: str, init: str | None, epochs: int | None, seed: int | None) -> TrainConfig:
+def _settings(what: str, init: str | None, epochs: int | None, seed: int | None, adversarial: str | None) -> TrainConfig:
     from faceenc.config import find_config, read_train_config
+    from faceenc.norms import LINF, parse_eps
 
     folder = Path(what).expanduser()
     if folder.is_dir():
@@ -86,6 +89,8 @@ def _settings(what: str, init: str | None, epochs: int | None, seed: int | None)
         training = replace(training, init=init)
     if seed is not None:
         training = replace(training, seed=seed)
+    if adversarial is not None:
+        training = replace(training, adversarial=parse_eps(adversarial, LINF))
     if epochs is not None:
         training = replace(training, stages=tuple(replace(s, epochs=min(s.epochs, epochs)) for s in training.stages))
     return replace(config, training=training)

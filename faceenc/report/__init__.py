@@ -14,7 +14,8 @@ import pandas as pd
 
 from faceenc import checks, tables
 from faceenc.files import write_atomically
-from faceenc.report import plots, sections, wording
+from faceenc.minimum_tables import read_minimum
+from faceenc.report import comparison, minimum, plots, sections, wording
 from faceenc.types import RunError
 
 _SCHEMA = 1
@@ -44,6 +45,7 @@ class _Run:
     rows: pd.DataFrame
     meta: Mapping[str, Any]
     crosscheck: pd.DataFrame | None
+    minimum: pd.DataFrame | None
     examples: Sequence[Mapping[str, Any]]
 
 
@@ -53,7 +55,7 @@ def render(folder: Path) -> Path:
     The same rows give the same files. Each file is replaced as a whole, report.html last.
 
     Args:
-        folder: holds rows.csv (or rows.csv.gz) and run.json; crosscheck.csv and examples/ are used if there.
+        folder: holds rows.csv (or rows.csv.gz) and run.json; crosscheck.csv, minimum.csv and examples/ are used if there.
 
     Raises:
         RunError: the folder is missing, is not a run, or one of its files cannot be read.
@@ -63,6 +65,8 @@ def render(folder: Path) -> Path:
     survey = checks.survey(run.rows, run.meta, run.crosscheck)
     flags = [flag for found in survey.values() for flag in found or []]
     pictures = {"accuracy": plots.accuracy(summary, run.meta)}
+    if run.minimum is not None:
+        pictures["minimum"] = minimum.picture(run.minimum)
     if run.examples:
         pictures["examples"] = plots.examples(folder / "examples", run.examples)
     context = _context(run, summary, survey, flags)
@@ -89,7 +93,8 @@ def _load(folder: Path) -> _Run:
         raise RunError(
             f"{listing}: entries lack some of {', '.join(sorted(_EXAMPLE_KEYS))}; run the benchmark anew or remove it"
         )
-    return _Run(rows, meta, _read_crosscheck(folder / "crosscheck.csv"), examples)
+    crosscheck = _read_crosscheck(folder / "crosscheck.csv")
+    return _Run(rows, meta, crosscheck, read_minimum(folder / "minimum.csv"), examples)
 
 
 def _read_json(path: Path) -> Any:
@@ -123,12 +128,14 @@ def _context(
     spoken = " ".join(sentence for headline in headlines for sentence in headline.sentences)
     return {
         **wording.NOTES,
+        **minimum.context(run.minimum),
         "title": f"Robustness report: {meta.get('name', 'unnamed run')}",
         "finished": bool(meta.get("finished")),
         "headlines": headlines,
         "accuracy_alt": f"Curves of accuracy against noise size, one for each attack. {spoken}",
         "accuracy": sections.accuracy_tables(summary),
         "success": sections.success_tables(summary),
+        "comparison": comparison.comparison_tables(summary, meta),
         "targeted": sections.targeted_tables(summary),
         "worst": sections.worst_tables(tables.worst_case(run.rows)),
         "quality": sections.quality_tables(tables.quality(run.rows)),

@@ -29,6 +29,9 @@ _COLOURS = {
     (tables.NOISE, "dodge"): "#6b6b6b",
 }
 _MARKERS = {"pgd": "o", "fgsm": "^", tables.NOISE: "x"}
+# The others take turns, in the order of their names.
+_OTHER_COLOURS = ("#7a4fa3", "#8c5a2b", "#c2559d", "#4d7c0f", "#0f766e", "#a16207", "#475569")
+_OTHER_MARKERS = "sDvPX*h<>"
 _GOOD, _BAD = "#1d6b34", "#b3261e"
 _MOST_EXAMPLES = 3
 _DPI = 150
@@ -48,7 +51,7 @@ def accuracy(summary: pd.DataFrame, run: Mapping[str, Any]) -> bytes:
     figure = Figure(figsize=(8.6 if columns == 1 else 13, 4.9 * rows), layout="constrained")
     for index, cells in enumerate(panels):
         _draw_panel(figure.add_subplot(rows, columns, index + 1), cells, run)
-    return _png(figure)
+    return png(figure)
 
 
 def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None:
@@ -58,9 +61,10 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None
     clean = float(cells.loc[cells["n"] == cells["n"].max(), "clean_accuracy"].iloc[0])
     axes.axhline(100 * clean, color="#333333", linewidth=1, linestyle=(0, (6, 3)), label=f"Untouched, {100 * clean:.1f} %")
     curves = {(str(attack), str(goal)): curve for (attack, goal), curve in cells.groupby(["attack", "goal"])}
+    others = sorted({attack for attack, _ in curves})
     for attack, goal in sorted(curves, key=tables.attack_order):
         if attack != tables.CONTROL:
-            _draw_curve(axes, curves[attack, goal].sort_values("eps"), attack, goal)
+            _draw_curve(axes, curves[attack, goal].sort_values("eps"), attack, goal, others.index(attack))
     chance = tables.chance(run, judge)
     if chance is not None:
         axes.axhline(100 * chance, color="#333333", linewidth=1, linestyle=":", label=f"Guessing, {100 * chance:.1f} %")
@@ -80,10 +84,10 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, attack: str, goal: str) -> None:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, attack: str, goal: str, turn: int) -> None:
     family = attack.removeprefix("art-")
     foreign = attack != family
-    colour = _COLOURS.get((family, goal), "#7a4fa3")
+    colour = _COLOURS.get((family, goal), _OTHER_COLOURS[turn % len(_OTHER_COLOURS)])
     label = tables.attack_title(attack, goal)
     axes.plot(
         curve["eps"],
@@ -91,7 +95,7 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, attack: str, goal: str) -> None
         color=colour,
         linestyle="none" if foreign else "-",
         linewidth=1.8,
-        marker=_MARKERS.get(family, "s"),
+        marker=_MARKERS.get(family, _OTHER_MARKERS[turn % len(_OTHER_MARKERS)]),
         markersize=8 if foreign else 4.5,
         markerfacecolor="none" if foreign else colour,
         label=label,
@@ -132,7 +136,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
             axes.set_xlabel(line, fontsize=9, color=colour)
             axes.set_xticks([])
             axes.set_yticks([])
-    return _png(figure, dpi=_EXAMPLES_DPI)
+    return png(figure, dpi=_EXAMPLES_DPI)
 
 
 def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
@@ -160,7 +164,7 @@ def training_curve(epochs: Sequence[Mapping[str, Any]]) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    return _png(figure)
+    return png(figure)
 
 
 def reliability(calibration: Mapping[str, Any]) -> bytes:
@@ -186,7 +190,7 @@ def reliability(calibration: Mapping[str, Any]) -> bytes:
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     lower.bar(low, [b["images"] for b in bins], width, align="edge", color="#6b6b6b")
     lower.set(xlabel="Probability of the likeliest person", ylabel="Images")
-    return _png(figure)
+    return png(figure)
 
 
 def _aim(entry: Mapping[str, Any]) -> str:
@@ -211,7 +215,8 @@ def _picture(path: Path) -> NDArray[np.uint8]:
         raise RunError(f"{path}: cannot be read as a picture; run the benchmark anew or remove examples.json") from error
 
 
-def _png(figure: Figure, *, dpi: int = _DPI) -> bytes:
+def png(figure: Figure, *, dpi: int = _DPI) -> bytes:
+    """The same figure gives the same bytes."""
     buffer = io.BytesIO()
     # Without the version of matplotlib inside, the same rows give the same bytes for longer.
     figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
