@@ -25,6 +25,7 @@ ENGINES = ("pgd", "mask", "auto")
 _FIRST_STEPS = 4  # of a face that was not there in the last frame: it has no noise yet
 _GUESS = 0.05  # seconds a step, until it is measured
 _WEIGHT = 0.2  # of the newest measurement
+_FRESH = 3  # calls: for longer, noise that was made for one frame does worse than a mask made for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +138,18 @@ class AutoEngine:
     most: int = 4
     _seconds: float = field(default=_GUESS, init=False)  # a step takes
     _credit: float = field(default=0.0, init=False)  # seconds that earlier frames left over
+    _rests: int = field(default=0, init=False)  # calls in a row without a step
 
     def __call__(self, job: Job) -> Noise:
-        last = job.last or _scaled(self.masks(job.name), job.eps)
+        mask = _scaled(self.masks(job.name), job.eps)
+        last = mask if mask is not None and self._rests > _FRESH else job.last or mask
         # A frame may have too little time for one step where two have enough.
         self._credit = min(max(self._credit, 0.0) + job.seconds, self.most * self._seconds)
-        steps = max(0, int(self._credit / self._seconds))
+        steps = max(0, int(self._credit / self._seconds + 1e-6))
         self._credit -= steps * self._seconds
         if last is None:  # nothing protects this face yet
             steps = max(steps, self.pgd.first)
+        self._rests = 0 if steps else self._rests + 1
         if last is not None and not steps:
             return last
         start = time.perf_counter()
