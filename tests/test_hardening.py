@@ -70,6 +70,7 @@ def test_only_named_images_are_attacked_within_eps(
     assert all(parameter.grad is None for parameter in recognizer.parameters())
 
 
+@pytest.mark.slow
 def test_it_withstands_more_and_says_how_it_was_trained() -> None:
     data = blobs()
     x, labels = to_tensor(data.images[data.test]), torch.from_numpy(data.labels[data.test])

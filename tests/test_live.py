@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +313,18 @@ def test_a_face_that_is_gone_is_given_up_and_the_next_one_is_new() -> None:
     assert tracker.update(40, frame) == []
     faces.append(_face(50, 50, 40))
     assert [t.number for t in tracker.update(41, frame)] == [2]
+
+
+def test_what_the_detector_for_large_faces_doubts_counts_where_nothing_else_is_found() -> None:
+    face, hands = _face(60, 40, 50), replace(_face(40, 140, 90), score=0.65)
+    seen: dict[str, list[Face]] = {"near": [face, hands], "wide": [face]}
+    find = NearOrWide(lambda image: seen["near"], lambda image: seen["wide"])
+    blank = np.zeros((240, 320, 3), np.uint8)
+    assert find(blank) == [face]
+    seen["near"] = [hands]
+    assert find(blank) == [face]
+    seen["wide"] = []
+    assert find(blank) == [hands]
 
 
 def _face(x: float, y: float, side: float) -> Face:

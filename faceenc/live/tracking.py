@@ -130,7 +130,8 @@ class Tracker:
 class NearOrWide:
     """A `Detector` that looks for small faces only where there is no large one for sure.
 
-    The one for large faces doubtfully finds middling ones too, at twice their size and with key points far off.
+    The one for large faces doubtfully finds middling ones too, at twice their size and with key points far off, and hands or
+    shirts. What it doubts counts where nothing else is found.
     """
 
     near: Detector
@@ -140,7 +141,8 @@ class NearOrWide:
         faces = self.near(image)
         if faces and min(face.score for face in faces) >= _SURE:
             return faces
-        return without_doubles([], [*faces, *self.wide(image)])
+        surer = [*(face for face in faces if face.score >= _SURE), *self.wide(image)]
+        return without_doubles([], surer or faces)
 
 
 def frame_faces(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:

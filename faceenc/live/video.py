@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEPS = 4
+STEPS = 8
 _FIRST_STEPS = 24  # of a new face: here they may take their time
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
 _LOOK_EVERY = 3  # frames between two looks at a face without noise
