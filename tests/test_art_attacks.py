@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from faceenc.attacks.art_blackbox import ArtBoundary, ArtHopSkipJump, ArtSimBA, ArtSquare
+from faceenc.attacks.art_blackbox import ArtSimBA, ArtSquare
+from faceenc.attacks.art_decision import ArtBoundary, ArtHopSkipJump
 from faceenc.attacks.art_gradient import ArtAPGD, ArtAutoAttack, ArtUniversal, apgd_dlr
 from faceenc.attacks.art_minimal import ArtCarliniL2, ArtCarliniLinf, ArtDeepFool
 from faceenc.attacks.harness import image_generators, run_attack

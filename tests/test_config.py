@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faceenc.attacks.art_blackbox import ArtHopSkipJump
+from faceenc.attacks.art_decision import ArtHopSkipJump
 from faceenc.attacks.pgd import PGD
 from faceenc.config import find_config, read_config, read_train_config
 from faceenc.norms import L2, LINF, parse_eps

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from faceenc.attacks.art_adapters import ArtFGSM, ArtPGD
-from faceenc.attacks.art_blackbox import ArtBoundary, ArtHopSkipJump, ArtSimBA, ArtSquare
+from faceenc.attacks.art_blackbox import ArtSimBA, ArtSquare
+from faceenc.attacks.art_decision import ArtBoundary, ArtHopSkipJump
 from faceenc.attacks.art_gradient import ArtAPGD, ArtAutoAttack, ArtUniversal, apgd_dlr
 from faceenc.attacks.art_minimal import ArtCarliniL2, ArtCarliniLinf, ArtDeepFool
 from faceenc.attacks.pgd import PGD, Noise, bim, fgsm
