@@ -100,7 +100,9 @@ LAYER = {name: number for number, names in LAYERS.items() for name in names}
 
 # Each heavy library and the only modules that may import it. torch and numpy are everywhere but where FORBIDDEN says.
 HOMES = {
-    "art": {f"attacks.art_{part}" for part in ("adapters", "blackbox", "bridge", "decision", "gradient", "minimal", "single")},
+    "art": {
+        f"attacks.art_{part}" for part in ("adapters", "blackbox", "bridge", "decision", "gradient", "minimal", "single")
+    },
     "mediapipe": {"detect"},
     "cv2": {"frames", "frames_in", "encoders", "screens"},
     "pyvirtualcam": {"screens"},
