@@ -7,9 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from faceenc.data import FaceSet
 from faceenc.goals import Dodge, Impersonate
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import Goal
@@ -65,6 +67,24 @@ def smooth_images(count: int, size: int, seed: int) -> torch.Tensor:
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 6, 6, generator=rng)
     return (torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 1) * 255).round() / 255
+
+
+def noisy_people(people: int, photos: int, size: int) -> FaceSet:
+    """Easily told "people": each a smooth picture, noise in each photo; the first eight photos are for training."""
+    rng = np.random.default_rng(0)
+    base = (smooth_images(people, size, seed=4).permute(0, 2, 3, 1).numpy() * 255).astype(np.int16)
+    noisy = np.stack([base + rng.integers(-12, 13, base.shape) for _ in range(photos)], 1).clip(0, 255)
+    index = np.arange(people * photos)
+    return FaceSet(
+        name="blobs",
+        classes=tuple(f"p{k}" for k in range(people)),
+        images=noisy.astype(np.uint8).reshape(-1, size, size, 3),
+        labels=index // photos,
+        files=tuple(f"p{k // photos}/{k % photos}" for k in index),
+        train=index[index % photos < 8],
+        test=index[index % photos >= 8],
+        credit="made here",
+    )
 
 
 @pytest.fixture(scope="session")

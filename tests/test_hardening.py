@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -14,7 +13,6 @@ from click.testing import CliRunner
 from faceenc.attacks.harness import run_attack
 from faceenc.attacks.pgd import PGD
 from faceenc.cli.main import main
-from faceenc.data import FaceSet
 from faceenc.goals import Dodge
 from faceenc.hardening import hardened
 from faceenc.images import to_tensor
@@ -23,29 +21,11 @@ from faceenc.models.resnet import FaceResNet
 from faceenc.recipe import Stage, Training
 from faceenc.train import train
 from faceenc.types import ConfigError
-from tests.conftest import smooth_images
+from tests.conftest import noisy_people
 from tests.face_photos import write_people
 
 EPS = 12 / 255
 HARD = Training(init="random", stages=(Stage(32, 12, 2e-3),), batch_size=16, degrees=5, adversarial=EPS, adversarial_steps=2)
-
-
-def blobs(people: int = 4, photos: int = 12) -> FaceSet:
-    """Easily told "people", with noise."""
-    rng = np.random.default_rng(0)
-    base = (smooth_images(people, 32, seed=4).permute(0, 2, 3, 1).numpy() * 255).astype(np.int16)
-    noisy = np.stack([base + rng.integers(-12, 13, base.shape) for _ in range(photos)], 1).clip(0, 255)
-    index = np.arange(people * photos)
-    return FaceSet(
-        name="blobs",
-        classes=tuple(f"p{k}" for k in range(people)),
-        images=noisy.astype(np.uint8).reshape(-1, 32, 32, 3),
-        labels=index // photos,
-        files=tuple(f"p{k // photos}/{k % photos}" for k in index),
-        train=index[index % photos < 8],
-        test=index[index % photos >= 8],
-        credit="made here",
-    )
 
 
 def test_only_named_images_are_attacked_within_eps(
@@ -72,7 +52,7 @@ def test_only_named_images_are_attacked_within_eps(
 
 @pytest.mark.slow
 def test_it_withstands_more_and_says_how_it_was_trained() -> None:
-    data = blobs()
+    data = noisy_people(4, 12, 32)
     x, labels = to_tensor(data.images[data.test]), torch.from_numpy(data.labels[data.test])
     stands = {}
     for name, training in (("plain", replace(HARD, adversarial=0.0)), ("hard", HARD)):

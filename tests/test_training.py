@@ -31,30 +31,15 @@ from faceenc.train import Stage, Training, train
 from faceenc.trainfolder import TrainFolder
 from faceenc.transforms import augment, centred
 from faceenc.types import CheckpointError, DataError, RunError
-from tests.conftest import PEOPLE, smooth_images
+from tests.conftest import PEOPLE, noisy_people, smooth_images
 from tests.face_photos import write_blank, write_people
 
-PER_PERSON = 10
 QUICK = Training(init="random", stages=(Stage(32, 3, 2e-3), Stage(48, 3, 1e-3)), batch_size=8, validation=0.25)
 
 
 @pytest.fixture(scope="module")
 def people() -> FaceSet:
-    """Eight "people", ten noisy pictures each; two of them for testing."""
-    rng = np.random.default_rng(0)
-    base = (smooth_images(PEOPLE, 48, seed=4).permute(0, 2, 3, 1).numpy() * 255).astype(np.int16)
-    noisy = np.stack([base + rng.integers(-12, 13, base.shape) for _ in range(PER_PERSON)], 1).clip(0, 255)
-    index = np.arange(PER_PERSON * PEOPLE)
-    return FaceSet(
-        name="blobs",
-        classes=tuple(f"p{k}" for k in range(PEOPLE)),
-        images=noisy.astype(np.uint8).reshape(-1, 48, 48, 3),
-        labels=index // PER_PERSON,
-        files=tuple(f"p{k // PER_PERSON}/{k % PER_PERSON}" for k in index),
-        train=index[index % PER_PERSON < 8],
-        test=index[index % PER_PERSON >= 8],
-        credit="made here",
-    )
+    return noisy_people(PEOPLE, 10, 48)
 
 
 def test_holdout_takes_a_share_of_each_person(people: FaceSet) -> None:
