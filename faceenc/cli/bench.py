@@ -165,9 +165,11 @@ def _print_summary(folder: Path) -> None:
     import pandas as pd
 
     summary = pd.read_csv(folder / "summary.csv")
-    title = f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
+    several = summary["judge"].nunique() > 1
+    title = "accuracy" if several else f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
     summary = summary[summary["eps"] > 0]
     columns = {
+        **({"recogniser": summary["judge"], "clean": summary["clean_accuracy"].map("{:.1%}".format)} if several else {}),
         "attack": summary["attack"],
         "goal": ["targeted" if goal == "impersonate" else "" for goal in summary["goal"]],
         "eps": [_size(eps, norm) for eps, norm in zip(summary.eps, summary.norm, strict=True)],
