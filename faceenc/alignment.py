@@ -132,18 +132,23 @@ def halved_pixels(pixels: NDArray[np.uint8], levels: int = 1) -> NDArray[np.uint
     """The same for pixels at rest, without gradients and quicker, `levels` times: (H, W, 3) uint8 -> smaller."""
     for _ in range(levels):
         blurred = _taps(_taps(pixels.astype(np.uint16), 0), 1)  # at most 255 * 256
-        pixels = (blurred >> 8).astype(np.uint8)
+        blurred >>= 8
+        pixels = blurred.astype(np.uint8)
     return pixels
 
 
 def _taps(x: NDArray[np.uint16], axis: int) -> NDArray[np.uint16]:
     """The sum of [1 4 6 4 1] times every second pixel's neighbours."""
     length = (x.shape[axis] - 3) // 2
-    parts = [x[(slice(None),) * axis + (slice(start, start + 2 * length - 1, 2),)] for start in range(5)]
-    total = parts[1] + parts[2]
-    total += parts[3]
+    before = (slice(None),) * axis
+    # In two arrays without gaps numpy adds up twice as fast.
+    even, odd = (np.ascontiguousarray(x[(*before, slice(start, None, 2))]) for start in (0, 1))
+    first, third, fifth = (even[(*before, slice(start, start + length))] for start in range(3))
+    second, fourth = (odd[(*before, slice(start, start + length))] for start in range(2))
+    total = second + third
+    total += fourth
     total *= 4
-    for part in (parts[0], parts[2], parts[2], parts[4]):
+    for part in (first, third, third, fifth):
         total += part
     return total
 

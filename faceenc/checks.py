@@ -6,7 +6,7 @@ looks at, what a hit may mean and what to do; its function in `finders` says whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +53,13 @@ def survey(
     rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None
 ) -> dict[str, list[Flag] | None]:
     """Flags by the name of their check; None for a check that found nothing to look at."""
-    evidence = finders.Evidence(rows, tables.summarize(rows), run, crosscheck)
-    result: dict[str, list[Flag] | None] = {}
-    for one in CHECKS:
-        hits = one.find(evidence)
-        result[one.flag] = None if hits is None else [_flag(one, hit) for hit in hits]
-    return result
+    return raised(CHECKS, finders.Evidence(rows, tables.summarize(rows), run, crosscheck))
+
+
+def raised(checks: Sequence[Check], evidence: finders.Evidence) -> dict[str, list[Flag] | None]:
+    """Flags of these checks, as of `survey`."""
+    found = {one: one.find(evidence) for one in checks}
+    return {one.flag: None if hits is None else [_flag(one, hit) for hit in hits] for one, hits in found.items()}
 
 
 def _flag(one: Check, hit: finders.Hit) -> Flag:

@@ -6,9 +6,10 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,20 +140,24 @@ def encrypt_photo(
     with _timed(seconds, "noise"):
         protection = _protection(photo, faces, options, tools)
         pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey, progress=progress)
-    with _timed(seconds, "encode"):
-        with _about(source):
-            data = _encode(replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
+    judge = partial(
+        gather_evidence,
+        photo.pixels,
+        judges=tools.judges,
+        detector=tools.detector,
+        gallery=tools.gallery,
+        person=options.person,
+        faces=faces,
+    )
+    with _timed(seconds, "encode and judge"), _about(source):
+        with ThreadPoolExecutor(1) as beside:
+            encoding = beside.submit(_encode, replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
+            # A lossless file will show these pixels: judged while it is encoded, which counts only if it does.
+            evidence = judge(pixels) if _lossless(photo, options) else None
+            data = encoding.result()
         again = decode_photo(data)
-    with _timed(seconds, "judge"):
-        evidence = gather_evidence(
-            photo.pixels,
-            again.pixels,
-            judges=tools.judges,
-            detector=tools.detector,
-            gallery=tools.gallery,
-            person=options.person,
-            faces=faces,
-        )
+        if evidence is None or not np.array_equal(again.pixels, pixels):
+            evidence = judge(again.pixels)
     with _timed(seconds, "write"):
         if options.preview:
             picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
@@ -245,18 +250,21 @@ def _protection(photo: Photo, faces: Sequence[Face], options: Options, tools: _T
         part = replace(photo, pixels=pixels, alpha=None, icc=None, metadata=None)
         return decode_photo(_encode(part, options)).pixels
 
-    file_format = options.format or photo.format
-    lossless = file_format in ("PNG", "TIFF") or (file_format == "WEBP" and options.quality is None)
     return Protection(
         options.strength,
         tools.surrogates,
         own=tools.own,
         targets=tools.targets,
         mask=faces[0].score > 0,
-        encode=None if lossless else saved,
+        encode=None if _lossless(photo, options) else saved,
         budget=options.budget,
         seed=options.seed,
     )
+
+
+def _lossless(photo: Photo, options: Options) -> bool:
+    file_format = options.format or photo.format
+    return file_format in ("PNG", "TIFF") or (file_format == "WEBP" and options.quality is None)
 
 
 def _encode(photo: Photo, options: Options, *, keep_metadata: bool = False) -> bytes:

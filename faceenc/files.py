@@ -44,10 +44,11 @@ def put_new(temporary: Path, path: Path) -> None:
         OSError: the folder is not writable, or the disk is full.
     """
     try:
-        path.hardlink_to(temporary)  # the one POSIX call that names a finished file and leaves alone what has the name
+        # The one POSIX call that names a finished file and leaves alone what has the name.
+        os.link(temporary, path)
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError):  # no links on FAT, on some network drives and phones
+    except OSError:  # no links on FAT and on some network drives
         # An empty file, made only if there is none, holds the name until the finished one takes its place.
         path.open("xb").close()
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from faceenc import tables
-from faceenc.checks import Check, Flag
+from faceenc.checks import Check, Flag, raised
 from faceenc.finders import Evidence, Hit
 
 _POINTS = 0.05  # of success: pairs are few, and two surrogates' noise differs by chance
@@ -20,23 +20,7 @@ _CONTROLS = ("another image's noise", tables.NOISE)
 
 def survey_transfer(rows: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, list[Flag] | None]:
     """Flags by the name of their check; None for a check that found nothing to look at."""
-    evidence = Evidence(rows, tables.summarize(rows), run, None)
-    found: dict[str, list[Flag] | None] = {}
-    for one in TRANSFER_CHECKS:
-        hits = one.find(evidence)
-        found[one.flag] = None if hits is None else [_flag(one, hit) for hit in hits]
-    return found
-
-
-def _flag(one: Check, hit: Hit) -> Flag:
-    where = {name: str(hit.where.get(name, "")) for name in ("recognizer", "judge", "attack", "norm", "goal")}
-    judge = where.pop("judge")
-    if judge and judge != where["recognizer"]:
-        where["recognizer"] += f" (judge {judge})"
-    eps = hit.where.get("eps")
-    return Flag(
-        flag=one.flag, **where, eps=None if eps is None else float(eps), saw=hit.saw, meaning=one.meaning, remedy=one.remedy
-    )
+    return raised(TRANSFER_CHECKS, Evidence(rows, tables.summarize(rows), run, None))
 
 
 def _networks(run: Mapping[str, Any], part: str) -> dict[str, set[str]]:

@@ -19,7 +19,7 @@ from faceenc.detect import FaceDetector
 from faceenc.images import frame_face, to_tensor
 from faceenc.judges import CosineJudge, DlibJudge, FRBenchJudge, Judge, ResNetJudge, TwinJudge, default_judges
 from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.dlibchip import find_box, has_dlib
+from faceenc.models.dlibchip import _finder, find_box, has_dlib
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import AssetError, Box, CheckpointError, Face
 
@@ -74,6 +74,24 @@ def test_dlibs_judge_is_dlibs_own_pipeline(photos: dict[str, Photo]) -> None:
     own = np.array(net.compute_face_descriptor(image, predictor(image, rectangle), 0, 0.25))
     # The finder's rectangles lie on a grid, and ours are found at another size.
     assert np.linalg.norm(judge.embed(image, face) - own) < 0.15
+
+
+@needs_dlib
+def test_the_finders_copy_finds_the_same_and_is_made_anew_when_damaged(
+    photos: dict[str, Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
+    boxes = []
+    for damage in (None, None, b"dlib"):  # made, read, made again
+        if damage:
+            (copy,) = tmp_path.glob("dlib-finder-*.svm")
+            copy.write_bytes(damage)
+        _finder.cache_clear()
+        boxes.append([find_box(*photo) for photo in photos.values()])
+    assert boxes[0] == boxes[1] == boxes[2]
+    assert all(boxes[0])
+    (copy,) = tmp_path.iterdir()
+    assert copy.stat().st_size > 100_000
 
 
 @needs_dlib

@@ -7,6 +7,7 @@ face net in C++. `faceenc.models.dlibnet` computes what that net computes, withi
 from __future__ import annotations
 
 import cmath
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from faceenc.alignment import Similarity
-from faceenc.assets import fetch
+from faceenc.assets import cache_dir, fetch
+from faceenc.files import atomic_file
 from faceenc.geometry import Window, at_place, window_around
 from faceenc.models.dlibfile import INPUT_SIZE
 from faceenc.types import AssetError, Box
@@ -195,7 +197,16 @@ def _dlib() -> Any:
 
 @cache
 def _finder() -> Any:
-    return _dlib().get_frontal_face_detector()
+    """From a copy in the cache, which loads at once; dlib takes half a second to unpack its own."""
+    dlib = _dlib()
+    copy = cache_dir() / f"dlib-finder-{dlib.__version__}.svm"
+    try:
+        return dlib.fhog_object_detector(str(copy))
+    except RuntimeError:  # there is none yet, or it is damaged
+        finder = dlib.get_frontal_face_detector()
+        with suppress(OSError), atomic_file(copy) as file:
+            finder.save(file.name)
+        return finder
 
 
 @cache
