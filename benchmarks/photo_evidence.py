@@ -1,4 +1,4 @@
-"""Faces of photos that `faceenc encrypt` protected: how many dlib still matches, of those that it finds by itself and of all.
+"""Faces in photos that `faceenc encrypt` protected: how many dlib still matches, of those that it finds itself and of the rest.
 
     faceenc encrypt PHOTOS --output OUT --json > protected.jsonl
     python benchmarks/photo_evidence.py protected.jsonl
@@ -31,7 +31,7 @@ def main() -> None:
         pixels = read_photo(photo["source"]).pixels
         for face in photo["faces"]:
             by = "dlib's finder" if find_box(pixels, Face(Box(*face["box"]), (), 1.0)) else "only ours"
-            rows += [{"found by": by, "variant": j["variant"], "match": j["match"]} for j in face["judges"] if j["judge"] == "dlib"]
+            rows += [{"found by": by, **verdict} for verdict in face["judges"] if verdict["judge"] == "dlib"]
     table = pd.DataFrame(rows).groupby(["found by", "variant"], sort=False)["match"].agg(["size", "sum"])
     print(table.rename(columns={"size": "faces", "sum": "still matched"}).to_string())
 
