@@ -1,4 +1,4 @@
-"""Faces in photos that `faceenc encrypt` protected: how many dlib still matches, of those that it finds itself and of the rest.
+"""Faces in photos that `faceenc encrypt` protected: how many dlib still matches, of those it finds itself and of the rest.
 
     faceenc encrypt PHOTOS --output OUT --json > protected.jsonl
     python benchmarks/photo_evidence.py protected.jsonl

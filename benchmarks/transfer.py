@@ -5,7 +5,7 @@
 A and B are two ResNet-18 that `faceenc train` wrote, trained apart; FOLDER holds people, a sub-folder each. Noise is made on
 A and on dlib's net, at 8/255 and 16/255, and judged by all three, as it is (8 bits) and as JPEG of quality 75: plain PGD,
 momentum, input diversity, the whole transfer attack with each goal and without each of its parts, and as controls random
-signs and the noise of another image. With --ensemble, noise is also made on dlib's net and A together.
+signs and the noise of another image. --surrogates dlib+resnet-a makes noise on both together.
 
 The folder gets rows.csv, summary.csv, verification.csv, matrix.png and report.md; a killed run goes on with --resume.
 """
@@ -58,7 +58,7 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
         "eps": args.eps,
         "pairs": args.pairs,
         "far": 0.01,
-        "surrogates": ["dlib", "resnet-a", *(["dlib+resnet-a"] if args.ensemble else [])],
+        "surrogates": args.surrogates,
         "variants": ["jpeg75"],
         "lent": "transfer",
         "data": {"source": str(args.data)},
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument("--eps", nargs="+", default=["8/255", "16/255"])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--ensemble", action="store_true", help="also attack dlib's net and A together")
+    parser.add_argument("--surrogates", nargs="+", default=["dlib", "resnet-a"], help="what noise is made on, joined by +")
     parser.add_argument("--lfw-pairs", type=Path, help="LFW's pairs file, where FOLDER holds LFW")
     parser.add_argument("--threads", type=int, help="torch's; default: all")
     parser.add_argument("--resume", action="store_true")

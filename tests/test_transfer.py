@@ -260,7 +260,7 @@ class Dice(Masked):
     """Answers another picture each time."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.inner(x + 2 * torch.rand(x.shape[-1]))
+        answer: torch.Tensor = self.inner(x * torch.randn_like(x))
         return answer
 
 
