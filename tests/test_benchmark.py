@@ -107,10 +107,10 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
 
 def test_smallest_noise_of_the_first_images_is_told(finished: Path) -> None:
     table = pd.read_csv(finished / "minimum.csv", keep_default_na=False)
-    assert table.groupby("goal").size().to_dict() == {"dodge": 6, "impersonate": 6}
+    assert table.groupby("goal").size().to_dict() == {"dodge": 4, "impersonate": 4}
     assert (table["target"] == "").equals(table["goal"] == "dodge")
     found = table[np.isfinite(table["minimum_eps"])]
-    assert len(found) > 6
+    assert len(found) > 4
     assert np.allclose(found["minimum_eps"] * 255, (found["minimum_eps"] * 255).round())
     assert "Smallest noise that fools" in (finished / "report.md").read_text(encoding="utf-8")
 
