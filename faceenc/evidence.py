@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -209,9 +208,8 @@ def _ask(
     same, _ = detect_at(window, here, detector)  # in the same way as below, so that equal pictures are no distance apart
     looks: dict[Variant, tuple[NDArray[np.uint8], Face]] = {}
     found: dict[Variant, bool] = {}
-    with ThreadPoolExecutor() as pool:  # Pillow works without the interpreter's lock
-        pictures = pool.map(lambda variant: vary(protected[y0:y1, x0:x1], variant, face_width=face.box.width), variants)
-    for variant, picture in zip(variants, pictures, strict=True):
+    for variant in variants:
+        picture = vary(protected[y0:y1, x0:x1], variant, face_width=face.box.width)
         place = scaled(here, picture.shape[1] / window.shape[1], picture.shape[0] / window.shape[0])
         again, found[variant] = detect_at(picture, place, detector)
         looks[variant] = picture, again

@@ -48,7 +48,7 @@ def without_times(path: Path) -> list[list[str]]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run of tiny.toml through the command."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    words = ["run", str(TINY), "--limit", "10", "--output", str(folder)]
+    words = ["run", str(TINY), "--limit", "20", "--output", str(folder)]
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "report:" in done.stdout
@@ -59,7 +59,7 @@ def test_rows_cover_the_grid(finished: Path) -> None:
     rows = pd.read_csv(finished / "rows.csv", keep_default_na=False)
     assert tuple(rows.columns) == COLUMNS
     count = rows.groupby(["attack", "norm", "goal", "eps"]).size()
-    assert (count == 10).all()
+    assert (count == 20).all()
     sizes = {(attack, goal): sorted(part["eps"].unique()) for (attack, goal), part in rows.groupby(["attack", "goal"])}
     linf = pytest.approx([0, 2 / 255, 8 / 255, 128 / 255])
     assert sizes == {
@@ -69,7 +69,7 @@ def test_rows_cover_the_grid(finished: Path) -> None:
         ("art-pgd", "dodge"): linf,
         ("noise", "dodge"): linf,
     }
-    assert rows["label"].nunique() == 10, "the first images are of different people"
+    assert rows["label"].nunique() == 20, "the first images are of different people"
 
 
 def test_rows_keep_their_promises(finished: Path) -> None:
@@ -95,7 +95,7 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
     run = json.loads((finished / "run.json").read_text())
     assert run["finished"]
     assert run["config"]["name"] == "tiny"
-    assert run["config"]["limit"] == 10
+    assert run["config"]["limit"] == 20
     assert run["data"]["people"] == 40
     assert "AT&T" in run["data"]["credit"]
     assert run["versions"]["adversarial-robustness-toolbox"]
@@ -107,10 +107,10 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
 
 def test_smallest_noise_of_the_first_images_is_told(finished: Path) -> None:
     table = pd.read_csv(finished / "minimum.csv", keep_default_na=False)
-    assert table.groupby("goal").size().to_dict() == {"dodge": 4, "impersonate": 4}
+    assert table.groupby("goal").size().to_dict() == {"dodge": 6, "impersonate": 6}
     assert (table["target"] == "").equals(table["goal"] == "dodge")
     found = table[np.isfinite(table["minimum_eps"])]
-    assert len(found) > 4
+    assert len(found) > 6
     assert np.allclose(found["minimum_eps"] * 255, (found["minimum_eps"] * 255).round())
     assert "Smallest noise that fools" in (finished / "report.md").read_text(encoding="utf-8")
 
@@ -136,12 +136,12 @@ def test_examples_are_the_judged_images(finished: Path) -> None:
 
 def test_killed_and_resumed_run_ends_with_the_same_rows(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    options = ["run", str(TINY), "--limit", "10", "--output", str(folder)]
+    options = ["run", str(TINY), "--limit", "20", "--output", str(folder)]
     process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = folder / "rows.csv"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if rows.exists() and rows.read_bytes().count(b"\n") > 50:
+        if rows.exists() and rows.read_bytes().count(b"\n") > 100:
             break
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
@@ -212,9 +212,9 @@ def test_resume_refuses_another_run(finished: Path, tmp_path: Path) -> None:
         (["--resume", "--output", tmp_path / "nothing"], "holds no run to resume"),
         (["--resume"], "--resume needs --output"),
         (["--output", finished], "already holds a run"),
-        (["--resume", "--output", finished, "--limit", "9"], "another config"),
+        (["--resume", "--output", finished, "--limit", "19"], "another config"),
     ):
-        done = bench("run", TINY, "--limit", "10", *options)
+        done = bench("run", TINY, "--limit", "20", *options)
         assert done.exit_code == 2
         assert says in done.stderr, done.stderr
 
