@@ -65,7 +65,7 @@ class RecognizerConfig:
         checkpoint: see above.
         defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.models.defences`).
         aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
-        training: how the recogniser is trained.
+        training: how the recogniser is trained; by default as the [training] of the top level says, if there is one.
     """
 
     name: str = "resnet18"
@@ -194,14 +194,14 @@ def read_config(path: Path) -> Config:
 
 
 def _config(table: dict[str, Any]) -> Config:
-    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks"}
+    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks", "training"}
     check_keys(table, known, "the top level")
     for part in ("name", "attacks", "eps"):
         if part not in table:
             raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
     eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
     huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
-    recognizers = [build(RecognizerConfig, part, "[[recognizers]]") for part in table.get("recognizers") or [{}]]
+    recognizers = [_recognizer(part, table.get("training")) for part in table.get("recognizers") or [{}]]
     config = Config(
         name=checked(table["name"], str, "name"),
         data=build(DataConfig, table.get("data", {}), "[data]"),
@@ -221,6 +221,12 @@ def _config(table: dict[str, Any]) -> Config:
         if len(set(names)) != len(names):
             raise ConfigError(f"two {what} have the same name: give each its own `name`")
     return config
+
+
+def _recognizer(part: Any, training: Any) -> RecognizerConfig:
+    if training is not None and isinstance(part, dict) and not part.get("checkpoint"):
+        part = {"training": training} | part
+    return build(RecognizerConfig, part, "[[recognizers]]")
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
@@ -13,36 +11,13 @@ from faceenc.goals import Contrast, MoveAway, MoveTo
 from faceenc.models.embedders import embed
 from faceenc.types import Goal
 
-AWAY, CONTRAST, FLEE, IMPERSONATE = "away", "contrast", "flee", "impersonate"
-GOALS = (AWAY, CONTRAST, FLEE, IMPERSONATE)
+AWAY, CONTRAST, IMPERSONATE = "away", "contrast", "impersonate"
+GOALS = (AWAY, CONTRAST, IMPERSONATE)
 NEGATIVES = 256  # other people's photos that are worth having
 
 _POSITIVES = 8
 _OWN_VIEWS = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, coarsest=0.5, colour=0.2)
 _BATCH = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Flee:
-    """Away from oneself and to somebody far: two goals, the sum of their losses; reached when the first is.
-
-    Attributes:
-        away: what counts.
-        towards: where to, on the way.
-    """
-
-    away: MoveAway
-    towards: MoveTo
-
-    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(N, ..., D) -> (N,)."""
-        return self.away.loss(outputs) + self.towards.loss(outputs)
-
-    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
-        return self.away.reached(outputs, margin)
-
-    def select(self, rows: torch.Tensor) -> Flee:
-        return Flee(self.away.select(rows), self.towards.select(rows))
 
 
 def goal_for(
@@ -58,14 +33,14 @@ def goal_for(
     """The goal for attacks on one surrogate; nothing of a judge's, no gallery and no second photo, is needed.
 
     Args:
-        how: "away": from the photo's own embedding. "contrast": from its own augmented views, to other people. "flee": away
-            from itself and to whoever of the others is farthest. "impersonate": to the target's photo.
+        how: "away": from the photo's own embedding. "contrast": from its own augmented views, to other people.
+            "impersonate": to the target's photo.
         model: (N, 3, H, W) -> (N, D), or (N, S, D) of several surrogates.
         x: (N, 3, H, W), the photos attacked.
         threshold: at distances below this two faces match.
         seed: of the augmented views.
         targets: (N, 3, H, W), for "impersonate".
-        others: (M, 3, H, W) of other people, for "contrast" and "flee".
+        others: (M, 3, H, W) of other people, for "contrast".
     """
     if how == IMPERSONATE:
         return MoveTo(embed(model, targets).unsqueeze(-2), threshold)
@@ -73,12 +48,9 @@ def goal_for(
     away = MoveAway(own.unsqueeze(-2), threshold)
     if how == AWAY:
         return away
-    elsewhere = embed(model, others)
-    if how == FLEE:
-        farthest = elsewhere[torch.cdist(own.flatten(1), elsewhere.flatten(1)).argmax(1)]
-        return Flee(away, MoveTo(farthest.unsqueeze(-2), threshold))
     if how != CONTRAST:
         raise ValueError(f"there is no goal {how!r}: choose one of {', '.join(GOALS)}")
+    elsewhere = embed(model, others)
     rng = image_generators(seed, x)
     with torch.no_grad():
         parts = [

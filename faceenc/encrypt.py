@@ -151,11 +151,10 @@ def encrypt_photo(
     )
     with _timed(seconds, "encode and judge"), _about(source):
         with ThreadPoolExecutor(1) as beside:
-            encoding = beside.submit(_encode, replace(photo, pixels=pixels), options, keep_metadata=options.keep_metadata)
+            saving = beside.submit(_encode_and_decode, replace(photo, pixels=pixels), options)
             # A lossless file will show these pixels: judged while it is encoded, which counts only if it does.
             evidence = judge(pixels) if _lossless(photo, options) else None
-            data = encoding.result()
-        again = decode_photo(data)
+            data, again = saving.result()
         if evidence is None or not np.array_equal(again.pixels, pixels):
             evidence = judge(again.pixels)
     with _timed(seconds, "write"):
@@ -265,6 +264,12 @@ def _protection(photo: Photo, faces: Sequence[Face], options: Options, tools: _T
 def _lossless(photo: Photo, options: Options) -> bool:
     file_format = options.format or photo.format
     return file_format in ("PNG", "TIFF") or (file_format == "WEBP" and options.quality is None)
+
+
+def _encode_and_decode(photo: Photo, options: Options) -> tuple[bytes, Photo]:
+    """The file to be saved, and what it shows."""
+    data = _encode(photo, options, keep_metadata=options.keep_metadata)
+    return data, decode_photo(data)
 
 
 def _encode(photo: Photo, options: Options, *, keep_metadata: bool = False) -> bytes:

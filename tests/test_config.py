@@ -99,6 +99,15 @@ def test_an_attack_without_norm_has_its_own(tmp_path: Path) -> None:
     assert config.resolved()["attacks"][1]["max_queries"] == 50  # type: ignore[attr-defined]
 
 
+def test_recognizers_share_a_training_unless_they_say_otherwise(tmp_path: Path) -> None:
+    own = "training = { batch_size = 7 }\n"
+    names = "".join(f'[[recognizers]]\nname = "{name}"\n{more}' for name, more in (("a", ""), ("b", own)))
+    config = read(tmp_path, GOOD + "[training]\nbatch_size = 5\n" + names)
+    assert [one.training.batch_size for one in config.recognizers] == [5, 7]  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="unknown key 'batch'"):
+        read(tmp_path, GOOD + "[training]\nbatch = 5\n")
+
+
 def test_minimum_table(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD).minimum is None  # type: ignore[attr-defined]
     config = read(tmp_path, GOOD + '[minimum]\nnorm = "l2"\nlargest = "4.0"\nresolution = "0.25"\nimages = 9\n')

@@ -20,7 +20,9 @@ from faceenc.models.wrappers import Centre, Counted, Ensemble
 from faceenc.norms import L2, LINF, Smoothed
 from faceenc.types import Goal, Recognizer
 
-PLAIN = Transfer(steps=4, rel_step=0.25, momentum=0.0, views=1, blur=0.0, jitter=0.0, flip=0.0, coarsest=1.0, colour=0.0)
+PLAIN = Transfer(
+    steps=4, rel_step=0.25, momentum=0.0, views=1, blur=0.0, jitter=0.0, flip=0.0, coarsest=1.0, colour=0.0, dimmest=1.0
+)
 PARTS = {
     "momentum": {"momentum": 1.0},
     "views": {"views": 2, "jitter": 0.5},

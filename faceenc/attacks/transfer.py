@@ -28,7 +28,8 @@ class Transfer:
     Attributes:
         norm: LINF or L2.
         steps: gradient steps.
-        rel_step: step size as a fraction of eps.
+        rel_step: step size as a fraction of eps. With momentum large steps transfer best: they leave most pixels at the
+            ball's border.
         random_start: start at a random point of the ball instead of x.
         momentum: decay of the accumulated gradient; 0 for none.
         views: random views a step, whose gradients are averaged.
@@ -44,17 +45,17 @@ class Transfer:
     """
 
     norm: Norm = LINF
-    steps: int = 60
-    rel_step: float = 0.1
+    steps: int = 40
+    rel_step: float = 0.5
     random_start: bool = True
     momentum: float = 1.0
     views: int = 4
-    blur: float = 2.0
+    blur: float = 1.0
     jitter: float = 1.0
     flip: float = 0.5
     coarsest: float = 0.5
     colour: float = 0.2
-    dimmest: float = 1.0
+    dimmest: float = 0.5
     blocks: int = 0
     weight_noise: float = 0.0
 
@@ -96,7 +97,7 @@ def mi_fgsm(norm: Norm = LINF, steps: int = 10, momentum: float = 1.0) -> Transf
     """
     return Transfer(
         norm=norm, steps=steps, rel_step=1 / steps, momentum=momentum, views=1, blur=0, jitter=0, flip=0,
-        coarsest=1, colour=0,
+        coarsest=1, colour=0, dimmest=1,
     )  # fmt: skip
 
 
@@ -106,5 +107,5 @@ def di_mi_fgsm(
     """The same with input diversity (Xie et al., https://arxiv.org/abs/1803.06978): one resized and moved view a step."""
     return Transfer(
         norm=norm, steps=steps, rel_step=1 / steps, momentum=momentum, views=1, blur=0, jitter=jitter,
-        flip=0, coarsest=coarsest, colour=0,
+        flip=0, coarsest=coarsest, colour=0, dimmest=1,
     )  # fmt: skip

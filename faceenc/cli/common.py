@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import click
 from faceenc.types import ConfigError, FaceencError
 
 _PIPE_WIDTH = 200
+_GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +28,7 @@ class Group(click.Group):
     """Turns every `FaceencError`, and a full or read-only disk, into one line and an exit code; --debug shows the trace."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        gc.set_threshold(_GC_THRESHOLD)
         try:
             return super().main(*args, **kwargs)
         except (FaceencError, OSError) as error:
