@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from faceenc.judges import Judge, default_judges
 from faceenc.photos import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
 from faceenc.preview import draw_preview
 from faceenc.protect import FaceOutcome, Protection, Surrogate, embed_person, load_surrogates, make_decoy, protect_faces
+from faceenc.transforms import preload
 from faceenc.types import Box, DataError, Face, NoFaceError, Progress
 
 if TYPE_CHECKING:
@@ -201,6 +203,7 @@ def _tools(options: Options) -> _Tools:
         targets = make_decoy(surrogates, seed=options.decoy)
     if consent is not None:
         targets = [torch.from_numpy(np.asarray(consent.embeddings, np.float32)) / surrogates[0].threshold]
+    Thread(target=preload, daemon=True).start()  # while the first photo is read and its faces are found
     return _Tools(GroupDetector(near, wide), surrogates, judges, gallery, own, targets, consent)
 
 

@@ -105,3 +105,9 @@ def reduced(x: torch.Tensor, factor: float) -> torch.Tensor:
     small = (max(1, round(height * factor)), max(1, round(width * factor)))
     little = F.interpolate(x, size=small, mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(little, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def preload() -> None:
+    """Load kornia, which takes half a second, before it is needed: beside work that leaves Python free."""
+    import kornia.enhance
+    import kornia.filters  # noqa: F401
