@@ -82,12 +82,9 @@ def _open_record(plan: Plan, folder: RunFolder) -> dict[str, Any]:
             for s in plan.subjects
         ],
     }
+    folder.refuse_other(record, ("config", "data"))
     if (folder.path / "run.json").exists():
         before = folder.read_run()
-        for part in ("config", "data"):
-            # Through JSON, since tuples come back as lists.
-            if before.get(part) != json.loads(json.dumps(record[part])):
-                raise RunError(f"{folder.path} holds a run of another {part}: resume with the same, or use a new --output")
         hashes = [[r["sha256"] for r in run["recognizers"]] for run in (before, record)]
         if hashes[0] != hashes[1]:
             raise RunError(f"{folder.path} holds a run of another recogniser: its weights differ; use a new --output")

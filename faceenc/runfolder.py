@@ -68,6 +68,20 @@ class RunFolder:
             raise RunError(f"folder {self.path} cannot be made ({error.strerror}): choose another --output") from error
         write_atomically(self.path / "run.json", json.dumps(run, indent=2) + "\n")
 
+    def refuse_other(self, run: Mapping[str, Any], parts: Iterable[str]) -> None:
+        """A run that is taken up again must be the one that was begun.
+
+        Raises:
+            RunError: one of these parts of the folder's run.json differs.
+        """
+        if not (self.path / "run.json").exists():
+            return
+        before = self.read_run()
+        for part in parts:
+            # Through JSON, since tuples come back as lists.
+            if before.get(part) != json.loads(json.dumps(run[part])):
+                raise RunError(f"{self.path} holds a run of another {part}: resume with the same, or use a new --output")
+
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add one cell's rows; they are on the disk when this returns."""
         text = io.StringIO()

@@ -105,7 +105,7 @@ def run_transfer(
     `lfw_pairs` is LFW's pairs file; what judges say of its pairs becomes lfw_pairs.csv.
 
     Raises:
-        RunError: the folder cannot be made.
+        RunError: the folder cannot be made, or holds another run.
         DataError: too few people or photos.
     """
     started = time.time()
@@ -114,14 +114,15 @@ def run_transfer(
         "schema": 1, "kind": "transfer", "name": plan.config["name"], "finished": False, "command": command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "config": plan.config, **plan.environment,
         "data": {
-            "name": plan.data.name, "people": len(plan.data.classes), "pairs": len(plan.pairs.probes),
-            "people_tested": len(set(names(plan.data, plan.pairs.probes))), "credit": plan.data.credit,
-            "fit_photos": len(plan.halves.fit), "fit_and_test_photos_shared": plan.halves.shared,
+            "name": plan.data.name, "sha256": plan.data.sha256, "people": len(plan.data.classes),
+            "pairs": len(plan.pairs.probes), "people_tested": len(set(names(plan.data, plan.pairs.probes))),
+            "credit": plan.data.credit, "fit_photos": len(plan.halves.fit), "fit_and_test_photos_shared": plan.halves.shared,
         },
         "surrogates": [{"name": s.name, "network": s.network} for s in plan.surrogates],
         "judges": [{"name": j.name, "network": j.embedder.network, "threshold": j.threshold} for j in judges],
         "far": plan.far,
     }  # fmt: skip
+    folder.refuse_other(run, ("config", "data", "surrogates", "judges"))
     folder.write_run(run)
     if lfw_pairs is not None:
         write_atomically(folder.path / "lfw_pairs.csv", pairs_table(lfw_pairs, plan.judges, plan.data))

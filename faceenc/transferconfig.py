@@ -64,8 +64,13 @@ class TransferConfig:
     lfw_pairs: str
 
     def resolved(self) -> dict[str, Any]:
-        """JSON-like, for run.json."""
+        """JSON-like, for run.json; a folder of this machine means nothing to who reads it elsewhere."""
         record = dataclasses.asdict(dataclasses.replace(self, entries=()))
+        for part in (record["data"], *record["recognizers"]):
+            if Path(part["source"]).is_absolute():  # judges are told by their networks' fingerprints as well
+                part["source"] = Path(part["source"]).name
+        if Path(self.lfw_pairs).is_absolute():
+            record["lfw_pairs"] = Path(self.lfw_pairs).name
         record["attacks"] = [
             {"name": e.name, "goals": e.goals, "eps": e.eps, "attack": type(e.attack).__name__, "parameters": repr(e.attack)}
             for e in self.entries

@@ -33,7 +33,7 @@ from faceenc.transfer import LENT, TransferPlan, run_transfer
 from faceenc.transferchecks import TRANSFER_CHECKS, survey_transfer
 from faceenc.transferconfig import transfer_config
 from faceenc.transferdata import draw_pairs, halves, lend, threshold_of
-from faceenc.types import AssetError, CheckpointError, ConfigError, DataError, Recognizer
+from faceenc.types import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
 from tests.conftest import smooth_images
 
 PEOPLE, PHOTOS = 12, 5
@@ -187,6 +187,14 @@ def test_a_killed_run_goes_on_to_the_same_rows(people: FaceSet, finished: Path, 
 
     again = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()
     assert without_times(again) == without_times(whole)
+
+
+def test_a_run_of_another_configuration_is_not_gone_on_with(people: FaceSet, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text((finished / "run.json").read_text())
+    other = replace(plan_for(people), config={"name": "another"})
+    with pytest.raises(RunError, match="holds a run of another config: resume with the same"):
+        run_transfer(other, RunFolder(tmp_path, resume=True), command="here", progress=quiet)
+    assert (tmp_path / "run.json").read_text() == (finished / "run.json").read_text()
 
 
 def test_the_heat_map_takes_the_strongest_attack_and_no_noise(finished: Path) -> None:
@@ -383,6 +391,15 @@ def test_a_configuration_names_everything() -> None:
     assert config.entries[0].eps == (8 / 255,)
     assert config.surrogates == ("dlib", "dlib+a")
     assert json.dumps(config.resolved())
+
+
+def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    sources = [{"name": "dlib", "source": "dlib"}, {"name": "a", "source": str(tmp_path / "a.safetensors")}]
+    more = {"recognizers": sources, "data": {"source": str(tmp_path / "people")}, "lfw_pairs": str(tmp_path / "pairs.txt")}
+    record = transfer_config(GOOD | more).resolved()
+    assert str(tmp_path) not in json.dumps(record)
+    assert [one["source"] for one in record["recognizers"]] == ["dlib", "a.safetensors"]
+    assert (record["data"]["source"], record["lfw_pairs"]) == ("people", "pairs.txt")
 
 
 @pytest.mark.parametrize(
