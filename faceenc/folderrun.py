@@ -130,13 +130,13 @@ def _try_all(
             yield number, result
         else:
             left.append(number)
-    if jobs == 1:
-        if left and initializer is not None:
-            initializer()
-        yield from ((number, job(tasks[number])) for number in left)
-        return
     doing = [tasks[number] for number in left]
     try:
+        if jobs == 1:
+            if left and initializer is not None:
+                initializer()
+            yield from ((number, job(tasks[number])) for number in left)
+            return
         with closing(each_in_processes(job, doing, jobs=jobs, initializer=initializer)) as answers:
             for place, answer in answers:
                 task = doing[place]
@@ -146,7 +146,7 @@ def _try_all(
                     # It may have died after the last step.
                     answer = job.settled(task) or FileResult(task.source, task.target, "failed", why)
                 yield left[place], answer
-    finally:
+    finally:  # Ctrl-C may have struck while a hidden folder was being removed
         for task in doing:
             job.sweep(task)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -468,6 +469,24 @@ def test_ctrl_c_keeps_what_was_told(studio: Studio) -> None:
     assert isinstance(stopped.value, KeyboardInterrupt)
     assert statuses(stopped.value.results) == ["done", "done"]
     studio.check(2)
+
+
+def test_ctrl_c_while_cleaning_up_leaves_nothing(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = shutil.rmtree
+    targets = [task.target for task in studio.plan()]
+
+    def interrupted(place: Path, **options: bool) -> None:
+        if sum(target.exists() for target in targets) == 2:  # the second photo's folder is no longer needed
+            monkeypatch.setattr(shutil, "rmtree", remove)
+            raise KeyboardInterrupt
+        remove(place, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(StoppedError):
+        studio.run()
+    assert shutil.rmtree is remove, "it was interrupted there"
+    studio.check(2)
+    assert statuses(studio.run()) == ["skipped"] * 2 + ["done"] * 4
 
 
 @contextmanager
