@@ -174,6 +174,26 @@ def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], d
     assert gradient.abs().sum() > 0
 
 
+def test_views_are_moved_mirrored_and_dimmed_unless_told_not_to(faces: list[Found], dlib: list[Surrogate]) -> None:
+    image, face = faces[0]
+    bright = np.zeros_like(image)
+    bright[:, : round(face.box.x0 + face.box.width / 2)] = 200  # the face's right half, on the left in the picture
+
+    def halves(crops: torch.Tensor) -> torch.Tensor:  # how bright the left and the right half of a crop are
+        return torch.stack([part.mean((1, 2, 3)) for part in crops.chunk(2, dim=3)], dim=1)
+
+    seen = [replace(dlib[0], model=halves, threshold=1.0)]
+    window = face_window(bright, face, seen, flat=0.5)
+    drawn = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
+    plain = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, jitter=None)(window.picture)[0, 0]
+    assert (plain[:, 0] > plain[:, 1]).all()
+    mirrored = drawn[:, 0] < drawn[:, 1]
+    assert 10 <= int(mirrored.sum()) <= 30
+    strength = drawn.amax(1)
+    assert float(strength.max()) > 0.9 * float(plain.max())
+    assert float(strength.min()) < 0.65 * float(plain.max())
+
+
 def test_goals_for_embeddings() -> None:
     """Two images, two references each: the nearest counts against moving away, and for moving to."""
     references = torch.tensor([[[0.0, 0.0], [3.0, 0.0]], [[0.0, 0.0], [0.0, 2.0]]])

@@ -45,7 +45,6 @@ class Protection:
             empty tensors where there are none.
         targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
         fates: what may become of the photo and is prepared for.
-        jitter: prepare for faces that are found a little turned, larger or moved.
         momentum: of PGD.
         mask: keep the noise on the face.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
@@ -58,7 +57,6 @@ class Protection:
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
     fates: Sequence[Fate] = FATES
-    jitter: bool = True
     momentum: float = 0.0
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
@@ -142,7 +140,7 @@ def _protect_face(
     goal = _goal(clean, protection)
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = Views(surrogates, window, rng, fates=protection.fates, jitter=protection.jitter)
+    views = Views(surrogates, window, rng, fates=protection.fates, jitter=strength.jitter)
     origin, current, done, attacking, limit = window.picture, None, 0, 0.0, strength.steps
     while True:
         steps = min(_CHUNK, limit - done)

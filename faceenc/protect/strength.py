@@ -6,6 +6,32 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Jitter:
+    """How differently a face may lie in the views that are attacked.
+
+    Attributes:
+        degrees: largest turn.
+        zoom: largest change of scale, as a share.
+        shift: largest move, as a share of the crop's side.
+        mirrored: probability of the mirror image.
+        dimmest: smallest factor towards black.
+    """
+
+    degrees: float
+    zoom: float
+    shift: float
+    mirrored: float = 0.0
+    dimmest: float = 1.0
+
+
+# A face that is found anew, after the noise or in a copy, lies a little differently.
+FOUND_ANEW = Jitter(degrees=3, zoom=0.03, shift=2 / 150)
+# Wider views make noise that recognisers which are not attacked see as well. They cost some of the distance on those that
+# are: too much for little noise.
+WIDE = Jitter(degrees=8, zoom=0.1, shift=0.03, mirrored=0.5, dimmest=0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class Strength:
     """How much noise, and how long it is worked on.
 
@@ -14,16 +40,18 @@ class Strength:
         steps: gradient steps a face, at most; twice as many for one that they hardly protect.
         flat: the share of eps that flat skin gets.
         margin: the face counts as protected when it is so many thresholds beyond the threshold, in every look at it.
+        jitter: of the views that are attacked; None shows every crop as it was found.
     """
 
     eps: float
     steps: int
     flat: float
     margin: float
+    jitter: Jitter | None = WIDE
 
 
 STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4),
+    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4, jitter=FOUND_ANEW),
     "balanced": Strength(eps=10 / 255, steps=50, flat=0.6, margin=0.8),
     "strong": Strength(eps=16 / 255, steps=80, flat=0.7, margin=1.1),
 }

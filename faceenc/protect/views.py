@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 
 from faceenc.alignment import Similarity, cut_out
+from faceenc.diversity import dimmed
+from faceenc.protect.strength import WIDE, Jitter
 from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.windows import FaceWindow
 from faceenc.transforms import blur, jpeg, reduced
 
-# A face found anew, after the noise or in a copy, lies a little differently: turned, larger, moved by so much.
-_DEGREES, _ZOOM, _SHIFT = 3.0, 0.03, 2.0
 _QUALITY = (60.0, 95.0)
 
 Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -44,9 +44,9 @@ class Views:
         surrogates: what looks.
         window: the face's window.
         rng: the source of all randomness.
-        fates: what may become of the photo; without any, views are jittered crops of the photo as it is.
+        fates: what may become of the photo; without any, views are crops of the photo as it is.
         draws: views a call.
-        jitter: turn, scale and move each crop a little.
+        jitter: how differently each crop may lie; None leaves them as they were found.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Views:
         *,
         fates: Sequence[Fate] = FATES,
         draws: int = 1,
-        jitter: bool = True,
+        jitter: Jitter | None = WIDE,
     ) -> None:
         self.surrogates = surrogates
         self.rng = rng
@@ -74,7 +74,7 @@ class Views:
             crops = []
             for draw, source in enumerate(sources):
                 crop = own[(self.views + draw) % len(own)]
-                crops.append(cut_out(source, [self._jittered(crop, surrogate.size)], size=surrogate.size))
+                crops.append(self._cut(source, crop, surrogate.size))
             answers.append(surrogate.embed(torch.cat(crops)))
         self.views += self.draws
         return stack_embeddings(answers)[None]
@@ -89,11 +89,16 @@ class Views:
         """The photo as it is and what becomes of it take turns."""
         return self.fates[view // 2 % len(self.fates)](x, self.rng) if self.fates and view % 2 else x
 
-    def _jittered(self, crop: Similarity, size: int) -> Similarity:
-        if not self.jitter:
-            return crop
+    def _cut(self, x: torch.Tensor, crop: Similarity, size: int) -> torch.Tensor:
+        jitter = self.jitter
+        if jitter is None:
+            return cut_out(x, [crop], size=size)
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
-        return crop.jittered(draw, size=size, degrees=_DEGREES, zoom=_ZOOM, shift=_SHIFT * size / 150)
+        moved = crop.jittered(draw, size=size, degrees=jitter.degrees, zoom=jitter.zoom, shift=jitter.shift * size)
+        view = cut_out(x, [moved], size=size)
+        if jitter.mirrored and float(torch.rand((), generator=self.rng)) < jitter.mirrored:
+            view = view.flip(-1)
+        return dimmed(view, [self.rng], least=jitter.dimmest) if jitter.dimmest < 1 else view
 
 
 def stack_embeddings(parts: Sequence[torch.Tensor]) -> torch.Tensor:
