@@ -40,7 +40,7 @@ class Strength:
         steps: gradient steps a face, at most; twice as many for one that they hardly protect.
         flat: the share of eps that flat skin gets.
         margin: the face counts as protected when it is so many thresholds beyond the threshold, in every look at it.
-        jitter: of the views that are attacked; None shows every crop as it was found.
+        jitter: of the views that are attacked, of diverse surrogates; None shows every crop as it was found.
     """
 
     eps: float

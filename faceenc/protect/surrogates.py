@@ -41,6 +41,7 @@ class Surrogate:
         size: side of its crops in pixels.
         threshold: Euclidean distance below which it takes two faces for one person's.
         align: photo and face -> its crops; several where a recogniser may find its key points in several ways.
+        diverse: attack wide views of it too. Of a recogniser of ours, trained on such views, they leave too little noise.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Surrogate:
     size: int
     threshold: float
     align: Align
+    diverse: bool = False
 
     def embed(self, crops: torch.Tensor) -> torch.Tensor:
         """(N, 3, size, size) -> (N, D) in units of the threshold: faces at a distance below 1 match."""
@@ -67,7 +69,7 @@ def load_surrogates(names: Sequence[str] = (DLIB,)) -> list[Surrogate]:
 
 def _load(name: str) -> Surrogate:
     if name == DLIB:
-        return Surrogate(DLIB, DLIB, load_dlibnet(), CHIP_SIZE, MATCH_DISTANCE, _align_dlib)
+        return Surrogate(DLIB, DLIB, load_dlibnet(), CHIP_SIZE, MATCH_DISTANCE, _align_dlib, diverse=True)
     if name.startswith("frbench:"):
         judge = FRBenchJudge(name.removeprefix("frbench:"), mirrored=False)
         return _cosine(judge, INPUT_SIZE, lambda _, face: [key_points_similarity(face, points=_ARCFACE_POINTS)])

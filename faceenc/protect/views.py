@@ -8,7 +8,7 @@ import torch
 
 from faceenc.alignment import Similarity, cut_out
 from faceenc.diversity import dimmed
-from faceenc.protect.strength import WIDE, Jitter
+from faceenc.protect.strength import FOUND_ANEW, WIDE, Jitter
 from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.windows import FaceWindow
 from faceenc.transforms import blur, jpeg, reduced
@@ -46,7 +46,7 @@ class Views:
         rng: the source of all randomness.
         fates: what may become of the photo; without any, views are crops of the photo as it is.
         draws: views a call.
-        jitter: how differently each crop may lie; None leaves them as they were found.
+        jitter: how differently each crop of a diverse surrogate may lie; None leaves all as they were found.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Views:
             crops = []
             for draw, source in enumerate(sources):
                 crop = own[(self.views + draw) % len(own)]
-                crops.append(self._cut(source, crop, surrogate.size))
+                crops.append(self._cut(source, crop, surrogate))
             answers.append(surrogate.embed(torch.cat(crops)))
         self.views += self.draws
         return stack_embeddings(answers)[None]
@@ -89,10 +89,11 @@ class Views:
         """The photo as it is and what becomes of it take turns."""
         return self.fates[view // 2 % len(self.fates)](x, self.rng) if self.fates and view % 2 else x
 
-    def _cut(self, x: torch.Tensor, crop: Similarity, size: int) -> torch.Tensor:
-        jitter = self.jitter
-        if jitter is None:
+    def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Surrogate) -> torch.Tensor:
+        size = surrogate.size
+        if self.jitter is None:
             return cut_out(x, [crop], size=size)
+        jitter = self.jitter if surrogate.diverse else FOUND_ANEW
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
         moved = crop.jittered(draw, size=size, degrees=jitter.degrees, zoom=jitter.zoom, shift=jitter.shift * size)
         view = cut_out(x, [moved], size=size)
