@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again.
+# With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again, and
+# with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
 _SCANT = 1 / 3
 _CHUNK = 10  # steps between two looks at what would be saved
 
@@ -71,7 +72,7 @@ class FaceOutcome:
     Attributes:
         face: as detected.
         steps: that were needed.
-        reached: the goal is reached with the margin, in every look at what will be saved.
+        reached: the goal is reached with at least a third of the margin, in every look at what will be saved.
         distance: the worst of these looks, in thresholds: the nearest to the photo itself (or the farthest from the target).
         seconds: wall time.
         attack_seconds: of that, the gradient steps; the rest cuts out the face and looks at what would be saved.
@@ -156,10 +157,10 @@ def _protect_face(
         if last or goal.reached(views.plain(current), strength.margin):
             changed = window.add(current - origin, strength.eps)
             outputs = looks(changed, window, surrogates, protection.encode)
-            reached = bool(goal.reached(outputs, strength.margin))
-            if last and not late and limit == strength.steps and not goal.reached(outputs, strength.margin * _SCANT):
+            reached = bool(goal.reached(outputs, strength.margin * _SCANT))
+            if last and not late and limit == strength.steps and not reached:
                 limit, last = 2 * limit, False
-            if reached or last:
+            if last or goal.reached(outputs, strength.margin):
                 break
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
