@@ -155,7 +155,7 @@ def _protect_and_judge(
     detector, surrogates, judges = _tools(job.models, job.surrogates)
     image, strength = photo.pixels, STRENGTHS[job.strength]
     protection = Protection(strength, surrogates)
-    plain = Protection(replace(strength, jitter=None), surrogates, fates=())
+    plain = Protection(replace(strength, diversity=None), surrogates, fates=())
     changed: dict[str, tuple[Pixels, float]] = {"clean": (image, 0.0)}
     for name, how in (("faceenc", protection), ("plain PGD", plain)):
         pixels, (outcome,) = protect_faces(image, [face], how, grey=photo.grey)

@@ -174,7 +174,7 @@ def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], d
     assert gradient.abs().sum() > 0
 
 
-def test_views_are_moved_mirrored_and_dimmed_unless_told_not_to(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found], dlib: list[Surrogate]) -> None:
     image, face = faces[0]
     bright = np.zeros_like(image)
     bright[:, : round(face.box.x0 + face.box.width / 2)] = 200  # the face's right half, on the left in the picture
@@ -185,13 +185,18 @@ def test_views_are_moved_mirrored_and_dimmed_unless_told_not_to(faces: list[Foun
     seen = [replace(dlib[0], model=halves, threshold=1.0)]
     window = face_window(bright, face, seen, flat=0.5)
     drawn = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
-    plain = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, jitter=None)(window.picture)[0, 0]
+    plain = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, diversity=None)(window.picture)[0, 0]
     assert (plain[:, 0] > plain[:, 1]).all()
     mirrored = drawn[:, 0] < drawn[:, 1]
     assert 10 <= int(mirrored.sum()) <= 30
-    strength = drawn.amax(1)
-    assert float(strength.max()) > 0.9 * float(plain.max())
-    assert float(strength.min()) < 0.65 * float(plain.max())
+    brightness = drawn.amax(1)
+    assert float(brightness.max()) > 0.9 * float(plain.max())
+    assert float(brightness.min()) < 0.65 * float(plain.max())
+    ours = [replace(seen[0], diverse=False)]
+    narrow = Views(ours, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
+    assert (narrow[:, 0] > narrow[:, 1]).all()
+    assert float(narrow[:, 0].min()) > 0.9 * float(plain[:, 0].min())
+    assert not torch.equal(narrow, plain), "moved a little"
 
 
 def test_goals_for_embeddings() -> None:

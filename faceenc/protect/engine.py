@@ -141,7 +141,7 @@ def _protect_face(
     goal = _goal(clean, protection)
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = Views(surrogates, window, rng, fates=protection.fates, jitter=strength.jitter)
+    views = Views(surrogates, window, rng, fates=protection.fates, diversity=strength.diversity)
     origin, current, done, attacking, limit = window.picture, None, 0, 0.0, strength.steps
     while True:
         steps = min(_CHUNK, limit - done)

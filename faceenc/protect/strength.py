@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Jitter:
-    """How differently a face may lie in the views that are attacked.
-
-    Attributes:
-        degrees: largest turn.
-        zoom: largest change of scale, as a share.
-        shift: largest move, as a share of the crop's side.
-        mirrored: probability of the mirror image.
-        dimmest: smallest factor towards black.
-    """
-
-    degrees: float
-    zoom: float
-    shift: float
-    mirrored: float = 0.0
-    dimmest: float = 1.0
-
+from faceenc.attacks.views import Diversity
 
 # A face that is found anew, after the noise or in a copy, lies a little differently.
-FOUND_ANEW = Jitter(degrees=3, zoom=0.03, shift=2 / 150)
+FOUND_ANEW = Diversity(degrees=3, zoom=0.03, shift=2 / 150)
 # Wider views make noise that recognisers which are not attacked see as well. They cost some of the distance on those that
 # are: too much for little noise.
-WIDE = Jitter(degrees=8, zoom=0.1, shift=0.03, mirrored=0.5, dimmest=0.5)
+WIDE = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, dimmest=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +22,18 @@ class Strength:
         steps: gradient steps a face, at most; twice as many for one that they hardly protect.
         flat: the share of eps that flat skin gets.
         margin: no more steps are taken when the face is so many thresholds beyond the threshold, in every look at it.
-        jitter: of the views that are attacked, of diverse surrogates; None shows every crop as it was found.
+        diversity: of the views that are attacked, of diverse surrogates; None shows every crop as it was found.
     """
 
     eps: float
     steps: int
     flat: float
     margin: float
-    jitter: Jitter | None = WIDE
+    diversity: Diversity | None = WIDE
 
 
 STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4, jitter=FOUND_ANEW),
+    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4, diversity=FOUND_ANEW),
     "balanced": Strength(eps=10 / 255, steps=50, flat=0.6, margin=0.8),
     "strong": Strength(eps=16 / 255, steps=80, flat=0.7, margin=1.1),
 }

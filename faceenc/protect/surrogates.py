@@ -41,7 +41,7 @@ class Surrogate:
         size: side of its crops in pixels.
         threshold: Euclidean distance below which it takes two faces for one person's.
         align: photo and face -> its crops; several where a recogniser may find its key points in several ways.
-        diverse: attack wide views of it too. Of a recogniser of ours, trained on such views, they leave too little noise.
+        diverse: attack wide views of it too. Recognisers of ours, trained on turned and mirrored faces, withstand those.
     """
 
     name: str

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from faceenc.alignment import Similarity, cut_out
-from faceenc.diversity import dimmed
-from faceenc.protect.strength import FOUND_ANEW, WIDE, Jitter
+from faceenc.attacks.views import Diversity
+from faceenc.protect.strength import FOUND_ANEW, WIDE
 from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.windows import FaceWindow
 from faceenc.transforms import blur, jpeg, reduced
@@ -46,7 +47,7 @@ class Views:
         rng: the source of all randomness.
         fates: what may become of the photo; without any, views are crops of the photo as it is.
         draws: views a call.
-        jitter: how differently each crop of a diverse surrogate may lie; None leaves all as they were found.
+        diversity: how differently each crop of a diverse surrogate may lie; None leaves all as they were found.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class Views:
         *,
         fates: Sequence[Fate] = FATES,
         draws: int = 1,
-        jitter: Jitter | None = WIDE,
+        diversity: Diversity | None = WIDE,
     ) -> None:
         self.surrogates = surrogates
         self.rng = rng
         self.fates = fates
         self.draws = draws
-        self.jitter = jitter
+        self.diversity = diversity
         self.views = 0
         self.crops = [[crop.moved(0, window.levels) for crop in own] for own in window.crops]
 
@@ -91,15 +92,16 @@ class Views:
 
     def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Surrogate) -> torch.Tensor:
         size = surrogate.size
-        if self.jitter is None:
+        if self.diversity is None:
             return cut_out(x, [crop], size=size)
-        jitter = self.jitter if surrogate.diverse else FOUND_ANEW
+        how = self.diversity if surrogate.diverse else FOUND_ANEW
+        # The crop itself is moved: a view that is moved afterwards would be resampled twice.
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
-        moved = crop.jittered(draw, size=size, degrees=jitter.degrees, zoom=jitter.zoom, shift=jitter.shift * size)
+        moved = crop.jittered(draw, size=size, degrees=how.degrees, zoom=how.zoom, shift=how.shift * size)
         view = cut_out(x, [moved], size=size)
-        if jitter.mirrored and float(torch.rand((), generator=self.rng)) < jitter.mirrored:
+        if how.flip and float(torch.rand((), generator=self.rng)) < how.flip:
             view = view.flip(-1)
-        return dimmed(view, [self.rng], least=jitter.dimmest) if jitter.dimmest < 1 else view
+        return replace(how, degrees=0, zoom=0, shift=0, flip=0)(view, [self.rng])
 
 
 def stack_embeddings(parts: Sequence[torch.Tensor]) -> torch.Tensor:
