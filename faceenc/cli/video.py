@@ -23,8 +23,8 @@ if TYPE_CHECKING:
               help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
 @click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
               help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
-@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
-@click.option("--steps", type=click.IntRange(1, 100), default=8, show_default=True, help="Gradient steps a frame.")
+@click.option("--eps", type=click.IntRange(1, 32), default=10, show_default=True, help="Strength of the noise, in 255ths.")
+@click.option("--steps", type=click.IntRange(1, 100), default=16, show_default=True, help="Gradient steps a frame.")
 @click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
               help="Not to be recognised, or to be taken for --target.")  # fmt: skip
 @click.option("--target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
