@@ -34,7 +34,7 @@ STEPS = 16
 _FIRST_STEPS = 24  # of a new face: here they may take their time
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
 _LOOK_EVERY = 3  # frames between two looks at a face without noise
-_QUALITY = (25.0, 60.0)
+_QUALITY = (15.0, 50.0)
 
 
 def _through_jpeg(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
@@ -42,11 +42,10 @@ def _through_jpeg(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     return jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
 
 
-# What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does: half of the fates stand for it.
+# What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.
 FATES: tuple[Fate, ...] = (
     lambda x, rng: reduced(x, 0.5),
-    _through_jpeg,
-    _through_jpeg,
+    *(_through_jpeg,) * 3,
     lambda x, rng: blur(x, 1.5),
 )
 
