@@ -13,7 +13,6 @@ import torch
 from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
 from faceenc.attacks.engines import Relaid, gradient_engine
 from faceenc.attacks.harness import ask
-from faceenc.devices import has_bfloat16
 from faceenc.goals import Dodge, Impersonate, MoveAway, MoveTo
 from faceenc.images import SQUARE_MARGIN, frame_face, to_tensor
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
@@ -83,7 +82,7 @@ class Watcher(Protocol):
         ...
 
     def glance(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        """The same for the screen: in bfloat16 where that is faster, which moves probabilities by up to a percent."""
+        """The same up to rounding, faster: for the screen, again and again."""
         ...
 
     def reading(self, answer: torch.Tensor, clean: Sequence[torch.Tensor]) -> Reading:
@@ -131,8 +130,7 @@ class ResNetWatcher:
         return ask(self.model, to_tensor(crops)).float()
 
     def glance(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        engine = gradient_engine(self.model, "bf16" if has_bfloat16("cpu") else "fused")
-        return engine(to_tensor(crops), _Reached(), margin=0.0).outputs
+        return gradient_engine(self.model, "fused")(to_tensor(crops), _Reached(), margin=0.0).outputs
 
     def reading(self, answer: torch.Tensor, clean: Sequence[torch.Tensor]) -> Reading:
         values, people = answer.softmax(0).topk(min(TOP, len(self.people)))
