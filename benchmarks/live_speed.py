@@ -37,7 +37,7 @@ SIZE = (640, 480)
 PACE = 90  # frames a second of the camera that is played: more than any engine takes
 RATE = 30  # of the camera at which protection is judged: at 90 faces would move three times as fast as they do
 LOOK_EVERY = 6  # as `faceenc webcam`
-JUDGED = 60  # frames, spread evenly over the run
+JUDGED = 60  # frames, spread evenly over the run (its warm-up, if it is a long one)
 WARM_UP = 15  # seconds of a long run in which caches fill
 
 Clip = list[NDArray[np.uint8]]
@@ -68,7 +68,8 @@ class Watched:
         passed = now - self._start
         self.longest_gap = max(self.longest_gap, now - self._last if self._last else 0.0)
         self._last = now
-        if passed >= len(self.kept) * self._end / JUDGED and len(self.kept) < JUDGED:
+        # Of a long run only from its warm-up: kept frames would look like growing memory.
+        if passed >= len(self.kept) * min(self._end, WARM_UP) / JUDGED and len(self.kept) < JUDGED:
             self.kept.append(shown)
         if passed >= WARM_UP + len(self.memory) * 5:
             self.memory.append((passed, memory_mb()))
