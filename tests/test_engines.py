@@ -222,6 +222,25 @@ def test_unknown_name_is_one_line(recognizer: FaceResNet) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_who_is_all_done_costs_eager_no_way_back() -> None:
+    class OneWay(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):  # type: ignore[no-untyped-def, override]
+            return x.flatten(1)[:, :PEOPLE].clone()
+
+        @staticmethod
+        def backward(ctx, gradient):  # type: ignore[no-untyped-def, override]
+            raise AssertionError("went back")
+
+    x, goal = batch((2, 64, 64))
+    engine = engines.Exact(OneWay.apply)
+    answer = engine(x, goal, margin=-100.0)
+    assert torch.equal(answer.outputs, x.flatten(1)[:, :PEOPLE])
+    assert answer.gradient.shape == (0, *x.shape[1:])
+    with pytest.raises(AssertionError, match="went back"):
+        engine(x, goal, margin=100.0)
+
+
 @every_engine
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0], ids=lambda share: f"{share:.0%} done")
 def test_margin_spares_who_is_done(name: str, share: float, recognizer: FaceResNet) -> None:

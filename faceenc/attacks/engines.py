@@ -120,11 +120,12 @@ def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal, margin: float | No
     x = x.detach().requires_grad_(True)
     outputs = model(x).float()
     loss = goal.loss(outputs)
+    going = None if margin is None else ~goal.reached(outputs.detach(), margin)
+    if going is not None and not going.any():
+        return Gradient(outputs.detach(), loss.detach(), x.detach()[:0])
     # Asking for x alone spares the weights' gradients. The mean, not the sum, rounds as ART's loss does.
     (gradient,) = torch.autograd.grad(loss.mean(), x)
-    outputs = outputs.detach()
-    wanted = gradient if margin is None else gradient[~goal.reached(outputs, margin)]
-    return Gradient(outputs, loss.detach(), wanted)
+    return Gradient(outputs.detach(), loss.detach(), gradient if going is None else gradient[going])
 
 
 @contextlib.contextmanager

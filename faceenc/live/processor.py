@@ -206,4 +206,4 @@ class Processor:
         if not due:
             return []
         crops = np.stack([self.watcher.crop(pixels, track.face) for track in due])
-        return zip(due, self.watcher.glance(crops), strict=True)
+        return zip(due, self.watcher.answers(crops), strict=True)

@@ -16,12 +16,12 @@ from faceenc.alignment import CHIP_SIZE, Similarity
 from faceenc.frames import Video
 from faceenc.frames_out import VideoFile
 from faceenc.live.engines import Engine, PgdEngine
-from faceenc.live.look import Fate
 from faceenc.live.processor import Controls, Processor
 from faceenc.live.sources import Feed, FileSource
 from faceenc.live.tracking import Track, Tracker
 from faceenc.live.watchers import Watcher
-from faceenc.transforms import blur, jpeg, reduced
+from faceenc.protect.views import Fate, through_jpeg
+from faceenc.transforms import blur, reduced
 from faceenc.types import DataError, Detector, Progress
 
 if TYPE_CHECKING:
@@ -34,18 +34,11 @@ STEPS = 16
 _FIRST_STEPS = 24  # of a new face: here they may take their time
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
 _LOOK_EVERY = 3  # frames between two looks at a face without noise
-_QUALITY = (15.0, 50.0)
-
-
-def _through_jpeg(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    low, high = _QUALITY
-    return jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
-
 
 # What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.
 FATES: tuple[Fate, ...] = (
     lambda x, rng: reduced(x, 0.5),
-    *(_through_jpeg,) * 3,
+    *(through_jpeg(15, 50),) * 3,
     lambda x, rng: blur(x, 1.5),
 )
 

@@ -81,10 +81,6 @@ class Watcher(Protocol):
         """(N, S, S, 3) uint8 -> (N, K) logits or embeddings."""
         ...
 
-    def glance(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        """The same up to rounding, faster: for the screen, again and again."""
-        ...
-
     def reading(self, answer: torch.Tensor, clean: Sequence[torch.Tensor]) -> Reading:
         """What an answer (K,) means, given what it answered (K,) about the same face without noise."""
         ...
@@ -127,10 +123,7 @@ class ResNetWatcher:
         return frame_face(frame, face, size=self.size, framing=self.model.framing)
 
     def answers(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        return ask(self.model, to_tensor(crops)).float()
-
-    def glance(self, crops: NDArray[np.uint8]) -> torch.Tensor:
-        return gradient_engine(self.model, "fused")(to_tensor(crops), _Reached(), margin=0.0).outputs
+        return gradient_engine(self.model, "fused")(to_tensor(crops), _ForwardOnly(), margin=0.0).outputs
 
     def reading(self, answer: torch.Tensor, clean: Sequence[torch.Tensor]) -> Reading:
         values, people = answer.softmax(0).topk(min(TOP, len(self.people)))
@@ -178,8 +171,6 @@ class DlibWatcher:
     def answers(self, crops: NDArray[np.uint8]) -> torch.Tensor:
         return ask(self.model, to_tensor(crops))
 
-    glance = answers  # so small a net gains nothing
-
     def reading(self, answer: torch.Tensor, clean: Sequence[torch.Tensor]) -> Reading:
         known = dict(self._enrolled)
         if clean:
@@ -218,8 +209,8 @@ class _DlibNet:
         return self._gradients
 
 
-class _Reached:
-    """A goal that leaves an engine nothing but its forward pass."""
+class _ForwardOnly:
+    """A goal that is always reached: it leaves an engine nothing but its forward pass."""
 
     def loss(self, outputs: torch.Tensor) -> torch.Tensor:
         return outputs.sum(1)

@@ -14,20 +14,18 @@ from faceenc.protect.surrogates import Surrogate
 from faceenc.protect.windows import FaceWindow
 from faceenc.transforms import blur, jpeg, reduced
 
-_QUALITY = (60.0, 95.0)
-
 Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
-def _through_jpeg(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    low, high = _QUALITY
-    return jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
+def through_jpeg(low: float, high: float) -> Fate:
+    """JPEG at a quality drawn from [low, high)."""
+    return lambda x, rng: jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
 
 
 # What becomes of the photo, in turn; between two of them stands the photo itself.
 FATES: tuple[Fate, ...] = (
     lambda x, rng: reduced(x, 0.5),
-    _through_jpeg,
+    through_jpeg(60, 95),
     lambda x, rng: blur(x, 1.0),
 )
 
