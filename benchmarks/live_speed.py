@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from faceenc.images import write_png
 from faceenc.live.engines import Engine, NoiseEngine
 from faceenc.live.enroll import enroll
 from faceenc.live.masks import MaskBook
-from faceenc.live.pipeline import Live, Outputs, Summary
+from faceenc.live.pipeline import Live, Outputs, Summary, one_thread
 from faceenc.live.processor import Controls, Processor, Shown
 from faceenc.live.setup import face_finder, load_watcher, make_engine
 from faceenc.live.sources import Feed, Frame, LoopSource
@@ -36,7 +37,7 @@ from faceenc.types import Detector
 SIZE = (640, 480)
 PACE = 90  # frames a second of the camera that is played: more than any engine takes
 RATE = 30  # of the camera at which protection is judged: at 90 faces would move three times as fast as they do
-LOOK_EVERY = 6  # as `faceenc webcam`
+LOOK_EVERY = 10  # as `faceenc webcam`
 JUDGED = 60  # frames, spread evenly over the run (its warm-up, if it is a long one)
 WARM_UP = 15  # seconds of a long run in which caches fill
 
@@ -170,15 +171,23 @@ def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) ->
 
 
 def measure(
-    name: str, engine: Engine, clip: Clip, watcher: Watcher, detector: Detector, eps: int, seconds: float, pace: float = PACE
+    name: str,
+    engine: Engine,
+    clip: Clip,
+    watcher: Watcher,
+    detector: Detector,
+    eps: int,
+    seconds: float,
+    worker: Executor,
+    pace: float = PACE,
 ) -> tuple[Summary, Watched]:
     tracker = Tracker(detector, every=1)
     processor = Processor(tracker, watcher, engine, Controls(eps), look_every=LOOK_EVERY, rate=30)
     for index, frame in enumerate(clip[:3]):  # engines are built and memory is fetched at the first frames
-        processor(Frame(index - 10, frame, time.perf_counter(), 0.0))
+        worker.submit(processor, Frame(index - 10, frame, time.perf_counter(), 0.0)).result()
     watched = Watched(processor, seconds)
     with Feed(LoopSource(clip, rate=pace), drop=True, pace=pace) as feed:
-        live = Live(feed, watched, Outputs(drawn=[Nowhere()]), engine=name, steps=1)
+        live = Live(feed, watched, Outputs(drawn=[Nowhere()]), engine=name, steps=1, worker=worker)
         return live.run(), watched
 
 
@@ -205,25 +214,28 @@ def main(
     set_up_logging(debug=False)
     clip = read_clip(path) if path is not None else orl_clip()
     clip += clip[::-1]  # there and back: no face leaps where the loop begins anew
-    watcher, _ = load_watcher(model)
+    worker = one_thread()
+    watcher, _ = worker.submit(load_watcher, model).result()
     if path is not None and not others and not minutes:
         engines = tuple(name for name in engines if name != "mask")  # there is nothing to make it of
     rows = []
     with face_finder() as detector:
         masks = (
-            make_mask(others, watcher, detector, eps) if {"mask", "auto"} & set(engines) and (others or not path) else None
+            worker.submit(make_mask, others, watcher, detector, eps).result()
+            if {"mask", "auto"} & set(engines) and (others or not path)
+            else None
         )
         for name in engines[:1] if minutes else engines:
-            forward, both = raw_pass_ms(watcher)
+            forward, both = worker.submit(raw_pass_ms, watcher).result()
 
             def engine(name: str = name) -> Engine:
                 if name == "noise":
                     return NoiseEngine(torch.Generator().manual_seed(0))
                 return make_engine(name, watcher, masks or MaskBook([]), steps=1)
 
-            summary, watched = measure(name, engine(), clip, watcher, detector, eps, 60 * minutes or seconds)
-            judged = watched if minutes else measure(name, engine(), clip, watcher, detector, eps, seconds, RATE)[1]
-            hidden = unrecognized(judged.kept, watcher, detector)
+            summary, watched = measure(name, engine(), clip, watcher, detector, eps, 60 * minutes or seconds, worker)
+            judged = watched if minutes else measure(name, engine(), clip, watcher, detector, eps, seconds, worker, RATE)[1]
+            hidden = worker.submit(unrecognized, judged.kept, watcher, detector).result()
             rows.append(_row(name, summary, watched, hidden, forward, both))
     _tell(rows, bool(minutes))
     if json_path is not None:

@@ -63,8 +63,14 @@ def draw_marks(image: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.ui
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    height, width = image.shape[:2]
     picture = Image.fromarray(image)
+    add_marks(picture, marks)
+    return np.array(picture)
+
+
+def add_marks(picture: Image.Image, marks: Sequence[Mark]) -> None:
+    """Draws on the RGB picture itself; see `draw_marks`."""
+    width, height = picture.size
     draw = ImageDraw.Draw(picture)
     visible = [(mark, box) for mark in marks if (box := _clip(mark.box, width, height))]
     for mark, box in visible:
@@ -76,7 +82,6 @@ def draw_marks(image: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.ui
             label = _best_label(text, box, taken, width, height)
             label.draw(draw, mark.colour)
             taken.append(label.place)
-    return np.array(picture)
 
 
 @dataclass(frozen=True, slots=True)

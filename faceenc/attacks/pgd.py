@@ -111,7 +111,7 @@ class PGD:
                     if not len(rows):
                         return result
             if memory is not None:
-                gradient = memory = self.momentum * memory + gradient / _l1(gradient)
+                gradient = memory = self.momentum * memory + gradient / l1_norms(gradient)
             # Multiplied, then added: one call for both would round once, ART rounds twice.
             current = self.norm.steepest(gradient).mul_(self.rel_step * eps).add_(current).clamp_(0, 1)
             current = origin + self.norm.project(current - origin, eps)
@@ -159,7 +159,7 @@ def _better(model: Recognizer, goal: Goal, candidate: torch.Tensor, best: torch.
         return torch.where(reached_new == reached_old, goal.loss(new) > goal.loss(old), reached_new)
 
 
-def _l1(gradient: torch.Tensor) -> torch.Tensor:
+def l1_norms(gradient: torch.Tensor) -> torch.Tensor:
     """(N, 1, 1, 1) L1 norm of each gradient, 1 where it is zero."""
     size = gradient.flatten(1).abs().sum(1)
     return torch.where(size > 0, size, torch.ones_like(size)).view(-1, 1, 1, 1)

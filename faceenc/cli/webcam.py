@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from faceenc.live.sources import Source
 
 _TITLE = "faceenc"
-_LOOK_EVERY = 6  # frames: each look costs half as much as a gradient step
+_LOOK_EVERY = 10  # frames: each look costs almost as much as a gradient step in bfloat16
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
@@ -68,7 +68,7 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
         from faceenc.screens import check_display
 
         check_display()  # before seconds are spent on loading networks
-    from faceenc.live.pipeline import Live
+    from faceenc.live.pipeline import Live, one_thread
     from faceenc.live.processor import Controls, Processor
     from faceenc.live.setup import face_finder, load_watcher, make_engine, read_targets
     from faceenc.live.sources import Feed, Mirrored, open_source
@@ -81,7 +81,8 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     rate = options["fps"] or source.rate
     shown = options["output"] in ("window", "virtual")  # somebody watches it as it runs
     outputs = _outputs(stack, options, source, live, rate)
-    watcher, masks = load_watcher(options["model"])
+    worker = stack.enter_context(one_thread())
+    watcher, masks = worker.submit(load_watcher, options["model"]).result()
     steps = options["steps"] or (4 if options["engine"] == "auto" else 1)
     engine = make_engine(options["engine"], watcher, masks, steps=steps)
     controls = Controls(options["eps"], targets, target=next(iter(targets), None))
@@ -96,7 +97,8 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     mirrored = Mirrored(source) if options["mirror"] else source
     feed = stack.enter_context(Feed(mirrored, drop=live or shown, pace=pace, limit=options["frames"]))
     guard.pop_all()
-    return Live(feed, processor, outputs, engine=options["engine"], steps=steps if options["engine"] == "pgd" else 0).run()
+    shown_steps = steps if options["engine"] == "pgd" else 0
+    return Live(feed, processor, outputs, engine=options["engine"], steps=shown_steps, worker=worker).run()
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:

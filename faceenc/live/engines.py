@@ -13,13 +13,13 @@ from typing import Protocol
 import torch
 
 from faceenc.alignment import Similarity
-from faceenc.attacks.pgd import PGD
+from faceenc.attacks.pgd import PGD, l1_norms
 from faceenc.devices import has_bfloat16
 from faceenc.live.look import Look
 from faceenc.live.noise import Noise
 from faceenc.norms import ShapedLinf
 from faceenc.protect.windows import FaceWindow
-from faceenc.types import Goal
+from faceenc.types import Goal, Gradient, GradientEngine
 
 ENGINES = ("pgd", "mask", "auto")
 _FIRST_STEPS = 4  # of a face that was not there in the last frame: it has no noise yet
@@ -80,6 +80,8 @@ class PgdEngine:
         steps: a frame.
         first: steps for a new face.
         rel_step: step size as a share of eps. Small steps flicker less from frame to frame, large ones follow a face.
+        momentum: share of the earlier frames' gradients in a step. Each step sees one crop of one frame; together they
+            find what hides the face in others too.
         early_stop: rest while the goal is reached by this margin; None never rests.
         gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
     """
@@ -87,6 +89,7 @@ class PgdEngine:
     steps: int = 1
     first: int = _FIRST_STEPS
     rel_step: float = 0.45
+    momentum: float = 0.9
     early_stop: float | None = None
     gradients: str | None = None
 
@@ -100,13 +103,46 @@ class PgdEngine:
         norm = ShapedLinf(job.window.share)
         start = torch.zeros_like(picture) if last is None else last.moved_to(job.chip, picture.shape[-2:])
         start = norm.project(start, job.eps)
+        memory = last.momentum_at(job.chip, picture.shape[-2:]) if last is not None and self.momentum else None
         if steps:
+            look = _Remembering(job.look, self.momentum, memory)
             gradients = self.gradients or ("bf16" if has_bfloat16("cpu") else "fused")
             attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=gradients, early_stop=self.early_stop)
             rng = [torch.Generator()]  # not asked: there is a start
-            current = attack(job.look, picture, job.goal, eps=job.eps, rng=rng, start=(picture + start).clamp_(0, 1))
-            start = current - picture
-        return Noise(start, job.chip)
+            current = attack(look, picture, job.goal, eps=job.eps, rng=rng, start=(picture + start).clamp_(0, 1))
+            start, memory = current - picture, look.memory
+        return Noise(start, job.chip, memory)
+
+
+@dataclass(eq=False)
+class _Remembering:
+    """A look whose gradients are added to those of earlier frames (momentum: Dong et al., https://arxiv.org/abs/1710.06081).
+
+    Attributes:
+        look: at one face.
+        decay: of what is remembered, with each gradient.
+        memory: (1, 3, h, w), the sum so far; None before the first gradient.
+    """
+
+    look: Look
+    decay: float
+    memory: torch.Tensor | None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.look(x)
+
+    def engine(self, name: str) -> GradientEngine:
+        inner = self.look.engine(name)
+
+        def gradients(x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
+            answer = inner(x, goal, last=last, margin=margin)
+            if not len(answer.gradient):
+                return answer
+            newest = answer.gradient / l1_norms(answer.gradient)
+            self.memory = newest if self.memory is None else self.memory * self.decay + newest
+            return answer._replace(gradient=self.memory)
+
+        return gradients
 
 
 @dataclass(frozen=True)

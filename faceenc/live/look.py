@@ -14,8 +14,24 @@ from faceenc.types import Goal, Gradient, GradientEngine, Recognizer
 
 Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
-# A recogniser that finds the face anew finds it a little turned, larger, moved by so much.
-_DEGREES, _ZOOM, _SHIFT = 1.0, 0.01, 0.75
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """By how much a recogniser that finds the face anew finds it turned, larger or moved, at most.
+
+    Attributes:
+        degrees: of the turn.
+        zoom: change of scale, as a share.
+        shift: right and down, in shares of the crop's side.
+    """
+
+    degrees: float
+    zoom: float
+    shift: float
+
+
+BY_KEY_POINTS = Spread(1.0, 0.01, 0.005)
+BY_BOX = Spread(1.0, 0.05, 0.02)  # boxes tremble more than key points
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +49,7 @@ class Look:
         cut: where the crop lies in the picture.
         size: side of the crop in pixels.
         rng: draws crops and fates; None looks straight at the face.
+        spread: of the crops.
         fates: what may become of the frame; one of them is drawn, or none.
     """
 
@@ -40,6 +57,7 @@ class Look:
     cut: Similarity
     size: int
     rng: torch.Generator | None = None
+    spread: Spread = BY_KEY_POINTS
     fates: tuple[Fate, ...] = ()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -47,16 +65,15 @@ class Look:
 
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) -> (1, 3, size, size), differentiable."""
-        cut = self.cut
+        cut, size, spread = self.cut, self.size, self.spread
         if self.rng is not None:
             *draw, which = torch.rand(5, generator=self.rng).tolist()
-            shift = _SHIFT * self.size / 150
-            spread = [2 * value - 1 for value in draw]
-            cut = cut.jittered(spread, size=self.size, degrees=_DEGREES, zoom=_ZOOM, shift=shift)
+            draw = [2 * value - 1 for value in draw]
+            cut = cut.jittered(draw, size=size, degrees=spread.degrees, zoom=spread.zoom, shift=spread.shift * size)
             number = int(which * (len(self.fates) + 1))
             if number < len(self.fates):
                 x = self.fates[number](x, self.rng)
-        return _reduced_cut(x, cut, self.size)
+        return _reduced_cut(x, cut, size)
 
     def engine(self, name: str) -> GradientEngine:
         """The network's own fast engine, its gradient taken back through the crop."""

@@ -38,24 +38,33 @@ class Noise:
     Attributes:
         delta: (1, 3, h, w) float32, in shares of the pixel range.
         chip: where the face's chip of 150 pixels lies in it.
+        momentum: (1, 3, h, w), the gradients that led to it, summed up; None for noise that was not made by gradients.
     """
 
     delta: torch.Tensor
     chip: Similarity
+    momentum: torch.Tensor | None = None
 
     def moved_to(self, chip: Similarity, size: Sequence[int]) -> torch.Tensor:
         """The same on a picture of (height, width) `size` in which the face's chip lies at `chip`; (1, 3, height, width).
 
         As sharp as can be: where the face has only moved, the noise moves by whole pixels; else it is bilinear.
         """
+        return self._moved(self.delta, chip, size)
+
+    def momentum_at(self, chip: Similarity, size: Sequence[int]) -> torch.Tensor | None:
+        """The momentum, moved in the same way."""
+        return None if self.momentum is None else self._moved(self.momentum, chip, size)
+
+    def _moved(self, field: torch.Tensor, chip: Similarity, size: Sequence[int]) -> torch.Tensor:
         turn = self.chip.turn / chip.turn
         shift = self.chip.shift - turn * chip.shift  # picture point p shows the noise's point turn * p + shift
         centre = complex(size[1] - 1, size[0] - 1) / 2
         straight = turn * centre + shift - centre
         steps = complex(round(straight.real), round(straight.imag))
         if abs(turn - 1) * CHIP_SIZE / 2 * chip.scale < _CRISP:
-            return _shifted(self.delta, int(steps.real), int(steps.imag), size)
-        return _sampled(self.delta, turn, shift, size)
+            return _shifted(field, int(steps.real), int(steps.imag), size)
+        return _sampled(field, turn, shift, size)
 
 
 def live_window(frame: NDArray[np.uint8], face: Face, cuts: Sequence[Cut]) -> tuple[FaceWindow, Similarity]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from faceenc.drawing import Colour, Mark, draw_marks, ink, load_font
+from faceenc.drawing import Colour, Mark, add_marks, ink, load_font
 from faceenc.live.processor import FaceShown, Shown
 from faceenc.live.watchers import Reading
 
@@ -44,7 +44,8 @@ def draw_overlay(shown: Shown, gauges: Gauges) -> NDArray[np.uint8]:
     A box is green where the noise hides the face, red where it does not. Its label reads "without noise -> with noise".
     """
     marks = [Mark(face.box, _label(face, shown), _colour(face)) for face in shown.faces]
-    picture = Image.fromarray(draw_marks(shown.pixels, marks))
+    picture = Image.fromarray(shown.pixels)  # once there and back: that takes longer than all lines and letters
+    add_marks(picture, marks)
     draw = ImageDraw.Draw(picture)
     for face in shown.faces:
         if face.after is not None:

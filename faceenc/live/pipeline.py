@@ -13,6 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -101,6 +103,15 @@ class Summary:
         return (self.frames - 1) / self.seconds if self.frames > 1 else 0.0
 
 
+def one_thread() -> ThreadPoolExecutor:
+    """The thread to do all of torch's work in: to load networks, then to protect frames (`Live`).
+
+    OpenMP keeps a team of threads for each thread that ever asked for one, and as soon as there are more of them than cores,
+    none of them waits busily any more: a gradient step took a third longer where another thread had loaded the network.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="faceenc-protect")
+
+
 class Live:
     """One run.
 
@@ -110,10 +121,21 @@ class Live:
         outputs: where they go.
         engine: its name, for the screen.
         steps: gradient steps a frame, for the screen.
+        worker: of `one_thread`, idle; protects the frames.  None makes one for the run.
     """
 
-    def __init__(self, feed: Feed, processor: Protector, outputs: Outputs, *, engine: str, steps: int) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        processor: Protector,
+        outputs: Outputs,
+        *,
+        engine: str,
+        steps: int,
+        worker: Executor | None = None,
+    ) -> None:
         self._feed, self._processor, self._outputs = feed, processor, outputs
+        self._worker = worker
         self._engine, self._steps = engine, steps
         self._done: queue.Queue[Shown | BaseException | None] = queue.Queue(maxsize=1)
         self._stopped = threading.Event()
@@ -127,16 +149,17 @@ class Live:
         Raises:
             FaceencError: whatever stopped it.
         """
-        worker = threading.Thread(target=self._work, name="faceenc-protect", daemon=True)
-        worker.start()
-        try:
-            self._show_all()
-        except KeyboardInterrupt:
-            log.info("interrupted: finishing what is written")
-        finally:
-            self._stopped.set()
-            self._feed.stop()
-            worker.join()
+        with ExitStack() as stack:
+            worker = self._worker or stack.enter_context(one_thread())
+            work = worker.submit(self._work)
+            try:
+                self._show_all()
+            except KeyboardInterrupt:
+                log.info("interrupted: finishing what is written")
+            finally:
+                self._stopped.set()
+                self._feed.stop()
+                wait([work])
         return self._tally.summary(self._feed.dropped)
 
     def _work(self) -> None:

@@ -62,7 +62,7 @@ class Protected:
 
 def video_engine(steps: int = STEPS) -> Engine:
     """Gradient steps for a video: there is time, and H.264 to come."""
-    return PgdEngine(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP)
+    return PgdEngine(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP, momentum=0)
 
 
 def protect_video(

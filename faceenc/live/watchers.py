@@ -15,6 +15,7 @@ from faceenc.attacks.engines import Relaid, gradient_engine
 from faceenc.attacks.harness import ask
 from faceenc.goals import Dodge, Impersonate, MoveAway, MoveTo
 from faceenc.images import SQUARE_MARGIN, frame_face, to_tensor
+from faceenc.live.look import BY_BOX, BY_KEY_POINTS, Spread
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
 from faceenc.models.dlibnet import MATCH_DISTANCE, DlibNet, chip, load_dlibnet
 from faceenc.models.resnet import FaceResNet
@@ -55,6 +56,7 @@ class Watcher(Protocol):
     Attributes:
         network: what it computes with: masks fit one network.
         size: side of its crops in pixels.
+        spread: of its crops.
         margin: by how much a goal shall be reached before work on it may rest, in the goal's unit.
         people: whom it has names for.
     """
@@ -65,6 +67,9 @@ class Watcher(Protocol):
 
     @property
     def model(self) -> Recognizer: ...
+
+    @property
+    def spread(self) -> Spread: ...
 
     @property
     def people(self) -> Sequence[str]: ...
@@ -109,6 +114,7 @@ class ResNetWatcher:
         self.model.requires_grad_(False)
         self.network = weights_sha256(self.model)
         self.size = self.model.input_size
+        self.spread = BY_KEY_POINTS if self.model.framing == "aligned" else BY_BOX
 
     @property
     def people(self) -> Sequence[str]:
@@ -152,6 +158,7 @@ class DlibWatcher:
 
     network = "dlib"
     size = CHIP_SIZE
+    spread = BY_KEY_POINTS
     margin = 0.15  # of the distance
 
     def __init__(self, enrolled: Mapping[str, torch.Tensor] | None = None) -> None:
