@@ -20,11 +20,11 @@ from faceenc.attacks.engines import Exact
 from faceenc.geometry import overlap
 from faceenc.goals import Dodge
 from faceenc.images import read_image
-from faceenc.live.engines import AutoEngine, Engine, NoiseEngine, PgdEngine, no_masks
+from faceenc.live.engines import AutoEngine, Engine, Job, NoiseEngine, PgdEngine, no_masks
 from faceenc.live.look import Look
 from faceenc.live.noise import Noise, live_window
 from faceenc.live.overlay import HIDDEN, VISIBLE, Gauges, draw_overlay, who
-from faceenc.live.pipeline import Live, Outputs, Summary
+from faceenc.live.pipeline import Live, Outputs, Summary, one_thread
 from faceenc.live.processor import Controls, Processor, Shown
 from faceenc.live.setup import face_finder
 from faceenc.live.sources import Feed, Frame, LoopSource
@@ -367,6 +367,54 @@ def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
     assert fast.gradient.shape == window.picture.shape
     torch.testing.assert_close(fast.outputs, exact.outputs, rtol=1e-3, atol=1e-3)
     assert float((fast.gradient - exact.gradient).norm() / exact.gradient.norm()) < 0.02
+
+
+@pytest.mark.parametrize("hidden_already", [True, False])
+def test_gradients_go_on_in_the_next_frame_while_they_hide_the_face(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, hidden_already: bool
+) -> None:
+    face = detector(frames[0])[0]
+    window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
+    look = Look(watcher.model, window.crops[0][0], watcher.size)
+    answer = look(window.picture)[0]
+    goal = Dodge((answer.argmin() if hidden_already else answer.argmax())[None])
+    job = Job(window, chip, look, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
+
+    def momentum(last: Noise | None, decay: float) -> torch.Tensor:
+        noise = PgdEngine(first=1, momentum=decay, gradients="fused")(replace(job, last=last))
+        assert noise.momentum is not None
+        return noise.momentum
+
+    first = PgdEngine(first=1, momentum=0.5, gradients="fused")(job)
+    torch.testing.assert_close(momentum(None, 0.5).abs().sum(), torch.tensor(1.0))
+    expected = momentum(first, 0.0) + (0.5 * momentum(None, 0.5) if hidden_already else 0)
+    torch.testing.assert_close(momentum(first, 0.5), expected)
+
+
+def test_noise_that_rests_is_kept_as_it_was_made(
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+) -> None:
+    face = detector(frames[0])[0]
+    window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
+    look = Look(watcher.model, window.crops[0][0], watcher.size)
+    hidden_already = Dodge(look(window.picture)[0].argmin()[None])
+    turned = replace(chip, turn=chip.turn * cmath.rect(1, 0.1))
+    last = Noise(torch.full_like(window.picture, 0.1 / 255), turned)
+    job = Job(window, chip, look, hidden_already, 0.1 / 255, last, None, 1.0)
+    assert PgdEngine(early_stop=0.0)(job) is last
+    assert PgdEngine()(job) is not last
+
+
+def test_frames_are_protected_in_the_thread_that_was_given(frames: list[NDArray[np.uint8]]) -> None:
+    class Where(_Untouched):
+        def __call__(self, frame: Frame) -> Shown:
+            seen.add(threading.get_ident())
+            return Shown(frame, frame.pixels, (), 0, None, {})
+
+    seen: set[int] = set()
+    with one_thread() as worker, Feed(LoopSource(frames, rate=25), drop=False, limit=3) as feed:
+        summary = Live(feed, Where(), Outputs(), engine="", steps=0, worker=worker).run()
+        assert (summary.frames, seen) == (3, {worker.submit(threading.get_ident).result()})
 
 
 def test_a_feed_that_drops_keeps_the_newest(frames: list[NDArray[np.uint8]]) -> None:

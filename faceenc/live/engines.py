@@ -80,8 +80,8 @@ class PgdEngine:
         steps: a frame.
         first: steps for a new face.
         rel_step: step size as a share of eps. Small steps flicker less from frame to frame, large ones follow a face.
-        momentum: share of the earlier frames' gradients in a step. Each step sees one crop of one frame; together they
-            find what hides the face in others too.
+        momentum: share of what earlier frames' gradients came to in a step. Each step sees one crop of one frame; together
+            they find what hides the face in others too. Where the face is recognised, they are forgotten.
         early_stop: rest while the goal is reached by this margin; None never rests.
         gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
     """
@@ -110,6 +110,8 @@ class PgdEngine:
             attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=gradients, early_stop=self.early_stop)
             rng = [torch.Generator()]  # not asked: there is a start
             current = attack(look, picture, job.goal, eps=job.eps, rng=rng, start=(picture + start).clamp_(0, 1))
+            if last is not None and look.memory is memory:
+                return last  # it rests: resampled in every frame, noise would wear off
             start, memory = current - picture, look.memory
         return Noise(start, job.chip, memory)
 
@@ -139,7 +141,9 @@ class _Remembering:
             if not len(answer.gradient):
                 return answer
             newest = answer.gradient / l1_norms(answer.gradient)
-            self.memory = newest if self.memory is None else self.memory * self.decay + newest
+            if self.memory is not None and goal.reached(answer.outputs).all():  # else it has turned or is another
+                newest += self.memory * self.decay
+            self.memory = newest
             return answer._replace(gradient=self.memory)
 
         return gradients
