@@ -243,8 +243,8 @@ def main(
             "seconds": seconds,
             "minutes": minutes,
             "eps": eps,
-            "model": str(model or "dlib"),
-            "clip": str(path or "orl"),
+            "model": model.name if model else "dlib",
+            "clip": path.name if path else "orl",
         }
         machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
         json_path.write_text(json.dumps({**settings, **machine, "results": rows}, indent=2) + "\n", encoding="utf-8")
