@@ -179,6 +179,7 @@ def test_at_a_terminal_nothing_is_shown_and_ctrl_c_leaves_nothing(folder: Path, 
     process, terminal = pty.fork()
     if process == 0:  # pragma: no cover (another process)
         command = [sys.executable, "-c", "from faceenc.cli.main import main; main()", "decrypt", "protected.png"]
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in jobs that a script runs in the background
         try:
             os.execv(sys.executable, [*command, "--key", "photo.key"])
         finally:
