@@ -28,7 +28,7 @@ from faceenc.live.enroll import enroll
 from faceenc.live.masks import MaskBook
 from faceenc.live.pipeline import Live, Outputs, Summary, one_thread
 from faceenc.live.processor import Controls, Processor, Shown
-from faceenc.live.setup import face_finder, load_watcher, make_engine
+from faceenc.live.setup import LOOK_EVERY, face_finder, load_watcher, make_engine
 from faceenc.live.sources import Feed, Frame, LoopSource
 from faceenc.live.tracking import Tracker
 from faceenc.live.watchers import Watcher
@@ -37,7 +37,6 @@ from faceenc.types import Detector
 SIZE = (640, 480)
 PACE = 90  # frames a second of the camera that is played: more than any engine takes
 RATE = 30  # of the camera at which protection is judged: at 90 faces would move three times as fast as they do
-LOOK_EVERY = 10  # as `faceenc webcam`
 JUDGED = 60  # frames, spread evenly over the run (its warm-up, if it is a long one)
 WARM_UP = 15  # seconds of a long run in which caches fill
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from faceenc.live.sources import Source
 
 _TITLE = "faceenc"
-_LOOK_EVERY = 10  # frames: each look costs almost as much as a gradient step in bfloat16
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
@@ -70,7 +69,7 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
         check_display()  # before seconds are spent on loading networks
     from faceenc.live.pipeline import Live, one_thread
     from faceenc.live.processor import Controls, Processor
-    from faceenc.live.setup import face_finder, load_watcher, make_engine, read_targets
+    from faceenc.live.setup import LOOK_EVERY, face_finder, load_watcher, make_engine, read_targets
     from faceenc.live.sources import Feed, Mirrored, open_source
     from faceenc.live.tracking import Tracker
 
@@ -90,7 +89,7 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
         watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
     finder = stack.enter_context(face_finder())
     tracker = Tracker(finder, every=options["detect_every"], most=options["max_faces"])
-    look_every = _LOOK_EVERY if live or shown else 1
+    look_every = LOOK_EVERY if live or shown else 1
     held = rate if live or shown else _NO_HURRY
     processor = Processor(tracker, watcher, engine, controls, look_every=look_every, rate=held)
     pace = rate if shown and not live else None

@@ -169,7 +169,7 @@ def _ascend(
 
 def _gradient(noise: torch.Tensor, view: _View, watcher: Watcher, eps: float, rng: torch.Generator) -> torch.Tensor:
     """Of the goal's loss, at the mask's pixels."""
-    look = Look(watcher.model, view.cut, watcher.size, rng, watcher.spread)
+    look = Look(watcher.model, view.cut, watcher.size, rng, watcher.diversity)
     with torch.enable_grad():
         leaf = noise.clone().requires_grad_(True)
         laid = Noise(leaf, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,28 +9,13 @@ import torch.nn.functional as F
 
 from faceenc.alignment import Similarity, cut_out
 from faceenc.attacks.engines import gradient_engine
+from faceenc.attacks.views import Diversity
+from faceenc.protect.views import Fate
 from faceenc.types import Goal, Gradient, GradientEngine, Recognizer
 
-Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """By how much a recogniser that finds the face anew finds it turned, larger or moved, at most.
-
-    Attributes:
-        degrees: of the turn.
-        zoom: change of scale, as a share.
-        shift: right and down, in shares of the crop's side.
-    """
-
-    degrees: float
-    zoom: float
-    shift: float
-
-
-BY_KEY_POINTS = Spread(1.0, 0.01, 0.005)
-BY_BOX = Spread(1.0, 0.05, 0.02)  # boxes tremble more than key points
+# By how much a recogniser that finds the face anew finds it turned, larger or moved: boxes jitter more than key points.
+BY_KEY_POINTS = Diversity(degrees=1, zoom=0.01, shift=0.005)
+BY_BOX = Diversity(degrees=1, zoom=0.05, shift=0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +33,7 @@ class Look:
         cut: where the crop lies in the picture.
         size: side of the crop in pixels.
         rng: draws crops and fates; None looks straight at the face.
-        spread: of the crops.
+        diversity: by how much crops are off; its turn, zoom and shift count.
         fates: what may become of the frame; one of them is drawn, or none.
     """
 
@@ -57,7 +41,7 @@ class Look:
     cut: Similarity
     size: int
     rng: torch.Generator | None = None
-    spread: Spread = BY_KEY_POINTS
+    diversity: Diversity = BY_KEY_POINTS
     fates: tuple[Fate, ...] = ()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -65,11 +49,11 @@ class Look:
 
     def crop(self, x: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) -> (1, 3, size, size), differentiable."""
-        cut, size, spread = self.cut, self.size, self.spread
+        cut, size, how = self.cut, self.size, self.diversity
         if self.rng is not None:
             *draw, which = torch.rand(5, generator=self.rng).tolist()
             draw = [2 * value - 1 for value in draw]
-            cut = cut.jittered(draw, size=size, degrees=spread.degrees, zoom=spread.zoom, shift=spread.shift * size)
+            cut = cut.jittered(draw, size=size, degrees=how.degrees, zoom=how.zoom, shift=how.shift * size)
             number = int(which * (len(self.fates) + 1))
             if number < len(self.fates):
                 x = self.fates[number](x, self.rng)

@@ -121,7 +121,7 @@ class Live:
         outputs: where they go.
         engine: its name, for the screen.
         steps: gradient steps a frame, for the screen.
-        worker: of `one_thread`, idle; protects the frames.  None makes one for the run.
+        worker: of `one_thread`, idle; protects the frames. None makes one for the run.
     """
 
     def __init__(

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from faceenc.live.engines import Engine, Job
-from faceenc.live.look import Fate, Look
+from faceenc.live.look import Look
 from faceenc.live.noise import live_window
 from faceenc.live.tracking import Track, Tracker
 from faceenc.live.watchers import Reading, Watcher
+from faceenc.protect.views import Fate
 from faceenc.types import ConfigError, Goal
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Processor:
         window, chip = live_window(frame.pixels, track.face, [(watcher.cut(track.face), watcher.size)])
         x0, y0, x1, y1 = window.place
         cut = window.crops[0][0].moved(0, window.levels)
-        look = Look(watcher.model, cut, watcher.size, self._rng, watcher.spread, self._fates)
+        look = Look(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._fates)
         name = track.before.name if track.before is not None else None
         job = Job(window, chip, look, self._goal(track, target), eps, track.noise, name, seconds)
         track.noise = self.engine(job)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LOOK_EVERY = 10  # frames of a live run between two looks: each costs almost as much as a gradient step in bfloat16
 _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
 
 

@@ -13,9 +13,10 @@ import torch
 from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
 from faceenc.attacks.engines import Relaid, gradient_engine
 from faceenc.attacks.harness import ask
+from faceenc.attacks.views import Diversity
 from faceenc.goals import Dodge, Impersonate, MoveAway, MoveTo
 from faceenc.images import SQUARE_MARGIN, frame_face, to_tensor
-from faceenc.live.look import BY_BOX, BY_KEY_POINTS, Spread
+from faceenc.live.look import BY_BOX, BY_KEY_POINTS
 from faceenc.models.checkpoint import load_checkpoint, weights_sha256
 from faceenc.models.dlibnet import MATCH_DISTANCE, DlibNet, chip, load_dlibnet
 from faceenc.models.resnet import FaceResNet
@@ -56,7 +57,7 @@ class Watcher(Protocol):
     Attributes:
         network: what it computes with: masks fit one network.
         size: side of its crops in pixels.
-        spread: of its crops.
+        diversity: of its crops, where it finds a face anew.
         margin: by how much a goal shall be reached before work on it may rest, in the goal's unit.
         people: whom it has names for.
     """
@@ -69,7 +70,7 @@ class Watcher(Protocol):
     def model(self) -> Recognizer: ...
 
     @property
-    def spread(self) -> Spread: ...
+    def diversity(self) -> Diversity: ...
 
     @property
     def people(self) -> Sequence[str]: ...
@@ -114,7 +115,7 @@ class ResNetWatcher:
         self.model.requires_grad_(False)
         self.network = weights_sha256(self.model)
         self.size = self.model.input_size
-        self.spread = BY_KEY_POINTS if self.model.framing == "aligned" else BY_BOX
+        self.diversity = BY_KEY_POINTS if self.model.framing == "aligned" else BY_BOX
 
     @property
     def people(self) -> Sequence[str]:
@@ -158,7 +159,7 @@ class DlibWatcher:
 
     network = "dlib"
     size = CHIP_SIZE
-    spread = BY_KEY_POINTS
+    diversity = BY_KEY_POINTS
     margin = 0.15  # of the distance
 
     def __init__(self, enrolled: Mapping[str, torch.Tensor] | None = None) -> None:
