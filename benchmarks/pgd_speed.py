@@ -17,9 +17,9 @@ from faceenc.attacks.harness import image_generators
 from faceenc.attacks.pgd import PGD
 from faceenc.cli.common import print_table, progress_bars, set_up_logging
 from faceenc.config import find_config, read_config
+from faceenc.config.prepare import load_data, make_plan
 from faceenc.goals import Dodge, Impersonate
 from faceenc.models.resnet import FaceResNet
-from faceenc.prepare import load_data, make_plan
 from faceenc.types import Goal
 
 EPS, STEP = 8 / 255, 2 / 255

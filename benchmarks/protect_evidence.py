@@ -34,13 +34,13 @@ from PIL import Image
 
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector, main_face
+from faceenc.evidence.judges import Judge, default_judges
+from faceenc.evidence.quality import face_change, photo_change
 from faceenc.geometry import at_place, scaled
 from faceenc.images import PHOTO_SUFFIXES
-from faceenc.judges import Judge, default_judges
 from faceenc.photos import Photo, decode_photo, encode_photo, read_photo
 from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
 from faceenc.protect.surrogates import Surrogate
-from faceenc.quality import face_change, photo_change
 from faceenc.tables import wilson
 from faceenc.types import Face
 

@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from faceenc.prepare import load_data
+from faceenc.config.prepare import load_data
+from faceenc.config.transfer import make_transfer_plan, transfer_config
 from faceenc.report.transfer import render_transfer
 from faceenc.runfolder import RunFolder
 from faceenc.transfer import run_transfer
-from faceenc.transferconfig import make_transfer_plan, transfer_config
 from faceenc.types import FaceencError
 
 # The whole attack with one part off.

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from faceenc.data.video import extract_faces
 from faceenc.detect import FaceDetector
-from faceenc.gallery import load_gallery
+from faceenc.evidence.gallery import load_gallery
+from faceenc.evidence.judges import TwinJudge
 from faceenc.images import PHOTO_SUFFIXES
-from faceenc.judges import TwinJudge
 
 _PHOTOS = 3  # of each of the others
 

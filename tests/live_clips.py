@@ -12,7 +12,7 @@ from PIL import Image
 
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.frames import Video
-from faceenc.frames_out import VideoFile
+from faceenc.frames.writers import VideoFile
 from faceenc.images import frame_face, to_tensor
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import Detector

@@ -11,8 +11,8 @@ import pytest
 from faceenc.attacks.art_decision import ArtHopSkipJump
 from faceenc.attacks.pgd import PGD
 from faceenc.config import find_config, read_config, read_train_config
+from faceenc.config.transfer import transfer_config
 from faceenc.norms import L2, LINF, parse_eps
-from faceenc.transferconfig import transfer_config
 from faceenc.types import ConfigError
 
 GOOD = """

@@ -19,10 +19,10 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from faceenc.cli.main import main
-from faceenc.consent import clean_name, load_consent, make_consent, read_consent, same_name, statement, today_utc
 from faceenc.enrol import Portrait, read_portraits, strangers
 from faceenc.models.dlibnet import MATCH_DISTANCE
-from faceenc.signing import fingerprint, own_public_key, sign, signature_holds
+from faceenc.safeguards.consent import clean_name, load_consent, make_consent, read_consent, same_name, statement, today_utc
+from faceenc.safeguards.signing import fingerprint, own_public_key, sign, signature_holds
 from faceenc.types import ConsentError, DataError
 from tests.face_photos import write_blank, write_people
 
@@ -241,7 +241,7 @@ def test_the_key_is_made_once_and_is_the_user_s_own(tmp_path: Path, caplog: pyte
 
 
 def test_two_first_commands_at_once_sign_with_one_key(tmp_path: Path) -> None:
-    script = "import sys; from faceenc.signing import own_public_key; print(own_public_key().hex())"
+    script = "import sys; from faceenc.safeguards.signing import own_public_key; print(own_public_key().hex())"
     running = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = {process.communicate(timeout=60)[0] for process in running}
     assert said == {f"{own_public_key().hex()}\n"}

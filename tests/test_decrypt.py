@@ -20,9 +20,9 @@ from PIL import Image
 from faceenc.cli.main import main
 from faceenc.cli.passphrase import get_passphrase
 from faceenc.files import write_atomically
-from faceenc.keyfile import make_key
 from faceenc.photos import PhotoFormat, encode_photo, read_photo
-from faceenc.sealing import Cost
+from faceenc.safeguards.keyfile import make_key
+from faceenc.safeguards.sealing import Cost
 from faceenc.types import ConfigError
 
 WORD = "Passwört with spaces"

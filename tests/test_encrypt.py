@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from faceenc.detect import FaceDetector
-from faceenc.judges import default_judges
+from faceenc.evidence.judges import default_judges
 from faceenc.photos import read_photo
 from faceenc.protect import STRENGTHS
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted

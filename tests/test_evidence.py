@@ -23,15 +23,15 @@ from faceenc.cli.verify import verify
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
 from faceenc.evidence import Evidence, gather_evidence
-from faceenc.evidence_summary import summary_line
+from faceenc.evidence.judges import DLIB, Judge, TwinJudge, default_judges
+from faceenc.evidence.summary import summary_line
+from faceenc.evidence.variants import VARIANTS
 from faceenc.groupdetector import GroupDetector
 from faceenc.images import to_tensor, to_uint8, write_png
-from faceenc.judges import DLIB, Judge, TwinJudge, default_judges
 from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.dlibnet import load_dlibnet
 from faceenc.models.resnet import FaceResNet
 from faceenc.types import DataError
-from faceenc.variants import VARIANTS
 from tests.face_photos import write_blank, write_people
 
 EPS = 10 / 255

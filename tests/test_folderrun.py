@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from faceenc.encrypt.folder import StoppedError, exit_code, run_files
+from faceenc.encrypt.plan import FileResult, Task, plan_files
 from faceenc.files import atomic_file, write_atomically
-from faceenc.folderplan import FileResult, Task, plan_files
-from faceenc.folderrun import StoppedError, exit_code, run_files
 from faceenc.types import AssetError, DataError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -132,7 +132,7 @@ class Studio:
         """The same in a process of its own, which prints JSON: statuses, or how many were settled before Ctrl-C."""
         code = (
             "import json, sys; from pathlib import Path\n"
-            "from faceenc.folderrun import StoppedError\n"
+            "from faceenc.encrypt.folder import StoppedError\n"
             "from tests.test_folderrun import Studio\n"
             f"try: results = Studio(Path({str(self.root)!r})).run({jobs}, **{options!r})\n"
             "except StoppedError as stopped: print(json.dumps(len(stopped.results))); sys.exit(130)\n"

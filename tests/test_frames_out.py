@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc import encoders
-from faceenc.frames import Video
-from faceenc.frames_out import PngFolder, VideoFile, frames_to
+from faceenc.frames import Video, encoders
+from faceenc.frames.writers import PngFolder, VideoFile, frames_to
 from faceenc.images import read_image
 from faceenc.types import ConfigError, DataError
 from tests.live_clips import read_frames

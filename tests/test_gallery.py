@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from faceenc.detect import FaceDetector
-from faceenc.gallery import Gallery, load_gallery
+from faceenc.evidence.gallery import Gallery, load_gallery
+from faceenc.evidence.judges import Judge, TwinJudge
 from faceenc.images import read_image, write_png
-from faceenc.judges import Judge, TwinJudge
 from faceenc.types import DataError
 from tests.face_photos import write_blank, write_people
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
-from faceenc.judges import TwinJudge
+from faceenc.evidence.judges import TwinJudge
 from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
 from faceenc.types import Face
 from faceenc.verification import rank_k

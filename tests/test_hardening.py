@@ -14,12 +14,12 @@ from faceenc.attacks.harness import run_attack
 from faceenc.attacks.pgd import PGD
 from faceenc.cli.main import main
 from faceenc.goals import Dodge
-from faceenc.hardening import hardened
 from faceenc.images import to_tensor
 from faceenc.models.checkpoint import load_checkpoint
 from faceenc.models.resnet import FaceResNet
-from faceenc.recipe import Stage, Training
 from faceenc.train import train
+from faceenc.train.hardening import hardened
+from faceenc.train.recipe import Stage, Training
 from faceenc.types import ConfigError
 from tests.conftest import noisy_people
 from tests.face_photos import write_people

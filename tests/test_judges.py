@@ -16,8 +16,8 @@ from PIL import Image
 from faceenc.assets import fetch
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
+from faceenc.evidence.judges import CosineJudge, DlibJudge, FRBenchJudge, Judge, ResNetJudge, TwinJudge, default_judges
 from faceenc.images import frame_face, to_tensor
-from faceenc.judges import CosineJudge, DlibJudge, FRBenchJudge, Judge, ResNetJudge, TwinJudge, default_judges
 from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.dlibchip import _finder, find_box, has_dlib
 from faceenc.models.resnet import FaceResNet

@@ -19,10 +19,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc import keyfile
-from faceenc.keyfile import make_key, pixels_sha256, read_key, restore
 from faceenc.photos import Photo
-from faceenc.sealing import Cost, check_sealed, seal, unseal
+from faceenc.safeguards import keyfile
+from faceenc.safeguards.keyfile import make_key, pixels_sha256, read_key, restore
+from faceenc.safeguards.sealing import Cost, check_sealed, seal, unseal
 from faceenc.types import KeyFileError
 
 CHEAP = Cost(log2_n=4)  # the tests' passphrases need no protection

@@ -105,10 +105,10 @@ def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path
 def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import timedelta
 
-    from faceenc.consent import make_consent, today_utc
     from faceenc.data.demo import enlarge, read_orl
     from faceenc.live.setup import face_finder
     from faceenc.live.watchers import DlibWatcher
+    from faceenc.safeguards.consent import make_consent, today_utc
 
     monkeypatch.setenv("FACEENC_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))

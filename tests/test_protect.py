@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from faceenc.alignment import key_points_similarity
 from faceenc.data.demo import enlarge, read_orl
 from faceenc.detect import FaceDetector
+from faceenc.evidence.judges import TwinJudge
 from faceenc.goals import MoveAway, MoveTo
 from faceenc.images import to_tensor
-from faceenc.judges import TwinJudge
 from faceenc.models.dlibchip import dlib_similarities, has_dlib
 from faceenc.norms import SLACK, ShapedLinf
 from faceenc.protect import STRENGTHS, Protection, Surrogate, load_surrogates, make_decoy, protect_faces

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from faceenc.evidence.quality import face_change, photo_change
 from faceenc.images import to_tensor
 from faceenc.metrics import psnr, ssim
-from faceenc.quality import face_change, photo_change
 from faceenc.types import Box
 from tests.conftest import smooth_images
 

@@ -20,7 +20,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.accuracy import logits_of
-from faceenc.batches import ahead, epoch_batches, holdout
 from faceenc.cli.main import main
 from faceenc.data import FaceSet
 from faceenc.data.folder import load_folder
@@ -28,7 +27,8 @@ from faceenc.images import to_tensor
 from faceenc.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights_sha256
 from faceenc.models.resnet import FaceResNet
 from faceenc.train import Stage, Training, train
-from faceenc.trainfolder import TrainFolder
+from faceenc.train.batches import ahead, epoch_batches, holdout
+from faceenc.train.folder import TrainFolder
 from faceenc.transforms import augment, centred
 from faceenc.types import CheckpointError, DataError, RunError
 from tests.conftest import PEOPLE, noisy_people, smooth_images

@@ -17,11 +17,11 @@ from torch import nn
 
 from faceenc import tables
 from faceenc.attacks.pgd import PGD, Noise
+from faceenc.checks.transfer import TRANSFER_CHECKS, survey_transfer
+from faceenc.config.transfer import transfer_config
 from faceenc.data import FaceSet
-from faceenc.embeddinggoals import GOALS, goal_for
 from faceenc.goals import Dodge, MoveAway
 from faceenc.grid import Entry
-from faceenc.lfwpairs import judge_pairs, pairs_table, read_pairs
 from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.embedders import Embedder, embed, joined, load_embedder
 from faceenc.models.resnet import FaceResNet
@@ -30,9 +30,9 @@ from faceenc.report.heatmap import heat_map, strongest
 from faceenc.report.transfer import render_transfer
 from faceenc.runfolder import RunFolder
 from faceenc.transfer import LENT, TransferPlan, run_transfer
-from faceenc.transferchecks import TRANSFER_CHECKS, survey_transfer
-from faceenc.transferconfig import transfer_config
-from faceenc.transferdata import draw_pairs, halves, lend, threshold_of
+from faceenc.transfer.goals import GOALS, goal_for
+from faceenc.transfer.lfwpairs import judge_pairs, pairs_table, read_pairs
+from faceenc.transfer.pairs import draw_pairs, halves, lend, threshold_of
 from faceenc.types import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
 from tests.conftest import smooth_images
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from faceenc.evidence.variants import VARIANTS, face_window, vary
 from faceenc.geometry import at_place, moved, overlap, scaled, window_around
 from faceenc.types import Box, Face
-from faceenc.variants import VARIANTS, face_window, vary
 
 WIDTH, HEIGHT = 501, 403
 # In the middle, at the right and lower border, and over the left and upper one.

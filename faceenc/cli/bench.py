@@ -51,7 +51,7 @@ def run(
     from dataclasses import replace
 
     from faceenc.config import find_config, read_config
-    from faceenc.prepare import load_data, make_plan
+    from faceenc.config.prepare import load_data, make_plan
 
     settings = read_config(find_config(config))
     if seed is not None:
@@ -62,7 +62,7 @@ def run(
     with progress_bars() as progress:
         data = load_data(settings.data, progress=progress)
         if dry_run:
-            from faceenc.estimate import estimate
+            from faceenc.config.estimate import estimate
 
             table = estimate(settings, data, limit=limit)
         else:
@@ -101,11 +101,11 @@ def transfer(config: str, output: Path | None, resume: bool, limit: int | None) 
     surrogates and judges, dodging and impersonation, and the verification view.
     """
     from faceenc.config import expand, find_config
-    from faceenc.prepare import load_data
+    from faceenc.config.prepare import load_data
+    from faceenc.config.transfer import make_transfer_plan, read_transfer_config
     from faceenc.report.transfer import render_transfer
     from faceenc.runfolder import RunFolder
     from faceenc.transfer import run_transfer
-    from faceenc.transferconfig import make_transfer_plan, read_transfer_config
 
     settings = read_transfer_config(find_config(config))
     if resume and output is None:
@@ -144,9 +144,9 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
     CONFIG says on which data and recogniser (its first one). ART runs with frozen weights.
     """
     from faceenc.config import find_config, read_config
+    from faceenc.config.prepare import load_data, make_plan
     from faceenc.crosscheck import crosscheck as compare
     from faceenc.files import write_atomically
-    from faceenc.prepare import load_data, make_plan
 
     settings = read_config(find_config(config))
     with progress_bars() as progress:

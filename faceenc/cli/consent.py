@@ -48,9 +48,9 @@ def consent(
         return
     if name is None or not photos:
         raise ConfigError("who agrees? Give your name and a few photos of you: faceenc consent 'Ada Lovelace' 1.jpg 2.jpg")
-    from faceenc.audit import audit
-    from faceenc.consent import clean_name, make_consent, today_utc
-    from faceenc.signing import fingerprint, need_cryptography, own_public_key
+    from faceenc.safeguards.audit import audit
+    from faceenc.safeguards.consent import clean_name, make_consent, today_utc
+    from faceenc.safeguards.signing import fingerprint, need_cryptography, own_public_key
 
     name = clean_name(name)
     output = output or Path(_file_name(name))
@@ -71,7 +71,7 @@ def consent(
 
 
 def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
-    from faceenc.consent import same_name, statement
+    from faceenc.safeguards.consent import same_name, statement
 
     click.echo(f"{statement(name, valid_until)}\n")
     typed = click.prompt("To agree, type your name") if agreed_as is None else agreed_as
@@ -80,8 +80,8 @@ def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
 
 
 def _read_portraits(photos: tuple[Path, ...]) -> list[Portrait]:
-    from faceenc.consent import MAX_PHOTOS
     from faceenc.enrol import read_portraits, strangers
+    from faceenc.safeguards.consent import MAX_PHOTOS
 
     if len(photos) > MAX_PHOTOS:
         raise ConsentError(f"{len(photos)} photos are more than a consent holds: choose up to {MAX_PHOTOS}")
@@ -111,7 +111,7 @@ def _taken(output: Path) -> ConsentError:
 
 
 def _show(path: Path) -> None:
-    from faceenc.consent import load_consent, today_utc
+    from faceenc.safeguards.consent import load_consent, today_utc
 
     found, today = load_consent(path), today_utc()
     state = "expired" if today > found.valid_until else "not valid yet" if today < found.signed else "valid"

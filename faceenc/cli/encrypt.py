@@ -17,8 +17,8 @@ from faceenc.cli.encrypt_key import Key, new_key
 from faceenc.types import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.encrypt_options import Options
-    from faceenc.folderplan import FileResult, Task
+    from faceenc.encrypt.options import Options
+    from faceenc.encrypt.plan import FileResult, Task
     from faceenc.photos import PhotoFormat
 
 _LEDGER = "faceenc-run.jsonl"
@@ -120,7 +120,7 @@ def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
 
 
 def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Options:
-    from faceenc.encrypt_options import Options
+    from faceenc.encrypt.options import Options
     from faceenc.norms import LINF, parse_eps
     from faceenc.protect import STRENGTHS
 
@@ -191,7 +191,7 @@ def find_ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack)
 def _plan(
     photos: tuple[Path, ...], output: Path | None, single: Path | None, options: Options, ledger: Path
 ) -> tuple[list[Task], list[FileResult]]:
-    from faceenc.folderplan import plan_files
+    from faceenc.encrypt.plan import plan_files
     from faceenc.photos import output_path, photo_format
 
     folder = None if single else output
@@ -220,8 +220,8 @@ class _Run:
 
     def __call__(self) -> list[FileResult]:
         from faceenc.cli.encrypt_told import tell
-        from faceenc.encrypt import Encrypt
-        from faceenc.folderrun import StoppedError, run_files
+        from faceenc.encrypt.folder import StoppedError, run_files
+        from faceenc.encrypt.photo import Encrypt
 
         jobs = min(self.jobs, len(self.tasks))
         work = Encrypt(self.options, threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None)
@@ -260,6 +260,6 @@ class _Run:
         return results
 
     def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
-        from faceenc.encrypt import encrypt_photo
+        from faceenc.encrypt.photo import encrypt_photo
 
         return encrypt_photo(source, target, self.options, make_keyfile=self.key).to_json()

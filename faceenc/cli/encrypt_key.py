@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from faceenc.types import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.folderplan import Task
+    from faceenc.encrypt.plan import Task
     from faceenc.photos import Photo
 
 
@@ -33,8 +33,8 @@ class Key:
     def __call__(self, original: Photo, protected: Photo, before: bytes, after: bytes) -> None:
         import hashlib
 
-        from faceenc.keyfile import make_key
         from faceenc.photos import save_photo
+        from faceenc.safeguards.keyfile import make_key
 
         hashes = [hashlib.sha256(data).hexdigest() for data in (before, after)]
         key = make_key(original, protected, passphrase=self.passphrase, original_file_sha256=hashes[0],
@@ -55,7 +55,7 @@ def new_key(path: Path, task: Task, passphrase_file: Path | None, *, force: bool
         ConfigError: the key's name is taken, there is no passphrase, or the extra is not installed.
     """
     from faceenc.cli.passphrase import get_passphrase
-    from faceenc.sealing import need_cryptography
+    from faceenc.safeguards.sealing import need_cryptography
 
     need_cryptography()
     for photo in task.source, task.target:

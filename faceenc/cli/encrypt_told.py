@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from faceenc.encrypt_options import Options
-    from faceenc.folderplan import FileResult
+    from faceenc.encrypt.options import Options
+    from faceenc.encrypt.plan import FileResult
 
 _NONE, _SOME, _INTERRUPTED = 2, 3, 130
 
@@ -58,7 +58,7 @@ def tell_stopped(stop: KeyboardInterrupt) -> int:
 
 def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) -> int:
     """The last line of several photos; returns the exit code."""
-    from faceenc.folderrun import BUSY
+    from faceenc.encrypt.folder import BUSY
 
     faceless = [result for result in results if _passed_over(result, options)]
     counted = [result for result in results if result not in faceless]

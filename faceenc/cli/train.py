@@ -49,9 +49,9 @@ def train(
     The output folder gets best.safetensors for `faceenc recognize`, `faceenc evaluate` and faceenc-bench, last.safetensors,
     train.json, epochs.csv and curve.png. Options go before what the configuration says.
     """
-    from faceenc.prepare import load_data, load_unlabelled
+    from faceenc.config.prepare import load_data, load_unlabelled
     from faceenc.train import train as run
-    from faceenc.trainfolder import TrainFolder
+    from faceenc.train.folder import TrainFolder
 
     config = _settings(what, init, epochs, seed, adversarial)
     if on_no_face is not None:

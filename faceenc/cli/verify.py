@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from faceenc.detect import FaceDetector
-    from faceenc.gallery import Gallery
-    from faceenc.judges import Judge
+    from faceenc.evidence.gallery import Gallery
+    from faceenc.evidence.judges import Judge
 
 _STILL_MATCHES = 1
 
@@ -57,9 +57,9 @@ def verify(
         raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
     from faceenc.detect import FaceDetector
     from faceenc.evidence import gather_evidence
-    from faceenc.evidence_summary import summary_line
+    from faceenc.evidence.judges import default_judges
+    from faceenc.evidence.summary import summary_line
     from faceenc.groupdetector import GroupDetector
-    from faceenc.judges import default_judges
     from faceenc.photos import read_photo
 
     before, after = (read_photo(path).pixels for path in (original, protected))
@@ -81,7 +81,7 @@ def verify(
 
 
 def _gallery(folder: Path, person: str | None, judges: Sequence[Judge], detector: FaceDetector, *, quiet: bool) -> Gallery:
-    from faceenc.gallery import list_people, load_gallery
+    from faceenc.evidence.gallery import list_people, load_gallery
 
     _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at
     # Bars and lines of JSON would overwrite each other on a terminal.

@@ -64,7 +64,7 @@ def webcam(**options: Any) -> None:
 
 def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     if options["output"] == "window":
-        from faceenc.screens import check_display
+        from faceenc.frames.screens import check_display
 
         check_display()  # before seconds are spent on loading networks
     from faceenc.live.pipeline import Live, one_thread
@@ -101,10 +101,10 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:
-    from faceenc.frames_out import PngFolder, VideoFile, frames_to
+    from faceenc.frames.screens import VirtualCamera, Window
+    from faceenc.frames.writers import PngFolder, VideoFile, frames_to
     from faceenc.live.pipeline import Outputs, Sink, no_keys
     from faceenc.live.stats import StatsFile
-    from faceenc.screens import VirtualCamera, Window
 
     sound = None if live else Path(options["source"])
     drawn: list[Sink] = []

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.encoders import USUAL, has_h264
 from faceenc.frames import Video
-from faceenc.frames_out import VideoFile
+from faceenc.frames.encoders import USUAL, has_h264
+from faceenc.frames.writers import VideoFile
 from faceenc.geometry import at_place
 from faceenc.live.sources import FileSource
 from faceenc.live.tracking import frame_faces

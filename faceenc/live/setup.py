@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.audit import audit
-from faceenc.consent import load_consent, read_consent, same_name
 from faceenc.detect import FaceDetector
 from faceenc.live.engines import ENGINES, AutoEngine, Engine, MaskEngine, PgdEngine
 from faceenc.live.masks import MaskBook, load_masks
 from faceenc.live.tracking import NearOrWide
 from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
+from faceenc.safeguards.audit import audit
+from faceenc.safeguards.consent import load_consent, read_consent, same_name
 from faceenc.types import ConfigError, ConsentError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from faceenc.frames import Video
-from faceenc.frames_in import Camera
+from faceenc.frames.cameras import Camera
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,7 +14,7 @@ import torch
 
 from faceenc.alignment import CHIP_SIZE, Similarity
 from faceenc.frames import Video
-from faceenc.frames_out import VideoFile
+from faceenc.frames.writers import VideoFile
 from faceenc.live.engines import Engine, PgdEngine
 from faceenc.live.processor import Controls, Processor
 from faceenc.live.sources import Feed, FileSource

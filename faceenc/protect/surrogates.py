@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
+from faceenc.evidence.judges import CosineJudge, FRBenchJudge, ResNetJudge
 from faceenc.images import SQUARE_MARGIN
-from faceenc.judges import CosineJudge, FRBenchJudge, ResNetJudge
 from faceenc.models.dlibchip import dlib_similarities, has_dlib
 from faceenc.models.dlibnet import MATCH_DISTANCE, load_dlibnet
 from faceenc.models.frbench import INPUT_SIZE
@@ -36,7 +36,7 @@ class Surrogate:
 
     Attributes:
         name: as reports say it.
-        network: what it computes with, as `faceenc.judges.Judge.network`.
+        network: what it computes with, as `faceenc.evidence.judges.Judge.network`.
         model: (N, 3, size, size) crops in [0, 1] -> (N, D) embeddings, differentiable.
         size: side of its crops in pixels.
         threshold: Euclidean distance below which it takes two faces for one person's.

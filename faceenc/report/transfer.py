@@ -11,9 +11,9 @@ import pandas as pd
 
 from faceenc import tables
 from faceenc.checks import Flag
+from faceenc.checks.transfer import TRANSFER_CHECKS, survey_transfer
 from faceenc.files import write_atomically
 from faceenc.report.heatmap import heat_map
-from faceenc.transferchecks import TRANSFER_CHECKS, survey_transfer
 
 
 def render_transfer(folder: Path) -> Path:

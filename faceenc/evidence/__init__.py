@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceenc.gallery import Gallery
+from faceenc.evidence.gallery import Gallery
+from faceenc.evidence.judges import Judge
+from faceenc.evidence.quality import face_change, photo_change
+from faceenc.evidence.variants import VARIANTS, Variant, face_window, vary
 from faceenc.geometry import moved, scaled
 from faceenc.groupdetector import detect_at
-from faceenc.judges import Judge
-from faceenc.quality import face_change, photo_change
 from faceenc.types import Box, DataError, Detector, Face
-from faceenc.variants import VARIANTS, Variant, face_window, vary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

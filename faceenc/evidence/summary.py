@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Sequence
 
 from faceenc.evidence import Evidence, Verdict
-from faceenc.judges import DLIB
-from faceenc.variants import Variant
+from faceenc.evidence.judges import DLIB
+from faceenc.evidence.variants import Variant
 
 _WORDS: dict[Variant, str] = {
     "saved": "as saved",

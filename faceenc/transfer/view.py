@@ -17,7 +17,7 @@ from faceenc.data import FaceSet
 from faceenc.files import write_atomically
 from faceenc.models.embedders import Embedder, embed
 from faceenc.runfolder import CELL
-from faceenc.transferdata import Halves, Pairs, pictures, spread
+from faceenc.transfer.pairs import Halves, Pairs, pictures, spread
 from faceenc.verification import apply_threshold, equal_error_rate, fit_threshold, pair_scores, rank_k
 
 FARS = (0.01, 0.001)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceenc.signing import fingerprint, own_public_key, sign, signature_holds
+from faceenc.safeguards.signing import fingerprint, own_public_key, sign, signature_holds
 from faceenc.types import ConsentError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Consent:
         valid_until: the last day on which it is valid.
         photos: SHA-256 of the photos' files, hexadecimal.
         embeddings: (N, 128) float32 by dlib's face net, one a photo.
-        fingerprint: of the key that signed; see `faceenc.signing.fingerprint`.
+        fingerprint: of the key that signed; see `faceenc.safeguards.signing.fingerprint`.
     """
 
     name: str
@@ -107,7 +107,7 @@ def make_consent(
         valid_until: the last day on which it holds.
 
     Raises:
-        ConsentError: there is no key to sign with; see `faceenc.signing.sign`.
+        ConsentError: there is no key to sign with; see `faceenc.safeguards.signing.sign`.
     """
     fields: dict[str, Any] = {
         "faceenc_consent": _VERSION,

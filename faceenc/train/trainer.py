@@ -13,16 +13,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from faceenc.accuracy import accuracy, logits_of
-from faceenc.batches import Batch, ahead, epoch_batches, holdout, steps_of
 from faceenc.data import FaceSet
 from faceenc.devices import has_bfloat16, peak_memory_gb
-from faceenc.distill import Lesson, start_from_dlib
-from faceenc.epochs import is_best, on_plateau, tell
-from faceenc.hardening import hardened
 from faceenc.models.checkpoint import load_weights
 from faceenc.models.resnet import FaceResNet, load_imagenet
 from faceenc.models.transplant import features_of
-from faceenc.recipe import Stage, Training
+from faceenc.train.batches import Batch, ahead, epoch_batches, holdout, steps_of
+from faceenc.train.distill import Lesson, start_from_dlib
+from faceenc.train.epochs import is_best, on_plateau, tell
+from faceenc.train.hardening import hardened
+from faceenc.train.recipe import Stage, Training
 from faceenc.transforms import augment, centred
 from faceenc.types import Progress
 from faceenc.verification import fit_unknown_threshold

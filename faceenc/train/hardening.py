@@ -7,7 +7,7 @@ from torch import nn
 
 from faceenc.attacks.pgd import PGD
 from faceenc.goals import Dodge
-from faceenc.recipe import Training
+from faceenc.train.recipe import Training
 
 _REACH = 2.5  # how often the steps together could cross eps
 

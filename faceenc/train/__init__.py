@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from faceenc.data import FaceSet
 from faceenc.models.checkpoint import load_checkpoint, save_checkpoint
 from faceenc.models.resnet import FaceResNet
-from faceenc.recipe import Stage, Training
-from faceenc.trainer import Keeper, Trainer
+from faceenc.train.recipe import Stage, Training
+from faceenc.train.trainer import Keeper, Trainer
 from faceenc.types import CheckpointError, Progress
 
 __all__ = ["Keeper", "Stage", "Training", "train", "trained"]

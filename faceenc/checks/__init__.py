@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc import finders, finders_blackbox, tables
+from faceenc import tables
+from faceenc.checks import blackbox, finders
 
 # None: the run holds nothing that this check could look at.
 _Finder = Callable[[finders.Evidence], list[finders.Hit] | None]
@@ -131,7 +132,7 @@ CHECKS = (
         " is set up wrongly: the accuracy it leaves is no robustness",
         "report the black-box result; look for what hides the gradient and attack through it or around it, with more steps"
         " and restarts",
-        finders_blackbox.black_box_beats_white_box,
+        blackbox.black_box_beats_white_box,
     ),
     Check(
         "more-queries-do-not-help",
@@ -139,7 +140,7 @@ CHECKS = (
         "the search leads nowhere: answers are random or flat, the budget is too small for this attack to reach the ball at"
         " all, or the attack is set up wrongly; the accuracy it leaves says nothing",
         "raise the budget until success rises with it, or let another attack speak for black boxes",
-        finders_blackbox.more_queries_do_not_help,
+        blackbox.more_queries_do_not_help,
     ),
     Check(
         "implementations-disagree",

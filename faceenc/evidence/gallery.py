@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.detect import main_face
+from faceenc.evidence.judges import Judge
 from faceenc.images import PHOTO_SUFFIXES
-from faceenc.judges import Judge
 from faceenc.photos import read_photo
 from faceenc.types import DataError, Detector
 

@@ -11,9 +11,9 @@ from faceenc.attacks import ATTACKS
 from faceenc.attacks.engines import ENGINES
 from faceenc.attacks.minimum import MinimumSearch
 from faceenc.attacks.pgd import PGD
+from faceenc.config.toml_tables import build, check_keys, checked, listed, nearest
 from faceenc.grid import Entry
 from faceenc.norms import LINF, NORMS, parse_eps
-from faceenc.toml_tables import build, check_keys, checked, listed, nearest
 from faceenc.types import ConfigError
 
 GOALS = ("dodge", "impersonate")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from faceenc.ledger import Ledger, digest
+from faceenc.encrypt.ledger import Ledger, digest
 from faceenc.photolist import list_photos
 
 
@@ -27,7 +27,7 @@ class FileResult:
     Attributes:
         source: the photo, or a folder that holds none.
         target: None if there is none.
-        status: "skipped": done already, or (`folderrun.BUSY`) being done by another run.
+        status: "skipped": done already, or (`folder.BUSY`) being done by another run.
         message: why it was skipped or failed, in one line; empty if it is done.
         seconds: spent on it now.
         details: what the work told; of a skipped file, what it told at that time.

@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.encoders import CODECS, VISUALLY_LOSSLESS, Encoder, add_sound, open_encoder
+from faceenc.frames.encoders import CODECS, VISUALLY_LOSSLESS, Encoder, add_sound, open_encoder
 from faceenc.images import write_png
 from faceenc.types import ConfigError, DataError
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from faceenc.attacks.pgd import Noise
 from faceenc.config import DataConfig, expand
+from faceenc.config.entries import read_entry
+from faceenc.config.prepare import environment
+from faceenc.config.toml_tables import build, check_keys, checked, listed, read_toml
 from faceenc.data import FaceSet
-from faceenc.embeddinggoals import AWAY, GOALS
-from faceenc.entries import read_entry
 from faceenc.grid import Entry
 from faceenc.models.defences import defence
 from faceenc.models.embedders import DLIB, Embedder, joined, load_embedder
 from faceenc.norms import LINF, parse_eps
-from faceenc.prepare import environment
-from faceenc.toml_tables import build, check_keys, checked, listed, read_toml
 from faceenc.transfer import TransferPlan
-from faceenc.transferdata import halves, threshold_of
+from faceenc.transfer.goals import AWAY, GOALS
+from faceenc.transfer.pairs import halves, threshold_of
 from faceenc.types import ConfigError, Progress
 
 

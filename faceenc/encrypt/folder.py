@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faceenc.encrypt.ledger import BusyError, Ledger, digest
+from faceenc.encrypt.plan import FileResult, Task
 from faceenc.files import put_new
-from faceenc.folderplan import FileResult, Task
-from faceenc.ledger import BusyError, Ledger, digest
 from faceenc.types import DataError, FaceencError
 from faceenc.workers import Death, each_in_processes
 
@@ -65,7 +65,7 @@ def run_files(
     ledger or at least the same locks, share the files among them.
 
     Args:
-        tasks: as of `folderplan.plan_files`: no two targets are the same.
+        tasks: as of `plan.plan_files`: no two targets are the same.
         work: raises `FaceencError` for a file that it cannot do. Picklable if `jobs` is above 1.
         settings_key: all that the result depends on besides the source.
         jobs: how many processes work; 1 means this one alone.

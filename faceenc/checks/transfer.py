@@ -10,7 +10,7 @@ import pandas as pd
 
 from faceenc import tables
 from faceenc.checks import Check, Flag, raised
-from faceenc.finders import Evidence, Hit
+from faceenc.checks.finders import Evidence, Hit
 
 _POINTS = 0.05  # of success: pairs are few, and two surrogates' noise differs by chance
 _REPEAT = 0.9  # cosine of a gradient with itself, asked twice

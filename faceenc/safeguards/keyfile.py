@@ -4,7 +4,7 @@ A key holds the difference of the two photos, which is zero outside the faces wh
 and the SHA-256 of both, so that the original comes back bit for bit or not at all.
 
 Format
-    Sealed as `faceenc.sealing` says: a 4-byte big-endian length, so many bytes of JSON (`_Facts`), and a zlib stream of the
+    Sealed as `sealing` says: a 4-byte big-endian length, so many bytes of JSON (`_Facts`), and a zlib stream of the
     original minus the protected pixels modulo 256 (rows of RGB, or of one channel where both photos are grey), then the
     original's alpha minus the protected one's (255 where it has none), then the original's colour profile.
 """
@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from PIL import __version__ as pillow_version
 
-from faceenc.sealing import Cost, check_sealed, seal, unseal
+from faceenc.safeguards.sealing import Cost, check_sealed, seal, unseal
 from faceenc.types import KeyFileError
 
 if TYPE_CHECKING:

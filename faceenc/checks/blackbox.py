@@ -1,4 +1,4 @@
-"""What the flags about black-box attacks look for, after `faceenc.finders`.
+"""What the flags about black-box attacks look for, after `faceenc.checks.finders`.
 
 A black-box attack is one with a budget of queries (`max_queries`) in the run's configuration.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from faceenc import tables
-from faceenc.finders import Evidence, Hit, beyond, percent, usual
+from faceenc.checks.finders import Evidence, Hit, beyond, percent, usual
 
 # Those that reach nearly everything that can be reached by gradient, within the ball.
 _WHITE = ("PGD", "ArtPGD", "ArtAPGD", "ArtAutoAttack")

@@ -14,15 +14,15 @@ import torch
 from faceenc import metrics
 from faceenc.attacks.harness import run_attack
 from faceenc.data import FaceSet
-from faceenc.embeddinggoals import IMPERSONATE, NEGATIVES, goal_for
 from faceenc.files import write_atomically
 from faceenc.goals import MoveAway
 from faceenc.grid import Entry
-from faceenc.lfwpairs import pairs_table
 from faceenc.models.embedders import Embedder, embed
 from faceenc.obfuscation import gradient_health
 from faceenc.runfolder import RunFolder, cell_key
-from faceenc.transferdata import (
+from faceenc.transfer.goals import IMPERSONATE, NEGATIVES, goal_for
+from faceenc.transfer.lfwpairs import pairs_table
+from faceenc.transfer.pairs import (
     Halves,
     Pairs,
     checked_threshold,
@@ -34,7 +34,7 @@ from faceenc.transferdata import (
     spread,
     threshold_of,
 )
-from faceenc.transferview import View, ViewFile, view_of
+from faceenc.transfer.view import View, ViewFile, view_of
 from faceenc.types import Progress
 
 DODGE = "dodge"

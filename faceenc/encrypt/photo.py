@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from faceenc.audit import audit
-from faceenc.consent import Consent, read_consent
 from faceenc.detect import FaceDetector
-from faceenc.encrypt_options import Options
+from faceenc.encrypt.options import Options
+from faceenc.encrypt.preview import draw_preview
 from faceenc.evidence import Evidence, gather_evidence
-from faceenc.evidence_summary import summary_line
-from faceenc.gallery import Gallery, load_gallery
+from faceenc.evidence.gallery import Gallery, load_gallery
+from faceenc.evidence.judges import Judge, default_judges
+from faceenc.evidence.summary import summary_line
 from faceenc.groupdetector import GroupDetector, detect_closely
-from faceenc.judges import Judge, default_judges
 from faceenc.photos import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
-from faceenc.preview import draw_preview
 from faceenc.protect import FaceOutcome, Protection, Surrogate, embed_person, load_surrogates, make_decoy, protect_faces
+from faceenc.safeguards.audit import audit
+from faceenc.safeguards.consent import Consent, read_consent
 from faceenc.transforms import preload
 from faceenc.types import Box, DataError, Face, NoFaceError, Progress
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.attacks.minimum import MinimumSearch
-from faceenc.entries import read_entry, read_minimum
+from faceenc.config.entries import read_entry, read_minimum
+from faceenc.config.toml_tables import build, check_keys, checked, listed, read_toml
 from faceenc.grid import Entry
 from faceenc.models.defences import defence
 from faceenc.norms import LINF, parse_eps
-from faceenc.toml_tables import build, check_keys, checked, listed, read_toml
 from faceenc.train import Training
 from faceenc.types import ConfigError
 

@@ -1,0 +1,1 @@
+"""Protecting photos as files: one, or a folder of them."""
