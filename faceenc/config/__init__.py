@@ -170,7 +170,7 @@ def find_config(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     # Installed, the configurations lie inside the package; in a checkout, beside it.
     folders = [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
     for folder in folders:
