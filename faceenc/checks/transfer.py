@@ -40,38 +40,33 @@ def _marked(evidence: Evidence) -> pd.DataFrame:
     return cells
 
 
-def _beyond(difference: float, n: float) -> bool:
-    return difference > _POINTS + 1e-9 and difference * n > 1 + 1e-6
+def _foreign_beats_own(evidence: Evidence, by: list[str], saw: str) -> list[Hit] | None:
+    """Groups of cells where noise made on another network beats the best made on the judge's own; `saw` is formatted."""
+    hits, looked = [], False
+    for _, group in _marked(evidence).groupby(by):
+        own, foreign = group[group["white"]], group[~group["white"]]
+        if own.empty or foreign.empty:
+            continue
+        looked = True
+        best, most = foreign.sort_values("reached").iloc[-1], own["reached"].max()
+        ahead = best["reached"] - most
+        if ahead > _POINTS + 1e-9 and ahead * best["n"] > 1 + 1e-6:
+            hits.append(Hit(_where(best), saw.format(best=best["reached"], surrogate=best["recognizer"], own=most)))
+    return hits if looked else None
 
 
 def transfer_beats_white_box(evidence: Evidence) -> list[Hit] | None:
     """The best attack from elsewhere against the best attack on the judge itself: 5 points and one image better."""
-    cells, hits, looked = _marked(evidence), [], 0
-    for _, group in cells.groupby(["judge", "norm", "goal", "eps"]):
-        own, foreign = group[group["white"]], group[~group["white"]]
-        if own.empty or foreign.empty:
-            continue
-        looked += 1
-        best = foreign.sort_values("reached").iloc[-1]
-        if _beyond(best["reached"] - own["reached"].max(), best["n"]):
-            saw = f"{best['reached']:.1%} from {best['recognizer']}, {own['reached'].max():.1%} on the judge itself"
-            hits.append(Hit(_where(best), saw))
-    return hits if looked else None
+    return _foreign_beats_own(
+        evidence, ["judge", "norm", "goal", "eps"], "{best:.1%} from {surrogate}, {own:.1%} on the judge itself"
+    )
 
 
 def diagonal_not_maximum(evidence: Evidence) -> list[Hit] | None:
     """One attack's matrix: in a judge's column no surrogate may stand above the judge itself by 5 points and one image."""
-    cells, hits, looked = _marked(evidence), [], 0
-    for _, column in cells.groupby(["judge", "attack", "norm", "goal", "eps"]):
-        own, foreign = column[column["white"]], column[~column["white"]]
-        if own.empty or foreign.empty:
-            continue
-        looked += 1
-        best = foreign.sort_values("reached").iloc[-1]
-        if _beyond(best["reached"] - own["reached"].max(), best["n"]):
-            saw = f"{best['recognizer']} {best['reached']:.1%}, diagonal {own['reached'].max():.1%}"
-            hits.append(Hit(_where(best), saw))
-    return hits if looked else None
+    return _foreign_beats_own(
+        evidence, ["judge", "attack", "norm", "goal", "eps"], "{surrogate} {best:.1%}, diagonal {own:.1%}"
+    )
 
 
 def obfuscated(evidence: Evidence) -> list[Hit] | None:

@@ -139,13 +139,13 @@ def read_train_config(path: Path) -> TrainConfig:
     Raises:
         ConfigError: as of `read_config`.
     """
-    table = read_toml(path)
-    try:
+
+    def make(table: dict[str, Any]) -> TrainConfig:
         if "attacks" in table:
             raise ConfigError("this is a benchmark's configuration: run it with faceenc-bench run")
         return build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+
+    return read_toml(path, make)
 
 
 def expand(path: str) -> Path:
@@ -186,11 +186,7 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
     """
-    table = read_toml(path)
-    try:
-        return _config(table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_toml(path, _config)
 
 
 def _config(table: dict[str, Any]) -> Config:

@@ -16,16 +16,20 @@ from faceenc.types import ConfigError
 T = typing.TypeVar("T")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The top level of a TOML file.
+def read_toml(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
+    """What `make` makes of the top level of a TOML file.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML.
+        ConfigError: it cannot be read, is no TOML, or `make` refuses it; names the file.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    try:
+        return make(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def build(cls: Callable[..., T], table: Any, where: str) -> T:

@@ -85,11 +85,7 @@ def read_transfer_config(path: Path) -> TransferConfig:
     Raises:
         ConfigError: not TOML, an unknown key, a value of the wrong kind or out of range.
     """
-    table = read_toml(path)
-    try:
-        return transfer_config(table)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_toml(path, transfer_config)
 
 
 def transfer_config(table: dict[str, Any]) -> TransferConfig:
