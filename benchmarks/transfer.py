@@ -23,7 +23,7 @@ import torch
 
 from faceenc.config.prepare import load_data
 from faceenc.config.transfer import make_transfer_plan, transfer_config
-from faceenc.report.transfer import render_transfer
+from faceenc.report import render
 from faceenc.runfolder import RunFolder
 from faceenc.transfer import run_transfer
 from faceenc.types import FaceencError
@@ -101,7 +101,7 @@ def main() -> int:
         command = shlex.join(["python", "benchmarks/transfer.py", *names])
         folder = RunFolder(args.output, resume=args.resume)
         run_transfer(plan, folder, command=command, progress=tell, lfw_pairs=args.lfw_pairs)
-        logging.info("report: %s", render_transfer(args.output))
+        logging.info("report: %s", render(args.output))
     except FaceencError as error:
         logging.error("error: %s", error)
         return error.exit_code

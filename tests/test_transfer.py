@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from torch import nn
 
 from faceenc import tables
 from faceenc.attacks.pgd import PGD, Noise
 from faceenc.checks.transfer import TRANSFER_CHECKS, survey_transfer
+from faceenc.cli.bench import main
 from faceenc.config.transfer import transfer_config
 from faceenc.data import FaceSet
 from faceenc.goals import Dodge, MoveAway
@@ -26,8 +29,8 @@ from faceenc.models.checkpoint import save_checkpoint
 from faceenc.models.embedders import Embedder, embed, joined, load_embedder
 from faceenc.models.resnet import FaceResNet
 from faceenc.obfuscation import gradient_health
+from faceenc.report import render
 from faceenc.report.heatmap import heat_map, strongest
-from faceenc.report.transfer import render_transfer
 from faceenc.runfolder import RunFolder
 from faceenc.transfer import LENT, TransferPlan, run_transfer
 from faceenc.transfer.goals import GOALS, goal_for
@@ -101,7 +104,7 @@ def finished(people: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = folder.parent / "pairs.txt"
     pairs.write_text("1\t2\np00\t1\t2\np01\t1\t3\np00\t1\tp02\t1\nnobody\t1\tp02\t1\n", encoding="utf-8")
     run_transfer(plan_for(people), RunFolder(folder, resume=False), command="here", progress=quiet, lfw_pairs=pairs)
-    render_transfer(folder)
+    render(folder)
     return folder
 
 
@@ -174,6 +177,19 @@ def test_the_report_shows_matrix_verification_and_pairs(finished: Path) -> None:
     run = json.loads((finished / "run.json").read_text())
     assert run["finished"]
     assert run["data"]["fit_and_test_photos_shared"] == 0
+
+
+def test_the_report_command_writes_the_same_report_anew(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    names = ("report.md", "summary.csv", "flags.csv", "matrix.png")
+    for name in names:
+        (copy / name).unlink()
+    done = CliRunner().invoke(main, ["report", str(copy)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.output.endswith(f"report: {copy / 'report.md'}\n")
+    for name in names:
+        assert (copy / name).read_bytes() == (finished / name).read_bytes()
 
 
 def test_a_killed_run_goes_on_to_the_same_rows(people: FaceSet, finished: Path, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def transfer(config: str, output: Path | None, resume: bool, limit: int | None) 
     from faceenc.config import expand, find_config
     from faceenc.config.prepare import load_data
     from faceenc.config.transfer import make_transfer_plan, read_transfer_config
-    from faceenc.report.transfer import render_transfer
+    from faceenc.report import render
     from faceenc.runfolder import RunFolder
     from faceenc.transfer import run_transfer
 
@@ -117,7 +117,7 @@ def transfer(config: str, output: Path | None, resume: bool, limit: int | None) 
         folder = RunFolder(output or _free_folder(settings.name), resume=resume)
         pairs = expand(settings.lfw_pairs) if settings.lfw_pairs else None
         run_transfer(plan, folder, command=shlex.join(words), lfw_pairs=pairs, progress=progress)
-        page = render_transfer(folder.path)
+        page = render(folder.path)
     click.echo(f"report: {page}")
 
 
@@ -168,7 +168,9 @@ def _print_summary(folder: Path) -> None:
     several = summary["judge"].nunique() > 1
     title = "accuracy" if several else f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
     summary = summary[summary["eps"] > 0]
+    elsewhere = (summary["recognizer"] != summary["judge"]).any()
     columns = {
+        **({"noise made on": summary["recognizer"]} if elsewhere else {}),
         **({"recogniser": summary["judge"], "clean": summary["clean_accuracy"].map("{:.1%}".format)} if several else {}),
         "attack": summary["attack"],
         "goal": ["targeted" if goal == "impersonate" else "" for goal in summary["goal"]],

@@ -16,6 +16,7 @@ from faceenc import checks, tables
 from faceenc.files import write_atomically
 from faceenc.minimum_tables import read_minimum
 from faceenc.report import comparison, minimum, plots, sections, wording
+from faceenc.report.transfer import render_transfer
 from faceenc.types import RunError
 
 _SCHEMA = 1
@@ -50,9 +51,9 @@ class _Run:
 
 
 def render(folder: Path) -> Path:
-    """Writes the report of a run into its folder and returns the path of report.html.
+    """Writes the report of a run into its folder and returns its path: report.html, of a measurement of transfer report.md.
 
-    The same rows give the same files. Each file is replaced as a whole, report.html last.
+    The same rows give the same files. Each file is replaced as a whole, the report last.
 
     Args:
         folder: holds rows.csv (or rows.csv.gz) and run.json; crosscheck.csv, minimum.csv and examples/ are used if there.
@@ -61,6 +62,8 @@ def render(folder: Path) -> Path:
         RunError: the folder is missing, is not a run, or one of its files cannot be read.
     """
     run = _load(folder)
+    if run.meta.get("kind") == "transfer":
+        return render_transfer(folder, run.rows, run.meta)
     summary = tables.summarize(run.rows)
     survey = checks.survey(run.rows, run.meta, run.crosscheck)
     flags = [flag for found in survey.values() for flag in found or []]

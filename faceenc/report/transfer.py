@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,8 @@ from faceenc.files import write_atomically
 from faceenc.report.heatmap import heat_map
 
 
-def render_transfer(folder: Path) -> Path:
-    """Write summary.csv, flags.csv, matrix.png and report.md into the folder of a measurement.
-
-    Returns:
-        The report's path.
-
-    Raises:
-        RunError: the folder holds no rows.
-    """
-    rows = tables.read_rows(folder)
-    run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+def render_transfer(folder: Path, rows: pd.DataFrame, run: Mapping[str, Any]) -> Path:
+    """Write summary.csv, flags.csv, matrix.png and report.md into the folder of a measurement; returns the report's path."""
     summary = tables.summarize(rows)
     flags = survey_transfer(rows, run)
     raised = [flag for found in flags.values() for flag in found or []]
