@@ -12,13 +12,12 @@ import json
 
 import click
 
-from faceenc.cli.common import progress_bars, set_up_logging
-from faceenc.config import find_config, read_train_config
-from faceenc.config.prepare import load_data
-from faceenc.models.dlibnet import load_dlibnet
-from faceenc.tables import wilson
-from faceenc.train.batches import holdout
-from faceenc.train.distill import teach
+from faceenc.cli import progress_bars, set_up_logging
+from faceenc.core import find_config
+from faceenc.data import load_data
+from faceenc.recognizers import load_dlibnet
+from faceenc.report import wilson
+from faceenc.train import holdout, read_train_config, teach
 
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 

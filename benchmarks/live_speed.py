@@ -18,21 +18,32 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.cli.common import print_table, progress_bars, set_up_logging
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.frames import Video
-from faceenc.geometry import at_place
-from faceenc.images import write_png
-from faceenc.live.engines import Engine, NoiseEngine
-from faceenc.live.enroll import enroll
-from faceenc.live.masks import MaskBook
-from faceenc.live.pipeline import Live, Outputs, Summary, one_thread
-from faceenc.live.processor import Controls, Processor, Shown
-from faceenc.live.setup import LOOK_EVERY, face_finder, load_watcher, make_engine
-from faceenc.live.sources import Feed, Frame, LoopSource
-from faceenc.live.tracking import Tracker
-from faceenc.live.watchers import Watcher
-from faceenc.types import Detector
+from faceenc.cli import print_table, progress_bars, set_up_logging
+from faceenc.core import Detector, at_place
+from faceenc.data import enlarge, read_orl
+from faceenc.live import (
+    LOOK_EVERY,
+    Controls,
+    Feed,
+    Frame,
+    Live,
+    LoopSource,
+    MaskBook,
+    Method,
+    NoiseMethod,
+    Outputs,
+    Processor,
+    Shown,
+    Summary,
+    Tracker,
+    Watcher,
+    enroll,
+    live_detector,
+    load_watcher,
+    make_method,
+    one_thread,
+)
+from faceenc.media import Video, write_png
 
 SIZE = (640, 480)
 PACE = 90  # frames a second of the camera that is played: more than any engine takes
@@ -171,7 +182,7 @@ def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) ->
 
 def measure(
     name: str,
-    engine: Engine,
+    engine: Method,
     clip: Clip,
     watcher: Watcher,
     detector: Detector,
@@ -218,7 +229,7 @@ def main(
     if path is not None and not others and not minutes:
         engines = tuple(name for name in engines if name != "mask")  # there is nothing to make it of
     rows = []
-    with face_finder() as detector:
+    with live_detector() as detector:
         masks = (
             worker.submit(make_mask, others, watcher, detector, eps).result()
             if {"mask", "auto"} & set(engines) and (others or not path)
@@ -227,10 +238,10 @@ def main(
         for name in engines[:1] if minutes else engines:
             forward, both = worker.submit(raw_pass_ms, watcher).result()
 
-            def engine(name: str = name) -> Engine:
+            def engine(name: str = name) -> Method:
                 if name == "noise":
-                    return NoiseEngine(torch.Generator().manual_seed(0))
-                return make_engine(name, watcher, masks or MaskBook([]), steps=1)
+                    return NoiseMethod(torch.Generator().manual_seed(0))
+                return make_method(name, watcher, masks or MaskBook([]), steps=1)
 
             summary, watched = measure(name, engine(), clip, watcher, detector, eps, 60 * minutes or seconds, worker)
             judged = watched if minutes else measure(name, engine(), clip, watcher, detector, eps, seconds, worker, RATE)[1]

@@ -13,14 +13,12 @@ import click
 import torch
 import torch.nn.functional as F
 
-from faceenc.attacks.harness import image_generators
-from faceenc.attacks.pgd import PGD
-from faceenc.cli.common import print_table, progress_bars, set_up_logging
-from faceenc.config import find_config, read_config
-from faceenc.config.prepare import load_data, make_plan
-from faceenc.goals import Dodge, Impersonate
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import Goal
+from faceenc.attacks import PGD, Dodge, Impersonate, image_generators
+from faceenc.benchmark import make_plan, read_config
+from faceenc.cli import print_table, progress_bars, set_up_logging
+from faceenc.core import Goal, find_config
+from faceenc.data import load_data
+from faceenc.recognizers import FaceResNet
 
 EPS, STEP = 8 / 255, 2 / 255
 # Early stop: the margin in logits that an image leaves with, and larger steps, since most need only a few.

@@ -32,17 +32,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector, main_face
-from faceenc.evidence.judges import Judge, default_judges
-from faceenc.evidence.quality import face_change, photo_change
-from faceenc.geometry import at_place, scaled
-from faceenc.images import PHOTO_SUFFIXES
-from faceenc.photos import Photo, decode_photo, encode_photo, read_photo
-from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
-from faceenc.protect.surrogates import Surrogate
-from faceenc.tables import wilson
-from faceenc.types import Face
+from faceenc.core import Face, at_place, scaled
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, main_face
+from faceenc.media import PHOTO_SUFFIXES, Photo, decode_photo, encode_photo, read_photo
+from faceenc.protect import STRENGTHS, Protection, face_change, photo_change, protect_faces
+from faceenc.recognizers import Judge, Surrogate, default_judges, load_surrogates
+from faceenc.report import wilson
 
 Pixels = NDArray[np.uint8]
 VARIANTS: dict[str, Callable[[Pixels], Pixels]] = {

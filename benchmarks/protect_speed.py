@@ -31,16 +31,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.goals import MoveAway
-from faceenc.groupdetector import GroupDetector, detect_closely
-from faceenc.photos import read_photo
-from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
-from faceenc.protect.surrogates import Surrogate
-from faceenc.protect.views import Views
-from faceenc.protect.windows import face_window
-from faceenc.types import Face
+from faceenc.attacks import MoveAway
+from faceenc.core import Face
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, GroupDetector, detect_closely
+from faceenc.media import read_photo
+from faceenc.protect import STRENGTHS, FaceViews, Protection, face_window, protect_faces
+from faceenc.recognizers import Surrogate, load_surrogates
 
 Pixels = NDArray[np.uint8]
 
@@ -114,7 +111,7 @@ def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, ro
 def _raw_views(image: Pixels, face: Face, surrogates: list[Surrogate], steps: int) -> float:
     """Seconds of the forward and backward passes alone, through the random views that the attack draws."""
     window = face_window(image, face, surrogates, flat=1.0)
-    views = Views(surrogates, window, torch.Generator().manual_seed(0))
+    views = FaceViews(surrogates, window, torch.Generator().manual_seed(0))
     goal = MoveAway(views.plain(window.picture).unsqueeze(-2)[:, :, :, 0])
     x = window.picture.clone().requires_grad_(True)
     start = time.perf_counter()

@@ -21,12 +21,10 @@ from typing import Any
 
 import torch
 
-from faceenc.config.prepare import load_data
-from faceenc.config.transfer import make_transfer_plan, transfer_config
+from faceenc.benchmark import RunFolder, make_transfer_plan, run_transfer, transfer_config
+from faceenc.core import FaceencError
+from faceenc.data import load_data
 from faceenc.report import render
-from faceenc.runfolder import RunFolder
-from faceenc.transfer import run_transfer
-from faceenc.types import FaceencError
 
 # The whole attack with one part off.
 WITHOUT: dict[str, dict[str, Any]] = {

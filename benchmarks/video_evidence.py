@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from faceenc.data.video import extract_faces
-from faceenc.detect import FaceDetector
-from faceenc.evidence.gallery import load_gallery
-from faceenc.evidence.judges import TwinJudge
-from faceenc.images import PHOTO_SUFFIXES
+from faceenc.data import extract_faces
+from faceenc.faces import FaceDetector
+from faceenc.media import PHOTO_SUFFIXES
+from faceenc.recognizers import TwinJudge, load_gallery
 
 _PHOTOS = 3  # of each of the others
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faceenc.cli.main import main
+from faceenc.cli import main
 
 if __name__ == "__main__":
     main()

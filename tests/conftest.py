@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from faceenc.attacks import Dodge, Impersonate
+from faceenc.core import Goal
 from faceenc.data import FaceSet
-from faceenc.goals import Dodge, Impersonate
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import Goal
+from faceenc.recognizers import FaceResNet
 from tests.face_photos import fill_cache
 
 SIZE, PEOPLE = 64, 8

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.cli.main import main
-from faceenc.data.demo import enlarge, read_orl
+from faceenc.cli import main
+from faceenc.data import enlarge, read_orl
 
 # Much noise in a few steps, where the noise itself is not what is tested.
 LOUD = 48  # the largest change of it

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from faceenc.assets import fetch
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.images import write_png
+from faceenc.core import fetch
+from faceenc.data import enlarge, read_orl
+from faceenc.media import write_png
 
 NEEDED = ("orl-faces", "blazeface-short", "blazeface-full-sparse")
 

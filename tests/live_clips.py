@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.frames import Video
-from faceenc.frames.writers import VideoFile
-from faceenc.images import frame_face, to_tensor
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import Detector
+from faceenc.core import Detector
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import frame_face
+from faceenc.media import Video, VideoFile, to_tensor
+from faceenc.recognizers import FaceResNet
 
 WIDTH, HEIGHT = 640, 360
 _SCALE = 0.5

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from faceenc.runfolder import COLUMNS
+from faceenc.benchmark import ROW_COLUMNS
 
 PEOPLE = 20
 IMAGES = 60
@@ -35,7 +35,7 @@ def _rows(black_box: bool) -> pd.DataFrame:
     cells = [(attack, "dodge", eps) for attack in STRENGTH for eps in (*SIZES, HUGE)]
     cells += [(attack, "dodge", eps) for attack in BLACK_BOX for eps in (0.0, 2 / 255, 4 / 255) if black_box]
     cells += [(attack, "impersonate", eps) for attack in ("pgd", "art-pgd") for eps in (*SIZES, HUGE)]
-    return pd.DataFrame([_row(*cell, i) for cell in cells for i in range(IMAGES)], columns=list(COLUMNS))
+    return pd.DataFrame([_row(*cell, i) for cell in cells for i in range(IMAGES)], columns=list(ROW_COLUMNS))
 
 
 def _row(attack: str, goal: str, eps: float, i: int) -> dict[str, Any]:

@@ -10,9 +10,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.alignment import (
+from faceenc.core import Box, Face
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import (
     CHIP_SIZE,
+    SQUARE_MARGIN,
+    FaceDetector,
     Similarity,
+    align_face,
+    crop_square,
     cut_out,
     fit_similarity,
     halved,
@@ -22,12 +28,8 @@ from faceenc.alignment import (
     square_similarity,
     unhalved,
 )
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.images import SQUARE_MARGIN, align_face, crop_square, to_tensor, to_uint8
-from faceenc.models.dlibchip import dlib_similarities, has_dlib, landmarks_chip, landmarks_similarity
-from faceenc.models.dlibnet import load_dlibnet
-from faceenc.types import Box, Face
+from faceenc.media import to_tensor, to_uint8
+from faceenc.recognizers import dlib_similarities, has_dlib, landmarks_chip, landmarks_similarity, load_dlibnet
 from tests.conftest import smooth_images
 
 needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")

@@ -12,15 +12,30 @@ import pytest
 import torch
 from torch import nn
 
-from faceenc.attacks.art_blackbox import ArtSimBA, ArtSquare
-from faceenc.attacks.art_decision import ArtBoundary, ArtHopSkipJump
-from faceenc.attacks.art_gradient import ArtAPGD, ArtAutoAttack, ArtUniversal, apgd_dlr
-from faceenc.attacks.art_minimal import ArtCarliniL2, ArtCarliniLinf, ArtDeepFool
-from faceenc.attacks.harness import image_generators, run_attack
-from faceenc.attacks.witness import CIRCLES, Finished, Witness
-from faceenc.goals import Dodge, Impersonate, MoveAway
-from faceenc.norms import L2, LINF
-from faceenc.types import Attack, ConfigError, Goal, Norm, Outcome
+from faceenc.attacks import (
+    CIRCLES,
+    L2,
+    LINF,
+    ArtAPGD,
+    ArtAutoAttack,
+    ArtBoundary,
+    ArtCarliniL2,
+    ArtCarliniLinf,
+    ArtDeepFool,
+    ArtHopSkipJump,
+    ArtSimBA,
+    ArtSquare,
+    ArtUniversal,
+    BudgetedRecognizer,
+    Dodge,
+    Finished,
+    Impersonate,
+    MoveAway,
+    apgd_dlr,
+    image_generators,
+    run_attack,
+)
+from faceenc.core import Attack, ConfigError, Goal, Norm, Outcome
 from tests.conftest import smooth_images
 
 # Generous: what is asked is whether an attack works at all.
@@ -295,11 +310,11 @@ def test_recognisers_that_art_refuses_are_named(images: torch.Tensor) -> None:
         ArtSimBA()(_Linear(3), x[..., :8], Dodge(torch.tensor([2])), eps=0.1, rng=image_generators(0, x))
 
 
-def witness(norm: Norm = LINF, **settings: Any) -> Witness:
+def witness(norm: Norm = LINF, **settings: Any) -> BudgetedRecognizer:
     """Of a grey image of level 128 whose label, 2 of 3, holds as long as its mean is above level 127.7."""
     x = torch.full((1, 3, 8, 8), 128 / 255)
     goal = Dodge(torch.tensor([2]))
-    found = Witness(lambda picture: _Linear(3)(picture - 127.7 / 255), x, goal, norm, 4 / 255, **settings)
+    found = BudgetedRecognizer(lambda picture: _Linear(3)(picture - 127.7 / 255), x, goal, norm, 4 / 255, **settings)
     found.begin()
     return found
 

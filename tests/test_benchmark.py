@@ -19,29 +19,27 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from faceenc.cli.bench import main
-from faceenc.grid import draw_targets
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.runfolder import COLUMNS, RunFolder, cell_key
-from faceenc.types import RunError
+from faceenc.benchmark import ROW_COLUMNS, RunFolder, cell_key, draw_targets
+from faceenc.cli import bench_main
+from faceenc.core import RunError
+from faceenc.recognizers import FaceResNet, save_checkpoint
 
 TINY = Path(__file__).parent / "tiny.toml"
 TIMES = ("seconds",)
 
 
-COMMAND = [sys.executable, "-c", "from faceenc.cli.bench import main; main()"]
+COMMAND = [sys.executable, "-c", "from faceenc.cli import bench_main; bench_main()"]
 
 
 def bench(*words: object) -> Result:
     """The command within this process, which spares loading torch anew."""
-    return CliRunner().invoke(main, list(map(str, words)))
+    return CliRunner().invoke(bench_main, list(map(str, words)))
 
 
 def without_times(path: Path) -> list[list[str]]:
     """The rows, every character of them but the timings."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [[row[name] for name in COLUMNS if name not in TIMES] for row in csv.DictReader(file)]
+        return [[row[name] for name in ROW_COLUMNS if name not in TIMES] for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_rows_cover_the_grid(finished: Path) -> None:
     rows = pd.read_csv(finished / "rows.csv", keep_default_na=False)
-    assert tuple(rows.columns) == COLUMNS
+    assert tuple(rows.columns) == ROW_COLUMNS
     count = rows.groupby(["attack", "norm", "goal", "eps"]).size()
     assert (count == 20).all()
     sizes = {(attack, goal): sorted(part["eps"].unique()) for (attack, goal), part in rows.groupby(["attack", "goal"])}
@@ -229,7 +227,7 @@ def test_targets_are_others_and_fixed_by_seed_and_name() -> None:
 
 
 def row(image: str, eps: float) -> dict[str, object]:
-    return dict.fromkeys(COLUMNS, "x") | {"image": image, "eps": eps}
+    return dict.fromkeys(ROW_COLUMNS, "x") | {"image": image, "eps": eps}
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 1.0])
@@ -251,7 +249,7 @@ def test_large_rows_are_compressed_and_can_be_taken_up_again(tmp_path: Path, mon
     folder = RunFolder(tmp_path, resume=False)
     folder.append([row("a", 0.1)])
     plain = folder.rows_path.read_bytes()
-    monkeypatch.setattr("faceenc.runfolder.PACK_FROM", 10)
+    monkeypatch.setattr("faceenc.benchmark.folder.PACK_FROM", 10)
     folder.finish({})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv.gz", "run.json"]
     again = RunFolder(tmp_path, resume=True)

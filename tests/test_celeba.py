@@ -13,12 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from faceenc.cli.common import Group
-from faceenc.cli.data import data
-from faceenc.data.celeba import choose, lay_out, load_celeba
-from faceenc.data.celeba_files import download
-from faceenc.data.folder import load_folder
-from faceenc.types import DataError
+from faceenc.cli import Group, main
+from faceenc.core import DataError
+from faceenc.data import choose, download, lay_out, load_celeba, load_folder
 from tests.face_photos import write_blank, write_jpegs
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -55,7 +52,7 @@ def copy(images: Path, tmp_path: Path) -> Path:
 
 
 def run(*words: object) -> Result:
-    return CliRunner().invoke(Group("faceenc", commands=[data]), ["data", "celeba", *map(str, words)])
+    return CliRunner().invoke(Group("faceenc", commands=[main.commands["data"]]), ["data", "celeba", *map(str, words)])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faceenc.checks import CHECKS, check, survey
+from faceenc.report import CHECKS, find_flags, survey
 from tests import synthetic
 from tests.synthetic import BLACK_BOX, HUGE, make_crosscheck, make_run
 
@@ -176,7 +176,7 @@ def test_healthy_run_raises_no_flag_though_every_check_looked() -> None:
 def test_flag(flag: str, spoil: Spoil) -> None:
     rows, run, crosscheck = make_rows(), make_run(), make_crosscheck()
     spoil(rows, run, crosscheck)
-    flags = check(rows, run, crosscheck)
+    flags = find_flags(rows, run, crosscheck)
     assert {f.flag for f in flags} == {flag}
     assert all(f.saw and f.meaning and f.remedy for f in flags)
 
@@ -186,7 +186,7 @@ def test_only_what_float32_does_not_explain_leaves_the_ball() -> None:
     where = cell(rows, "fgsm", 2 / 255)
     rows.loc[where, ["norm", "eps", "linf", "l2", "overshoot"]] = ["l2", 3.0, 0.9, 3.0, 8e-6]  # float32's own
     rows.loc[where[0], "overshoot"] = 2e-5
-    assert [f.saw for f in check(rows, run, crosscheck)] == [
+    assert [f.saw for f in find_flags(rows, run, crosscheck)] == [
         "1 proposals (cut back before judging) leave the ball, by up to 2e-05"
     ]
 
@@ -198,7 +198,7 @@ def test_every_check_is_provoked() -> None:
 def test_flag_says_where_and_what() -> None:
     rows = make_rows()
     fall(rows, cell(rows, "noise", 1 / 255)[:20])
-    flags = check(rows, make_run(), None)
+    flags = find_flags(rows, make_run(), None)
     assert [(f.attack, f.norm, f.goal, f.eps) for f in flags if f.attack == "fgsm"] == [("fgsm", "linf", "dodge", 1 / 255)]
     assert flags[0].saw == "accuracy 95.0 % under the attack, 65.0 % under random noise"
 
@@ -210,16 +210,16 @@ def test_one_image_is_no_flag() -> None:
     where = cell(rows, "art-pgd", 1 / 255)
     standing = where[~rows.loc[where, "success"]]
     fall(rows, standing[:1])
-    assert check(rows, make_run(), None) == []
+    assert find_flags(rows, make_run(), None) == []
     fall(rows, standing[:2])
-    assert {f.flag for f in check(rows, make_run(), None)} == {"implementations-disagree"}
+    assert {f.flag for f in find_flags(rows, make_run(), None)} == {"implementations-disagree"}
 
 
 def test_single_step_may_recover_and_noise_may_beat_it_at_the_huge_eps() -> None:
     rows = make_rows()
     stand(rows, cell(rows, "fgsm", HUGE)[:20])
     fall(rows, cell(rows, "noise", HUGE))
-    flags = check(rows, make_run(), None)
+    flags = find_flags(rows, make_run(), None)
     assert {f.flag for f in flags} == {"implementations-disagree"}  # art-fgsm did not recover
 
 
@@ -227,7 +227,7 @@ def test_huge_eps_is_found_in_rows_of_nine_digits() -> None:
     rows, run = make_rows(), make_run()
     above_chance(rows, run, make_crosscheck())
     rows["eps"] = [float(f"{eps:.9g}") for eps in rows["eps"]]
-    assert {f.flag for f in check(rows, run, None)} == {"huge-eps-above-chance"}
+    assert {f.flag for f in find_flags(rows, run, None)} == {"huge-eps-above-chance"}
 
 
 def test_checks_without_material_say_so() -> None:
@@ -241,7 +241,7 @@ def test_checks_without_material_say_so() -> None:
 def test_loss_of_images_already_fooled_is_no_flag() -> None:
     rows = make_rows()
     rows.loc[cell(rows, "pgd-2x", 8 / 255), "loss"] += 5
-    assert check(rows, make_run(), None) == []
+    assert find_flags(rows, make_run(), None) == []
 
 
 def test_black_box_must_beat_every_attack_with_gradients() -> None:
@@ -251,9 +251,9 @@ def test_black_box_must_beat_every_attack_with_gradients() -> None:
     strong = rows.loc[cell(rows, "square-1000", 4 / 255)].assign(attack="art-apgd")
     weaker = rows.loc[cell(rows, "fgsm", 4 / 255)].assign(attack="art-deepfool")
     run["config"]["attacks"].append({"name": "art-deepfool", "attack": "ArtDeepFool", "norm": "linf"})
-    assert {f.flag for f in check(pd.concat([rows, weaker]), run, None)} == {"black-box-beats-white-box"}
+    assert {f.flag for f in find_flags(pd.concat([rows, weaker]), run, None)} == {"black-box-beats-white-box"}
     run["config"]["attacks"].append({"name": "art-apgd", "attack": "ArtAPGD", "norm": "linf"})
-    assert check(pd.concat([rows, strong], ignore_index=True), run, None) == []
+    assert find_flags(pd.concat([rows, strong], ignore_index=True), run, None) == []
 
 
 def test_more_queries_need_not_help_where_nothing_stands() -> None:
@@ -262,7 +262,7 @@ def test_more_queries_need_not_help_where_nothing_stands() -> None:
         fall(rows, cell(rows, attack, 4 / 255))
     fall(rows, cell(rows, "pgd", 4 / 255))
     fall(rows, cell(rows, "art-pgd", 4 / 255))
-    assert not [f for f in check(rows, run, None) if f.flag == "more-queries-do-not-help"]
+    assert not [f for f in find_flags(rows, run, None) if f.flag == "more-queries-do-not-help"]
 
 
 def test_budgets_of_different_attacks_are_not_compared() -> None:

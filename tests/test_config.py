@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from faceenc.attacks.art_decision import ArtHopSkipJump
-from faceenc.attacks.pgd import PGD
-from faceenc.config import find_config, read_config, read_train_config
-from faceenc.config.transfer import transfer_config
-from faceenc.norms import L2, LINF, parse_eps
-from faceenc.types import ConfigError
+from faceenc.attacks import L2, LINF, PGD, ArtHopSkipJump, parse_eps
+from faceenc.benchmark import read_config, transfer_config
+from faceenc.core import ConfigError, find_config
+from faceenc.train import read_train_config
 
 GOOD = """
 name = "mine"

@@ -18,12 +18,22 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from faceenc.cli.main import main
-from faceenc.enrol import Portrait, read_portraits, strangers
-from faceenc.models.dlibnet import MATCH_DISTANCE
-from faceenc.safeguards.consent import clean_name, load_consent, make_consent, read_consent, same_name, statement, today_utc
-from faceenc.safeguards.signing import fingerprint, own_public_key, sign, signature_holds
-from faceenc.types import ConsentError, DataError
+from faceenc.cli import main
+from faceenc.core import ConsentError, DataError
+from faceenc.protect import (
+    clean_name,
+    fingerprint,
+    load_consent,
+    make_consent,
+    own_public_key,
+    read_consent,
+    same_name,
+    sign,
+    signature_holds,
+    statement,
+    today_utc,
+)
+from faceenc.recognizers import MATCH_DISTANCE, Portrait, read_portraits, strangers
 from tests.face_photos import write_blank, write_people
 
 NAME = "Zoë Müller"
@@ -241,7 +251,7 @@ def test_the_key_is_made_once_and_is_the_user_s_own(tmp_path: Path, caplog: pyte
 
 
 def test_two_first_commands_at_once_sign_with_one_key(tmp_path: Path) -> None:
-    script = "import sys; from faceenc.safeguards.signing import own_public_key; print(own_public_key().hex())"
+    script = "import sys; from faceenc.protect import own_public_key; print(own_public_key().hex())"
     running = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = {process.communicate(timeout=60)[0] for process in running}
     assert said == {f"{own_public_key().hex()}\n"}

@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceenc.data import FaceSet
-from faceenc.data.cache import cached
-from faceenc.data.demo import load_orl
+from faceenc.data import FaceSet, cached, load_orl
 
 SIZE = 64
 
@@ -48,7 +46,7 @@ def test_orl_is_whole_and_split_by_person(orl: FaceSet) -> None:
 
 
 def test_fingerprint_is_the_same_elsewhere_and_sees_everything(orl: FaceSet, cache: Path) -> None:
-    code = f"from faceenc.data.demo import load_orl; print(load_orl({SIZE}).sha256)"
+    code = f"from faceenc.data import load_orl; print(load_orl({SIZE}).sha256)"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == orl.sha256

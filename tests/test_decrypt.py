@@ -17,13 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from faceenc.cli.main import main
-from faceenc.cli.passphrase import get_passphrase
-from faceenc.files import write_atomically
-from faceenc.photos import PhotoFormat, encode_photo, read_photo
-from faceenc.safeguards.keyfile import make_key
-from faceenc.safeguards.sealing import Cost
-from faceenc.types import ConfigError
+from faceenc.cli import get_passphrase, main
+from faceenc.core import ConfigError, write_atomically
+from faceenc.media import PhotoFormat, encode_photo, read_photo
+from faceenc.protect import Cost, make_key
 
 WORD = "Passwört with spaces"
 
@@ -178,7 +175,7 @@ def test_at_a_terminal_nothing_is_shown_and_ctrl_c_leaves_nothing(folder: Path, 
 
     process, terminal = pty.fork()
     if process == 0:  # pragma: no cover (another process)
-        command = [sys.executable, "-c", "from faceenc.cli.main import main; main()", "decrypt", "protected.png"]
+        command = [sys.executable, "-c", "from faceenc.cli import main; main()", "decrypt", "protected.png"]
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in jobs that a script runs in the background
         try:
             os.execv(sys.executable, [*command, "--key", "photo.key"])

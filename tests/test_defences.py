@@ -10,12 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from faceenc.attacks.harness import ask, run_attack
-from faceenc.attacks.pgd import PGD
-from faceenc.goals import Dodge
-from faceenc.models.defences import BitDepth, Blur, Jpeg, RandomCrop, Resize, Transformed, defence
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import ConfigError
+from faceenc.attacks import PGD, Dodge, run_attack
+from faceenc.core import ConfigError
+from faceenc.recognizers import BitDepth, Blur, FaceResNet, Jpeg, RandomCrop, Resize, Transformed, ask, defence
 
 ALL = ("jpeg75", "resize50", "blur10", "bits3", "crop80")
 

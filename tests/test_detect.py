@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc import detect
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector, main_face
-from faceenc.types import AssetError, Box, Face
+from faceenc.core import AssetError, Box, Face
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, main_face
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +121,7 @@ def test_closed_detector_says_so() -> None:
 
 def test_file_that_mediapipe_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model").write_bytes(b"not a model")
-    monkeypatch.setattr(detect, "fetch", lambda name: tmp_path / "model")
+    monkeypatch.setattr("faceenc.faces.detection.fetch", lambda name: tmp_path / "model")
     with pytest.raises(AssetError, match="MediaPipe does not start") as caught:
         FaceDetector()
     assert "\n" not in str(caught.value)
@@ -131,10 +130,10 @@ def test_file_that_mediapipe_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_reaches_the_terminal() -> None:
     """From the import to an exit without close(), whichever way memory happens to be aligned."""
     code = (
-        "import sys, faceenc.detect as detect\n"
+        "import sys; from faceenc.faces import FaceDetector\n"
         "assert 'mediapipe' not in sys.modules\n"
         "import numpy as np\n"
-        "short, full = detect.FaceDetector(), detect.FaceDetector(model='full')\n"
+        "short, full = FaceDetector(), FaceDetector(model='full')\n"
         "for side in range(100, 160): short(np.zeros((side, 150, 3), np.uint8)), full(np.zeros((side, 150, 3), np.uint8))\n"
         "full.close()\n"
         "print('own line', file=sys.stderr)\n"
@@ -144,7 +143,7 @@ def test_nothing_reaches_the_terminal() -> None:
 
 
 def test_noise_of_the_libraries_is_kept_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="faceenc.detect"):
+    with caplog.at_level(logging.DEBUG, logger="faceenc.faces.detection"):
         FaceDetector().close()
     assert any("XNNPACK" in record.message for record in caplog.records)
 
@@ -189,7 +188,7 @@ def test_main_face_is_large_and_central(boxes: list[tuple[float, float, float, f
 
 def test_matplotlib_stays_away_until_somebody_draws() -> None:
     code = (
-        "import sys; from faceenc.detect import FaceDetector; FaceDetector().close();"
+        "import sys; from faceenc.faces import FaceDetector; FaceDetector().close();"
         "assert 'matplotlib' not in sys.modules;"
         "from mediapipe.tasks.python.vision import drawing_utils;"
         "assert drawing_utils.plt.figure.__module__ == 'matplotlib.pyplot'"

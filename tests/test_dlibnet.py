@@ -9,16 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from faceenc.assets import ASSETS, cache_dir, fetch
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.images import to_tensor
-from faceenc.models.dlibchip import landmarks_chip
-from faceenc.models.dlibfile import MEANS, read_network
-from faceenc.models.dlibnet import DlibNet, chip, load_dlibnet
-from faceenc.models.resnet import FaceResNet
-from faceenc.models.transplant import embedding_head, transplant
-from faceenc.types import CheckpointError, Face
+from faceenc.core import ASSETS, CheckpointError, Face, cache_dir, fetch
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector
+from faceenc.media import to_tensor
+from faceenc.recognizers import MEANS, DlibNet, FaceResNet, chip, landmarks_chip, load_dlibnet, read_network
+from faceenc.train import embedding_head, transplant_weights
 
 PEOPLE, PHOTOS = 10, 3
 
@@ -130,7 +126,7 @@ def test_the_transplanted_blocks_compute_the_same(net: DlibNet, chips: NDArray[n
         torch.manual_seed(0)
         model = FaceResNet(("a", "b"))
     x = to_tensor(chips[:4])
-    transplant(model, net, x)
+    transplant_weights(model, net, x)
     resnet = model.network
     with torch.no_grad():
         ours = resnet.bn1(resnet.conv1(((x - model.mean) / model.std)[:, :, 1:, 1:])).relu()

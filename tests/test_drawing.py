@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.drawing import Mark, draw_marks
-from faceenc.types import Box
+from faceenc.core import Box
+from faceenc.media import Mark, draw_marks
 
 GREEN, ORANGE, YELLOW = (20, 110, 50), (160, 60, 20), (250, 220, 50)
 

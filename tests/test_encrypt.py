@@ -19,10 +19,10 @@ from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from faceenc.detect import FaceDetector
-from faceenc.evidence.judges import default_judges
-from faceenc.photos import read_photo
+from faceenc.faces import FaceDetector
+from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS
+from faceenc.recognizers import default_judges
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import STORED, camera_exif, cmyk_profile, encoded, noise, oriented, png_file, smooth
 

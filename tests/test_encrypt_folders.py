@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceenc.photos import read_photo
+from faceenc.media import read_photo
 from tests.encrypting import LOUD, QUICK, contents, photos, portrait, records, run, save, tinted
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -211,7 +211,7 @@ def test_a_photo_that_another_run_is_at_is_left_to_it(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", tinted())
     code = (
         "from contextlib import ExitStack; from pathlib import Path\n"
-        "from faceenc.cli.encrypt import find_ledger; from faceenc.encrypt.ledger import Ledger\n"
+        "from faceenc.protect import find_ledger; from faceenc.runs import Ledger\n"
         "with ExitStack() as stack:\n"
         "    ledger = Ledger(*find_ledger((Path('a.png'),), None, stack))\n"
         "    with ledger.hold(Path('a-protected.png')):\n"

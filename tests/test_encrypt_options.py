@@ -11,11 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from faceenc.detect import FaceDetector
-from faceenc.evidence.judges import TwinJudge
-from faceenc.photos import read_photo
-from faceenc.safeguards.consent import load_consent
-from faceenc.safeguards.keyfile import pixels_sha256
+from faceenc.faces import FaceDetector
+from faceenc.media import read_photo
+from faceenc.protect import load_consent, pixels_sha256
+from faceenc.recognizers import TwinJudge
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import camera_exif, encoded
 

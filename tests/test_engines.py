@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+import sys
 import weakref
 
 import pytest
@@ -12,12 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from faceenc.attacks import engines, fused
-from faceenc.attacks.engines import ENGINES, gradient_engine
-from faceenc.attacks.fused import FusedResNet
-from faceenc.goals import Dodge
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import ConfigError, Goal
+from faceenc.attacks import ENGINES, Dodge, Exact, FusedResNet, cached_engine, gradient_engine
+from faceenc.core import ConfigError, Goal
+from faceenc.recognizers import FaceResNet
 
 from .conftest import PEOPLE, smooth_images
 
@@ -132,13 +130,13 @@ def test_touches_nothing(recognizer: FaceResNet, images: torch.Tensor, goal: Goa
 def test_built_once_and_again_when_weights_change(recognizer: FaceResNet, name: str) -> None:
     model = copy.deepcopy(recognizer)
     x, goal = batch((2, 64, 64))
-    first = engines._cached(model, torch.float32)
-    assert engines._cached(model, torch.float32) is first
+    first = cached_engine(model, torch.float32)
+    assert cached_engine(model, torch.float32) is first
     gradient_engine(model, name)(x, goal)
     with torch.no_grad():
         model.network.fc.weight.mul_(-2)
         model.network.bn1.running_mean.add_(0.1)
-    assert engines._cached(model, torch.float32) is not first
+    assert cached_engine(model, torch.float32) is not first
     _, truth = by_hand(model, x, goal.labels)
     assert torch.cosine_similarity(gradient_engine(model, name)(x, goal).gradient.flatten(), truth.flatten(), dim=0) > 0.9
 
@@ -158,8 +156,8 @@ def test_keeps_no_recognizer_alive(name: str) -> None:
     [
         (torch.ops.mkldnn, "_convolution_pointwise", "FusedResNet"),
         (torch.ops.mkldnn, "_reorder_convolution_weight", "FusedResNet"),
-        (fused, "_through_relu", "Relaid"),
-        (fused, "_phases", "Relaid"),
+        (sys.modules[FusedResNet.__module__], "_through_relu", "Relaid"),
+        (sys.modules[FusedResNet.__module__], "_phases", "Relaid"),
     ],
 )
 def test_what_breaks_is_caught_and_replaced(
@@ -176,7 +174,9 @@ def test_what_breaks_is_caught_and_replaced(
     right = getattr(place, attribute)
     wrong = {"_through_relu": lambda gradient, answer: gradient, "_phases": lambda weight: right(weight).flip(2)}
     monkeypatch.setattr(place, attribute, wrong.get(attribute))
-    monkeypatch.setattr(engines, "has_fast_packed_convolutions", lambda: True)  # else the first two are not even tried
+    monkeypatch.setattr(
+        "faceenc.attacks.engines.has_fast_packed_convolutions", lambda: True
+    )  # else the first two are not even tried
     with caplog.at_level(logging.WARNING):
         engine = gradient_engine(copy.deepcopy(recognizer), "fused")
     assert type(engine).__name__ == left
@@ -211,7 +211,7 @@ def test_a_plain_function_gets_the_exact_engine(
 def test_without_bfloat16_the_float32_engine_serves(
     recognizer: FaceResNet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engines, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr("faceenc.attacks.engines.has_bfloat16", lambda device: False)
     assert isinstance(gradient_engine(copy.deepcopy(recognizer), "bf16"), FusedResNet)
     assert "no bfloat16" in caplog.text
 
@@ -233,7 +233,7 @@ def test_who_is_all_done_costs_eager_no_way_back() -> None:
             raise AssertionError("went back")
 
     x, goal = batch((2, 64, 64))
-    engine = engines.Exact(OneWay.apply)
+    engine = Exact(OneWay.apply)
     answer = engine(x, goal, margin=-100.0)
     assert torch.equal(answer.outputs, x.flatten(1)[:, :PEOPLE])
     assert answer.gradient.shape == (0, *x.shape[1:])

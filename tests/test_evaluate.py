@@ -17,15 +17,12 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from sklearn.metrics import top_k_accuracy_score
 
-from faceenc.cli.common import Group
-from faceenc.cli.evaluate import evaluate as command
-from faceenc.data import FaceSet
-from faceenc.data.folder import load_folder
-from faceenc.evaluate import STRANGER, Evaluation, evaluate, evaluate_model, write_evaluation
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.tables import wilson
-from faceenc.types import CheckpointError, DataError
+from faceenc.cli import Group, main
+from faceenc.core import CheckpointError, DataError
+from faceenc.data import FaceSet, load_folder
+from faceenc.recognizers import FaceResNet, save_checkpoint
+from faceenc.report import wilson
+from faceenc.train import STRANGER, Evaluation, evaluate, evaluate_model, write_evaluation
 from tests.face_photos import write_people
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -206,7 +203,7 @@ def people(own_cache: Path, album: Path) -> FaceSet:
 
 
 def invoke(*words: str | Path) -> Result:
-    group = Group(commands={"evaluate": command})
+    group = Group(commands={"evaluate": main.commands["evaluate"]})
     return CliRunner().invoke(group, ["evaluate", *map(str, words)])
 
 

@@ -16,22 +16,13 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.alignment import cut_out, halved, key_points_similarity, pyramid_levels
-from faceenc.assets import cache_dir
-from faceenc.cli.common import Group
-from faceenc.cli.verify import verify
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.evidence import Evidence, gather_evidence
-from faceenc.evidence.judges import DLIB, Judge, TwinJudge, default_judges
-from faceenc.evidence.summary import summary_line
-from faceenc.evidence.variants import VARIANTS
-from faceenc.groupdetector import GroupDetector
-from faceenc.images import to_tensor, to_uint8, write_png
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.dlibnet import load_dlibnet
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import DataError
+from faceenc.cli import Group, main
+from faceenc.core import DataError, cache_dir
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, GroupDetector, cut_out, halved, key_points_similarity, pyramid_levels
+from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
+from faceenc.protect import Evidence, gather_evidence, summary_line
+from faceenc.recognizers import DLIB, FaceResNet, Judge, TwinJudge, default_judges, load_dlibnet, save_checkpoint
 from tests.face_photos import write_blank, write_people
 
 EPS = 10 / 255
@@ -208,7 +199,7 @@ def studio(
 
 
 def call(*words: str) -> Result:
-    return CliRunner().invoke(Group(commands={"verify": verify}), ["verify", *words])
+    return CliRunner().invoke(Group(commands={"verify": main.commands["verify"]}), ["verify", *words])
 
 
 def test_the_command_prints_tables_and_the_last_line(studio: Path) -> None:

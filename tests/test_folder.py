@@ -16,12 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceenc.data.crops import Photo, cut_faces
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.data.folder import load_faces, load_folder, photos_table
-from faceenc.detect import FaceDetector
-from faceenc.images import crop_square, frame_face, write_png
-from faceenc.types import DataError
+from faceenc.core import DataError
+from faceenc.data import LabelledPhoto, cut_faces, enlarge, load_faces, load_folder, photos_table, read_orl
+from faceenc.faces import FaceDetector, crop_square, frame_face
+from faceenc.media import write_png
 from tests.face_photos import write_blank, write_jpegs, write_people
 
 SIZE = 64
@@ -184,17 +182,17 @@ def test_faces_of_nobody_in_particular(photos: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledPhoto]:
     """Enough photos for threads, two of them of no use."""
     root = tmp_path_factory.mktemp("crowd")
     files = {f"s{person}/{number}": root / f"{person}-{number}.jpg" for person in range(1, 8) for number in range(1, 7)}
     write_jpegs(files)
     write_blank(root / "7-9.png")
     (root / "5-9.jpg").write_bytes(b"rot")
-    return [Photo(path, "", path.name) for path in sorted(root.iterdir())]
+    return [LabelledPhoto(path, "", path.name) for path in sorted(root.iterdir())]
 
 
-def test_threads_change_nothing(crowd: list[Photo], cache: Path) -> None:
+def test_threads_change_nothing(crowd: list[LabelledPhoto], cache: Path) -> None:
     filters = list(warnings.filters)
     expected, cuts = cut_faces(crowd, SIZE, framing="aligned", on_no_face="skip", workers=1)
     rows = [row for row, cut in enumerate(cuts) if not cut.left_out]
@@ -206,7 +204,7 @@ def test_threads_change_nothing(crowd: list[Photo], cache: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [3, 30])
-def test_an_interrupt_leaves_nothing_behind(moment: int, crowd: list[Photo], cache: Path) -> None:
+def test_an_interrupt_leaves_nothing_behind(moment: int, crowd: list[LabelledPhoto], cache: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == moment:
             raise KeyboardInterrupt
@@ -271,7 +269,7 @@ def test_the_middle_of_a_wide_photo_is_taken_whole(cache: Path, tmp_path: Path) 
     wide = np.zeros((40, 120, 3), np.uint8)
     wide[:, 40:80] = 200
     write_png(tmp_path / "wide.png", wide)
-    photo = Photo(tmp_path / "wide.png", "", "wide.png")
+    photo = LabelledPhoto(tmp_path / "wide.png", "", "wide.png")
     images, (cut,) = cut_faces([photo], 40, framing="aligned", on_no_face="whole")
     assert cut.box is not None
     np.testing.assert_array_equal(images[0], crop_square(wide, cut.box, size=40, margin=0))

@@ -21,10 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from faceenc.encrypt.folder import StoppedError, exit_code, run_files
-from faceenc.encrypt.plan import FileResult, Task, plan_files
-from faceenc.files import atomic_file, write_atomically
-from faceenc.types import AssetError, DataError
+from faceenc.core import AssetError, DataError, atomic_file, write_atomically
+from faceenc.runs import FileResult, StoppedError, Task, exit_code, plan_files, run_files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -132,7 +130,7 @@ class Studio:
         """The same in a process of its own, which prints JSON: statuses, or how many were settled before Ctrl-C."""
         code = (
             "import json, sys; from pathlib import Path\n"
-            "from faceenc.encrypt.folder import StoppedError\n"
+            "from faceenc.runs import StoppedError\n"
             "from tests.test_folderrun import Studio\n"
             f"try: results = Studio(Path({str(self.root)!r})).run({jobs}, **{options!r})\n"
             "except StoppedError as stopped: print(json.dumps(len(stopped.results))); sys.exit(130)\n"

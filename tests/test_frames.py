@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.frames import Video, count_frames
-from faceenc.types import DataError
+from faceenc.core import DataError
+from faceenc.media import Video, count_frames
 
 WIDTH, HEIGHT = 160, 96
 _STEP = 30
@@ -219,8 +219,8 @@ def test_damaged_files_leave_the_terminal_quiet(clip: Path, tmp_path: Path) -> N
     (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
     script = """
 import os, sys
-from faceenc.frames import Video, count_frames
-from faceenc.types import DataError
+from faceenc.media import Video, count_frames
+from faceenc.core import DataError
 print(count_frames(sys.argv[1]))
 with Video(sys.argv[1]) as video:
     while video.grab():

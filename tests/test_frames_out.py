@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.frames import Video, encoders
-from faceenc.frames.writers import PngFolder, VideoFile, frames_to
-from faceenc.images import read_image
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError
+from faceenc.media import PngFolder, Video, VideoFile, ffmpeg, frames_to, read_image
 from tests.live_clips import read_frames
 
 SHAPE = (96, 160, 3)
@@ -32,9 +30,9 @@ def shades(count: int = 10, shape: tuple[int, ...] = SHAPE) -> list[NDArray[np.u
 @pytest.mark.parametrize("name", ["a b.mp4", "ü.mkv", "x.mov", "x.avi", "x.webm"])
 def test_what_is_written_can_be_read(name: str, program: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not program:
-        monkeypatch.setattr(encoders, "_has_x264", lambda: False)
+        monkeypatch.setattr("faceenc.media.video.encoders._has_x264", lambda: False)
     else:
-        assert encoders.ffmpeg(), "the extra `video` brings one"
+        assert ffmpeg(), "the extra `video` brings one"
     path = tmp_path / name
     with VideoFile(path, rate=12.5) as out:
         for frame in shades():
@@ -107,7 +105,7 @@ def test_a_folder_of_pngs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("source", "codec"), [("a.mkv", "aac"), ("b.avi", "pcm_s16le"), ("c.mkv", "flac")])
 def test_the_sound_of_a_file_is_kept(source: str, codec: str, tmp_path: Path) -> None:
     tone = ["-f", "lavfi", "-i", "sine=440:duration=0.4", "-f", "lavfi", "-i", "color=red:s=64x64:d=0.4:r=25"]
-    program = encoders.ffmpeg()
+    program = ffmpeg()
     assert program
     words = [program, "-loglevel", "error", *tone, "-c:a", codec, "-c:v", "mpeg4", str(tmp_path / source)]
     subprocess.run(words, check=True)
@@ -122,8 +120,8 @@ def test_the_sound_of_a_file_is_kept(source: str, codec: str, tmp_path: Path) ->
 def test_without_the_program_the_sound_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(encoders, "ffmpeg", lambda: None)
-    monkeypatch.setattr(encoders, "_has_x264", lambda: False)
+    monkeypatch.setattr("faceenc.media.video.encoders.ffmpeg", lambda: None)
+    monkeypatch.setattr("faceenc.media.video.encoders._has_x264", lambda: False)
     with caplog.at_level("INFO"), VideoFile(tmp_path / "out.avi", rate=25, sound=tmp_path / "in.avi") as out:
         out.write(shades()[0])
     assert "there is no ffmpeg program" in caplog.text

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceenc.detect import FaceDetector
-from faceenc.evidence.gallery import Gallery, load_gallery
-from faceenc.evidence.judges import Judge, TwinJudge
-from faceenc.images import read_image, write_png
-from faceenc.types import DataError
+from faceenc.core import DataError
+from faceenc.faces import FaceDetector
+from faceenc.media import read_image, write_png
+from faceenc.recognizers import Gallery, Judge, TwinJudge, load_gallery
 from tests.face_photos import write_blank, write_people
 
 PEOPLE = {"s1": 3, "s2": 2, "s3": 2, "s4": 1}

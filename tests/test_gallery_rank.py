@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.evidence.judges import TwinJudge
-from faceenc.protect import STRENGTHS, Protection, load_surrogates, protect_faces
-from faceenc.types import Face
-from faceenc.verification import rank_k
+from faceenc.core import Face
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector
+from faceenc.protect import STRENGTHS, Protection, protect_faces
+from faceenc.recognizers import TwinJudge, load_surrogates, rank_k
 
 GALLERY = ("2", "3")  # photos of everybody; number 1 is the probe
 

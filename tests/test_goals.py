@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from faceenc.goals import Dodge, Impersonate
-from faceenc.types import Goal
+from faceenc.attacks import Dodge, Impersonate
+from faceenc.core import Goal
 
 LOGITS = torch.tensor([[3.0, 1.0, 0.0], [0.0, 1.0, 3.5]])
 

@@ -10,17 +10,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from faceenc.attacks.harness import run_attack
-from faceenc.attacks.pgd import PGD
-from faceenc.cli.main import main
-from faceenc.goals import Dodge
-from faceenc.images import to_tensor
-from faceenc.models.checkpoint import load_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.train import train
-from faceenc.train.hardening import hardened
-from faceenc.train.recipe import Stage, Training
-from faceenc.types import ConfigError
+from faceenc.attacks import PGD, Dodge, run_attack
+from faceenc.cli import main
+from faceenc.core import ConfigError
+from faceenc.media import to_tensor
+from faceenc.recognizers import FaceResNet, load_checkpoint
+from faceenc.train import Stage, Training, adversarial_batch, train
 from tests.conftest import noisy_people
 from tests.face_photos import write_people
 
@@ -36,7 +31,7 @@ def test_only_named_images_are_attacked_within_eps(
     recognizer.train()
     try:
         before = {name: value.clone() for name, value in recognizer.state_dict().items()}
-        x = hardened(recognizer, images, labels[:5], training, rng)
+        x = adversarial_batch(recognizer, images, labels[:5], training, rng)
         assert recognizer.training
     finally:
         recognizer.eval()

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.images import crop_square, read_image, to_tensor, to_uint8, write_png
-from faceenc.types import Box, DataError
+from faceenc.core import Box, DataError
+from faceenc.faces import crop_square
+from faceenc.media import read_image, to_tensor, to_uint8, write_png
 
 ORIENTATION = 0x0112
 
@@ -162,7 +163,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     write_png(tmp_path / "x.png", _noise(4, 4))
     code = (
         "import resource, numpy as np; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "from faceenc.images import write_png; from faceenc.types import DataError\n"
+        "from faceenc.media import write_png; from faceenc.core import DataError\n"
         f"try: write_png({str(tmp_path / 'x.png')!r}, np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8))\n"
         "except DataError as error: print(error)\n"
     )

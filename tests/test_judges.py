@@ -13,15 +13,24 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.assets import fetch
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.evidence.judges import CosineJudge, DlibJudge, FRBenchJudge, Judge, ResNetJudge, TwinJudge, default_judges
-from faceenc.images import frame_face, to_tensor
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.dlibchip import _finder, find_box, has_dlib
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import AssetError, Box, CheckpointError, Face
+from faceenc.core import AssetError, Box, CheckpointError, Face, fetch
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, frame_face
+from faceenc.media import to_tensor
+from faceenc.recognizers import (
+    CosineJudge,
+    DlibJudge,
+    FaceResNet,
+    FRBenchJudge,
+    Judge,
+    ResNetJudge,
+    TwinJudge,
+    _hog_detector,
+    default_judges,
+    has_dlib,
+    hog_box,
+    save_checkpoint,
+)
 
 Photo = tuple[NDArray[np.uint8], Face]
 NAMES = ("s1/1", "s1/2", "s2/1", "s3/1")
@@ -86,8 +95,8 @@ def test_the_finders_copy_finds_the_same_and_is_made_anew_when_damaged(
         if damage:
             (copy,) = tmp_path.glob("dlib-finder-*.svm")
             copy.write_bytes(damage)
-        _finder.cache_clear()
-        boxes.append([find_box(*photo) for photo in photos.values()])
+        _hog_detector.cache_clear()
+        boxes.append([hog_box(*photo) for photo in photos.values()])
     assert boxes[0] == boxes[1] == boxes[2]
     assert all(boxes[0])
     (copy,) = tmp_path.iterdir()
@@ -101,11 +110,11 @@ def test_dlibs_finder_sees_small_faces_too(photos: dict[str, Photo]) -> None:
     small = np.array(Image.fromarray(image).resize((68, 78), Image.Resampling.BOX))
     box = Box(*(factor * v for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
     tiny = Face(box, tuple((factor * x, factor * y) for x, y in face.key_points), 1.0)
-    large, little = find_box(image, face), find_box(small, tiny)
+    large, little = hog_box(image, face), hog_box(small, tiny)
     assert large is not None
     assert little is not None
     assert little.width == pytest.approx(factor * large.width, rel=0.2)
-    assert find_box(np.full_like(image, 90), face) is None
+    assert hog_box(np.full_like(image, 90), face) is None
     assert DlibJudge().embed(np.full_like(image, 90), face).shape == (128,), "MediaPipe's box then"
 
 

@@ -19,11 +19,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.photos import Photo
-from faceenc.safeguards import keyfile
-from faceenc.safeguards.keyfile import make_key, pixels_sha256, read_key, restore
-from faceenc.safeguards.sealing import Cost, check_sealed, seal, unseal
-from faceenc.types import KeyFileError
+from faceenc.core import KeyFileError
+from faceenc.media import Photo
+from faceenc.protect import Cost, check_sealed, make_key, pixels_sha256, read_key, restore, seal, unseal
 
 CHEAP = Cost(log2_n=4)  # the tests' passphrases need no protection
 WORD = "correct horse"
@@ -339,7 +337,7 @@ def test_files_that_are_no_keys(tmp_path: Path, key: bytes, monkeypatch: pytest.
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without an end")
 def test_a_file_without_an_end_is_left_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyfile, "_MAX_FILE", 1 << 20)
+    monkeypatch.setattr("faceenc.protect.safeguards.keyfile._MAX_FILE", 1 << 20)
     with pytest.raises(KeyFileError, match="not a key"):
         read_key("/dev/zero")
 

@@ -15,26 +15,46 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from faceenc.alignment import Similarity
-from faceenc.attacks.engines import Exact
-from faceenc.geometry import overlap
-from faceenc.goals import Dodge
-from faceenc.images import read_image
-from faceenc.live.engines import AutoEngine, Engine, Job, NoiseEngine, PgdEngine, no_masks
-from faceenc.live.look import Look
-from faceenc.live.noise import Noise, live_window
-from faceenc.live.overlay import HIDDEN, VISIBLE, Gauges, draw_overlay, who
-from faceenc.live.pipeline import Live, Outputs, Summary, one_thread
-from faceenc.live.processor import Controls, Processor, Shown
-from faceenc.live.setup import face_finder
-from faceenc.live.sources import Feed, Frame, LoopSource
-from faceenc.live.stats import StatsFile
-from faceenc.live.tracking import NearOrWide, Tracker, frame_faces
-from faceenc.live.video import Steadiness
-from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.recognize import recognize
-from faceenc.types import Box, DataError, Face
+from faceenc.attacks import Dodge, Exact
+from faceenc.core import Box, DataError, Face, overlap
+from faceenc.faces import Similarity
+from faceenc.live import (
+    HIDDEN,
+    VISIBLE,
+    AutoMethod,
+    Controls,
+    DlibWatcher,
+    FaceInFrame,
+    FaceNoise,
+    FaceView,
+    Feed,
+    Frame,
+    Gauges,
+    Live,
+    LoopSource,
+    Method,
+    NearOrWide,
+    NoiseMethod,
+    Outputs,
+    PgdMethod,
+    Processor,
+    ResNetWatcher,
+    Shown,
+    StatsFile,
+    Steadiness,
+    Summary,
+    Tracker,
+    Watcher,
+    draw_overlay,
+    frame_faces,
+    live_detector,
+    live_window,
+    no_masks,
+    one_thread,
+    who,
+)
+from faceenc.media import read_image
+from faceenc.recognizers import recognize, save_checkpoint
 from tests.live_clips import moving, small_recognizer
 
 PEOPLE = {"s1": "Ada", "s2": "Наталья", "s3": "Grace"}
@@ -43,7 +63,7 @@ EPS = 8
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[NearOrWide]:
-    with face_finder() as finder:
+    with live_detector() as finder:
         yield finder
 
 
@@ -85,7 +105,7 @@ class Typed:
 
 
 def processed(
-    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, engine: Engine, *, smooth: bool = False
+    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, engine: Method, *, smooth: bool = False
 ) -> list[Shown]:
     processor = Processor(Tracker(detector, every=1, smooth=smooth), watcher, engine, Controls(EPS))
     return [processor(Frame(index, frame, time.perf_counter(), 0.0)) for index, frame in enumerate(frames)]
@@ -93,12 +113,12 @@ def processed(
 
 @pytest.fixture(scope="module")
 def hidden(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher) -> list[Shown]:
-    return processed(frames, detector, embedder, PgdEngine(steps=2, first=6), smooth=True)
+    return processed(frames, detector, embedder, PgdMethod(steps=2, first=6), smooth=True)
 
 
 @pytest.fixture(scope="module")
 def protected(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher) -> list[Shown]:
-    return processed(frames, detector, watcher, PgdEngine(steps=1))
+    return processed(frames, detector, watcher, PgdMethod(steps=1))
 
 
 def test_the_screen_says_what_the_recogniser_says(
@@ -127,7 +147,7 @@ def test_both_people_are_known_without_noise_and_hidden_with_it(hidden: list[Sho
 def test_noise_without_gradients_hides_nobody(
     frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher
 ) -> None:
-    control = processed(frames[:4], detector, embedder, NoiseEngine(torch.Generator().manual_seed(0)))
+    control = processed(frames[:4], detector, embedder, NoiseMethod(torch.Generator().manual_seed(0)))
     assert np.mean([face.hidden for shown in control for face in shown.faces]) <= 0.25
     change = control[0].pixels.astype(int) - frames[0]
     assert np.abs(change).max() == EPS
@@ -154,7 +174,7 @@ def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector
     """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
     steadiness = Steadiness()
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, embedder, PgdEngine(), Controls(EPS), look_every=4, noted=steadiness.note)
+    processor = Processor(tracker, embedder, PgdMethod(), Controls(EPS), look_every=4, noted=steadiness.note)
     for index, frame in enumerate(frames):
         processor(Frame(index, frame, time.perf_counter(), 0.0))
     assert steadiness.noise > 1
@@ -187,7 +207,7 @@ def run(
     drop: bool = False,
 ) -> tuple[Summary, Controls]:
     controls = Controls(EPS)
-    processor = Processor(Tracker(detector), watcher, PgdEngine(), controls, look_every=4)
+    processor = Processor(Tracker(detector), watcher, PgdMethod(), controls, look_every=4)
     with Feed(LoopSource(frames, rate=25), drop=drop, limit=limit) as feed:
         return Live(feed, processor, outputs, engine="pgd", steps=1).run(), controls
 
@@ -264,12 +284,12 @@ def test_auto_rests_when_there_is_no_time_and_works_when_there_is(
 ) -> None:
     steps: list[int] = []
 
-    class Watched(PgdEngine):
+    class Watched(PgdMethod):
         def ascend(self, job, last, steps_now):  # type: ignore[no-untyped-def]
             steps.append(steps_now)
             return super().ascend(job, last, steps_now)
 
-    engine = AutoEngine(no_masks, Watched(early_stop=embedder.margin), most=3)
+    engine = AutoMethod(no_masks, Watched(early_stop=embedder.margin), most=3)
     for rate, many in ((1e6, 0), (1e-6, 3)):
         steps.clear()
         tracker = Tracker(detector, every=1)
@@ -334,7 +354,7 @@ def _face(x: float, y: float, side: float) -> Face:
 
 def test_noise_moves_by_whole_pixels_unchanged() -> None:
     delta = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
-    noise = Noise(delta, Similarity(0.2 + 0j, 10 + 5j))
+    noise = FaceNoise(delta, Similarity(0.2 + 0j, 10 + 5j))
     moved = noise.moved_to(Similarity(0.2 + 0j, 13.2 + 3.9j), (60, 60))
     want = torch.zeros(1, 3, 60, 60)
     want[..., :39, 3:53] = delta[..., 1:40, :]
@@ -351,7 +371,7 @@ def test_noise_turns_and_grows_with_the_face() -> None:
         bump = torch.exp(-((place - (75 + 75j)).abs() ** 2) / 800) * torch.cos(place.real / 9)
         return bump.float().expand(1, 3, -1, -1)
 
-    moved = Noise(picture(here, 190, 190), here).moved_to(there, (260, 250))
+    moved = FaceNoise(picture(here, 190, 190), here).moved_to(there, (260, 250))
     torch.testing.assert_close(moved, picture(there, 260, 250), rtol=0, atol=0.01)
 
 
@@ -361,7 +381,7 @@ def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
     face = detector(frames[0])[0]
     window, _ = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
     goal = Dodge(torch.tensor([0]))
-    looks = [Look(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
+    looks = [FaceView(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
     fast = looks[0].engine("fused")(window.picture, goal)
     exact = Exact(looks[1])(window.picture, goal)
     assert fast.gradient.shape == window.picture.shape
@@ -375,17 +395,17 @@ def test_gradients_go_on_in_the_next_frame_while_they_hide_the_face(
 ) -> None:
     face = detector(frames[0])[0]
     window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    look = Look(watcher.model, window.crops[0][0], watcher.size)
+    look = FaceView(watcher.model, window.crops[0][0], watcher.size)
     answer = look(window.picture)[0]
     goal = Dodge((answer.argmin() if hidden_already else answer.argmax())[None])
-    job = Job(window, chip, look, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
+    job = FaceInFrame(window, chip, look, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
 
-    def momentum(last: Noise | None, decay: float) -> torch.Tensor:
-        noise = PgdEngine(first=1, momentum=decay, gradients="fused")(replace(job, last=last))
+    def momentum(last: FaceNoise | None, decay: float) -> torch.Tensor:
+        noise = PgdMethod(first=1, momentum=decay, gradients="fused")(replace(job, last=last))
         assert noise.momentum is not None
         return noise.momentum
 
-    first = PgdEngine(first=1, momentum=0.5, gradients="fused")(job)
+    first = PgdMethod(first=1, momentum=0.5, gradients="fused")(job)
     torch.testing.assert_close(momentum(None, 0.5).abs().sum(), torch.tensor(1.0))
     expected = momentum(first, 0.0) + (0.5 * momentum(None, 0.5) if hidden_already else 0)
     torch.testing.assert_close(momentum(first, 0.5), expected)
@@ -396,13 +416,13 @@ def test_noise_that_rests_is_kept_as_it_was_made(
 ) -> None:
     face = detector(frames[0])[0]
     window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    look = Look(watcher.model, window.crops[0][0], watcher.size)
+    look = FaceView(watcher.model, window.crops[0][0], watcher.size)
     hidden_already = Dodge(look(window.picture)[0].argmin()[None])
     turned = replace(chip, turn=chip.turn * cmath.rect(1, 0.1))
-    last = Noise(torch.full_like(window.picture, 0.1 / 255), turned)
-    job = Job(window, chip, look, hidden_already, 0.1 / 255, last, None, 1.0)
-    assert PgdEngine(early_stop=0.0)(job) is last
-    assert PgdEngine()(job) is not last
+    last = FaceNoise(torch.full_like(window.picture, 0.1 / 255), turned)
+    job = FaceInFrame(window, chip, look, hidden_already, 0.1 / 255, last, None, 1.0)
+    assert PgdMethod(early_stop=0.0)(job) is last
+    assert PgdMethod()(job) is not last
 
 
 def test_frames_are_protected_in_the_thread_that_was_given(frames: list[NDArray[np.uint8]]) -> None:
@@ -448,7 +468,7 @@ def test_an_error_of_the_source_reaches_the_main_thread(
                 raise DataError("the camera was unplugged")
             return super().read()
 
-    processor = Processor(Tracker(detector), watcher, PgdEngine(), Controls(EPS), look_every=9)
+    processor = Processor(Tracker(detector), watcher, PgdMethod(), Controls(EPS), look_every=9)
     shown = Collected()
     with (
         pytest.raises(DataError, match="unplugged"),

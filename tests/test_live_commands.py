@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from faceenc.cli.main import main
-from faceenc.frames import Video, count_frames
-from faceenc.images import read_image, write_png
-from faceenc.live.masks import SIDE, load_masks
+from faceenc.cli import main
+from faceenc.live import SIDE, load_masks
+from faceenc.media import Video, count_frames, read_image, write_png
 from tests.face_photos import write_people
 from tests.live_clips import moving, read_frames, write_clip
 
@@ -105,15 +104,14 @@ def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path
 def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import timedelta
 
-    from faceenc.data.demo import enlarge, read_orl
-    from faceenc.live.setup import face_finder
-    from faceenc.live.watchers import DlibWatcher
-    from faceenc.safeguards.consent import make_consent, today_utc
+    from faceenc.data import enlarge, read_orl
+    from faceenc.live import DlibWatcher, live_detector
+    from faceenc.protect import make_consent, today_utc
 
     monkeypatch.setenv("FACEENC_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
     watcher = DlibWatcher()
-    with face_finder() as detector:
+    with live_detector() as detector:
         photo = enlarge(read_orl()["s3/1"])
         theirs = watcher.answers(watcher.crop(photo, detector(photo)[0])[None])[0].numpy()
         today = today_utc()
@@ -154,16 +152,13 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
 
 
 def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
-    from faceenc.live.processor import Controls, Processor
-    from faceenc.live.setup import face_finder, load_watcher, make_engine
-    from faceenc.live.sources import Frame
-    from faceenc.live.tracking import Tracker
+    from faceenc.live import Controls, Frame, Processor, Tracker, live_detector, load_watcher, make_method
 
     write_people(tmp_path / "photos", {"s1": 4})
     assert run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 1).exit_code == 0
     watcher, masks = load_watcher(None)
-    with face_finder() as detector:
-        engine = make_engine("mask", watcher, masks, steps=1)
+    with live_detector() as detector:
+        engine = make_method("mask", watcher, masks, steps=1)
         processor = Processor(Tracker(detector), watcher, engine, Controls(1))
         (face,) = processor(Frame(0, read_frames(clip)[0], 0.0, 0.0)).faces
         (other,) = processor(Frame(99, moving(["s2/9"], 1)[0], 0.0, 0.0)).faces

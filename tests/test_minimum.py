@@ -11,16 +11,19 @@ import pytest
 import torch
 from torch import nn
 
-from faceenc.attacks.harness import run_attack
-from faceenc.attacks.minimum import MinimumSearch, minimum_eps
-from faceenc.attacks.pgd import PGD
-from faceenc.goals import Dodge, Impersonate
-from faceenc.minimum_tables import COLUMNS, curve, read_minimum, summary
-from faceenc.models.resnet import FaceResNet
-from faceenc.norms import L2, LINF
-from faceenc.report import minimum as section
-from faceenc.report import render
-from faceenc.types import Norm, RunError
+from faceenc.attacks import L2, LINF, PGD, Dodge, Impersonate, MinimumSearch, minimum_eps, run_attack
+from faceenc.core import Norm, RunError
+from faceenc.recognizers import FaceResNet
+from faceenc.report import (
+    MINIMUM_COLUMNS,
+    minimum_curve,
+    minimum_picture,
+    minimum_summary,
+    minimum_tables_of,
+    minimum_words,
+    read_minimum,
+    render,
+)
 from tests.synthetic import write_run
 
 PGD20 = PGD(steps=20, engine="exact")
@@ -109,15 +112,15 @@ def minima() -> pd.DataFrame:
     """Ten images: one misclassified untouched, one that stands."""
     sizes = [0.0, *(level / 255 for level in (1, 1, 2, 2, 2, 3, 5, 9)), math.inf]
     rows = [["r", "linf", "dodge", f"s{i}/1", f"s{i}", "", size, 16 / 255, 40.0, 0.5] for i, size in enumerate(sizes)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=MINIMUM_COLUMNS)
 
 
 def test_tables_count_right() -> None:
-    [line] = summary(minima()).to_dict("records")
+    [line] = minimum_summary(minima()).to_dict("records")
     assert (line["n"], line["lower"], line["median"]) == (10, pytest.approx(1 / 255), pytest.approx(2 / 255))
     assert line["upper"] == pytest.approx(5 / 255)
     assert [(round(255 * eps), share) for eps, share, *_ in line["standing"]] == [(1, 0.7), (2, 0.4), (4, 0.3), (8, 0.2)]
-    steps = curve(minima())
+    steps = minimum_curve(minima())
     assert steps["accuracy"].tolist() == [0.9, 0.7, 0.4, 0.3, 0.2, 0.1, 0.1]
     assert steps["eps"].iloc[-1] == pytest.approx(16 / 255)
     assert (steps["ci_low"] < steps["accuracy"]).all()
@@ -126,10 +129,10 @@ def test_tables_count_right() -> None:
 def test_quartiles_beyond_the_search_are_not_made_up() -> None:
     table = minima()
     table.loc[table.index[4:], "minimum_eps"] = np.inf
-    [line] = summary(table).to_dict("records")
+    [line] = minimum_summary(table).to_dict("records")
     assert math.isinf(line["median"])
-    assert "over 16/255" in section.words(table)
-    [shown] = section.minimum_tables_of(table)
+    assert "over 16/255" in minimum_words(table)
+    [shown] = minimum_tables_of(table)
     assert [cell.text for cell in shown.rows[0][3:6]] == ["1/255", "over 16/255", "over 16/255"]
 
 
@@ -148,9 +151,9 @@ def test_table_survives_its_file(tmp_path: Path) -> None:
 
 def test_picture_is_one(tmp_path: Path) -> None:
     both = pd.concat([minima(), minima().assign(goal="impersonate", norm="l2", largest=4.0)])
-    picture = section.picture(both)
+    picture = minimum_picture(both)
     assert picture.startswith(b"\x89PNG")
-    assert section.picture(both) == picture
+    assert minimum_picture(both) == picture
 
 
 def test_report_tells_it(tmp_path: Path) -> None:

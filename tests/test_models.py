@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.models import resnet18
+from torchvision.models import ResNet18_Weights, resnet18
 
-from faceenc.accuracy import accuracy
+from faceenc.attacks import Counted
+from faceenc.core import CheckpointError
 from faceenc.data import FaceSet
-from faceenc.models import resnet
-from faceenc.models.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
-from faceenc.models.resnet import FaceResNet, load_imagenet
-from faceenc.models.wrappers import Counted
+from faceenc.media import augment, resize
+from faceenc.recognizers import (
+    FaceResNet,
+    accuracy,
+    load_checkpoint,
+    load_imagenet,
+    save_checkpoint,
+    weights_sha256,
+)
 from faceenc.train import Stage, Training, train, trained
-from faceenc.transforms import augment, resize
-from faceenc.types import CheckpointError
 from tests.conftest import PEOPLE, SIZE, smooth_images
 
 QUICK = Training(init="random", stages=(Stage(32, 8, 2e-3), Stage(48, 4, 1e-3)), batch_size=8)
@@ -58,7 +62,7 @@ def test_without_imagenet_weights_a_warning_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """A server that nobody listens at: port 9 of this machine."""
-    weights = resnet.ResNet18_Weights.IMAGENET1K_V1
+    weights = ResNet18_Weights.IMAGENET1K_V1
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     model = FaceResNet(("a", "b"), SIZE)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from faceenc.norms import L2, LINF, NORMS
-from faceenc.types import Norm
+from faceenc.attacks import L2, LINF, NORMS
+from faceenc.core import Norm
 
 SHAPE = (5, 3, 9, 7)
 

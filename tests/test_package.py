@@ -33,8 +33,8 @@ def test_the_wheel_works_outside_the_checkout(site: Path, tmp_path: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": str(site)}
     code = (
         "import faceenc; print(faceenc.__file__)\n"
-        "from faceenc.config import find_config; print(find_config('demo'))\n"
-        "from faceenc.cli.bench import main; main(['run', '--dry-run'])"
+        "from faceenc.core import find_config; print(find_config('demo'))\n"
+        "from faceenc.cli import bench_main; bench_main(['run', '--dry-run'])"
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
@@ -49,7 +49,7 @@ def test_the_report_of_the_wheel_finds_its_templates(site: Path, tmp_path: Path)
     from tests.synthetic import write_run
 
     folder = write_run(tmp_path / "run")
-    code = "import sys; from faceenc.cli.bench import main; main(['report', sys.argv[1]])"
+    code = "import sys; from faceenc.cli import bench_main; bench_main(['report', sys.argv[1]])"
     command = [sys.executable, "-c", code, str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceenc.photos import Photo, decode_photo, output_path, photo_format, read_photo
+from faceenc.media import Photo, decode_photo, output_path, photo_format, read_photo
 from tests.photo_files import (
     STORED,
     Pixels,
@@ -68,7 +68,7 @@ def test_every_orientation_is_upright_in_every_format(orientation: int, name: st
 
 @pytest.mark.parametrize("orientation", STORED)
 def test_alpha_turns_with_the_pixels_strip_by_strip(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("faceenc.photos.pixels._STRIP_PIXELS", 100)
+    monkeypatch.setattr("faceenc.media.photos.pixels._STRIP_PIXELS", 100)
     upright = noise(23, 31, 4)
     photo = decode_photo(encoded(STORED[orientation](upright), "PNG", exif=oriented(orientation)))
     assert photo.alpha is not None

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceenc.photos import decode_photo, read_photo
-from faceenc.types import DataError
+from faceenc.core import DataError
+from faceenc.media import decode_photo, read_photo
 from tests.photo_files import encoded, noise, png_chunk, png_file, smooth, tiff_block, tiff_file
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
@@ -122,7 +122,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").chmod(0)
     tmp_path.chmod(0o755)
     code = (
-        "import os; from faceenc.photos import read_photo; from faceenc.types import DataError\n"
+        "import os; from faceenc.media import read_photo; from faceenc.core import DataError\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "try: read_photo('x.jpg')\n"
         "except DataError as error: print(error)"
@@ -136,7 +136,7 @@ def test_heic_without_its_extra_names_it(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(head + bytes(200))
     code = (
         "import sys; sys.modules['pillow_heif'] = None  # as if it were not installed\n"
-        "from faceenc.photos import read_photo; from faceenc.types import DataError\n"
+        "from faceenc.media import read_photo; from faceenc.core import DataError\n"
         f"try: read_photo({str(tmp_path / 'x.jpg')!r})\n"
         "except DataError as error: print(error)"
     )
@@ -207,7 +207,7 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
             (tmp_path / f"{bomb.__name__}{size[0]}").write_bytes(bomb(*size))
     code = (
         "import resource; from pathlib import Path\n"
-        "from faceenc.photos import decode_photo, read_photo; from faceenc.types import DataError\n"
+        "from faceenc.media import decode_photo, read_photo; from faceenc.core import DataError\n"
         f"decode_photo(bytes.fromhex('{encoded(noise(9, 9), 'WEBP').hex()}'))\n"  # all of Pillow is loaded
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"for path in sorted(Path({str(tmp_path)!r}).iterdir()):\n"

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from faceenc.files import atomic_file
-from faceenc.photos import save_photo
-from faceenc.types import DataError
+from faceenc.core import DataError, atomic_file
+from faceenc.media import save_photo
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 ROUNDS = 30
@@ -137,8 +136,8 @@ def test_who_comes_at_the_last_moment_is_not_overwritten(step: str, tmp_path: Pa
 CHILD = """
 import errno, os, sys
 from pathlib import Path
-from faceenc.photos import save_photo
-from faceenc.types import DataError
+from faceenc.media import save_photo
+from faceenc.core import DataError
 
 def attempt(path, data, force=False):
     try:

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
-from faceenc.photos import Photo, PhotoFormat, decode_photo, encode_photo
-from faceenc.photos.metadata import clean_exif, clean_xmp
-from faceenc.types import DataError
+from faceenc.core import DataError
+from faceenc.media import Photo, PhotoFormat, clean_exif, clean_xmp, decode_photo, encode_photo
 from tests.photo_files import PREVIEW, THUMBNAIL, camera_exif, encoded, noise, opened, oriented, smooth, tiff_block
 
 LOSSLESS: list[PhotoFormat] = ["PNG", "TIFF", "WEBP"]
@@ -145,7 +144,7 @@ def test_encoding_is_repeatable() -> None:
 def test_heic_without_its_extra_is_refused() -> None:
     code = (
         "import sys; sys.modules['pillow_heif'] = None  # as if it were not installed\n"
-        "import numpy as np; from faceenc.photos import Photo, encode_photo; from faceenc.types import DataError\n"
+        "import numpy as np; from faceenc.media import Photo, encode_photo; from faceenc.core import DataError\n"
         "photo = Photo(np.zeros((9, 9, 3), np.uint8), None, False, 'PNG', None, None, ())\n"
         "try: encode_photo(photo, format='HEIF')\n"
         "except DataError as error: print(error)"

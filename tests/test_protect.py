@@ -9,20 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from faceenc.alignment import key_points_similarity
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.evidence.judges import TwinJudge
-from faceenc.goals import MoveAway, MoveTo
-from faceenc.images import to_tensor
-from faceenc.models.dlibchip import dlib_similarities, has_dlib
-from faceenc.norms import SLACK, ShapedLinf
-from faceenc.protect import STRENGTHS, Protection, Surrogate, load_surrogates, make_decoy, protect_faces
-from faceenc.protect.people import embed_face
-from faceenc.protect.views import Views
-from faceenc.protect.windows import face_window
-from faceenc.transforms import blur, jpeg, reduced
-from faceenc.types import ConfigError, Face
+from faceenc.attacks import SLACK, MoveAway, MoveTo, ShapedLinf
+from faceenc.core import ConfigError, Face
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, key_points_similarity
+from faceenc.media import blur, jpeg, reduced, to_tensor
+from faceenc.protect import STRENGTHS, FaceViews, Protection, embed_face, face_window, make_decoy, protect_faces
+from faceenc.recognizers import Surrogate, TwinJudge, dlib_similarities, has_dlib, load_surrogates
 from tests.conftest import smooth_images
 
 Found = tuple[NDArray[np.uint8], Face]
@@ -165,7 +158,7 @@ def test_eps_below_a_grey_level_is_refused(faces: list[Found], dlib: list[Surrog
 def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], dlib: list[Surrogate]) -> None:
     image, face = faces[0]
     window = face_window(image, face, dlib, flat=0.5)
-    views = Views(dlib, window, torch.Generator().manual_seed(0), draws=3)
+    views = FaceViews(dlib, window, torch.Generator().manual_seed(0), draws=3)
     x = window.picture.clone().requires_grad_(True)
     first, second = views(x), views(x)
     assert first.shape == (1, 1, 3, 128)
@@ -184,8 +177,10 @@ def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found]
 
     seen = [replace(dlib[0], model=halves, threshold=1.0)]
     window = face_window(bright, face, seen, flat=0.5)
-    drawn = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
-    plain = Views(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, diversity=None)(window.picture)[0, 0]
+    drawn = FaceViews(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
+    plain = FaceViews(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, diversity=None)(window.picture)[
+        0, 0
+    ]
     assert (plain[:, 0] > plain[:, 1]).all()
     mirrored = drawn[:, 0] < drawn[:, 1]
     assert 10 <= int(mirrored.sum()) <= 30
@@ -193,7 +188,7 @@ def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found]
     assert float(brightness.max()) > 0.9 * float(plain.max())
     assert float(brightness.min()) < 0.65 * float(plain.max())
     ours = [replace(seen[0], diverse=False)]
-    narrow = Views(ours, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
+    narrow = FaceViews(ours, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
     assert (narrow[:, 0] > narrow[:, 1]).all()
     assert float(narrow[:, 0].min()) > 0.9 * float(plain[:, 0].min())
     assert not torch.equal(narrow, plain), "moved a little"

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.evidence.quality import face_change, photo_change
-from faceenc.images import to_tensor
-from faceenc.metrics import psnr, ssim
-from faceenc.types import Box
+from faceenc.core import Box
+from faceenc.media import psnr, ssim, to_tensor
+from faceenc.protect import face_change, photo_change
 from tests.conftest import smooth_images
 
 

@@ -14,15 +14,11 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.cli.common import Group
-from faceenc.cli.recognize import recognize as command
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.detect import FaceDetector
-from faceenc.images import Framing, frame_face, read_image, to_tensor
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.photolist import list_photos
-from faceenc.recognize import GroupDetector, annotate, name_outputs, recognize
+from faceenc.cli import Group, main
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceDetector, Framing, GroupDetector, frame_face
+from faceenc.media import list_photos, read_image, to_tensor
+from faceenc.recognizers import FaceResNet, annotate, name_outputs, recognize, save_checkpoint
 from tests.live_clips import small_recognizer
 
 SIZE = 64
@@ -204,7 +200,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: FaceResNet, g
 
 
 def call(*words: str) -> Result:
-    return CliRunner().invoke(Group(commands={"recognize": command}), ["recognize", *words])
+    return CliRunner().invoke(Group(commands={"recognize": main.commands["recognize"]}), ["recognize", *words])
 
 
 def test_json_is_all_that_stdout_holds(studio: Path, group: NDArray[np.uint8]) -> None:

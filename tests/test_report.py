@@ -14,11 +14,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from faceenc import tables
-from faceenc.report import render, sections, wording
-from faceenc.report.comparison import comparison_tables
-from faceenc.runfolder import COLUMNS
-from faceenc.types import RunError
+from faceenc.benchmark import ROW_COLUMNS
+from faceenc.core import RunError
+from faceenc.report import (
+    COLUMNS,
+    art_table,
+    comparison_tables,
+    crosscheck_words,
+    eps_text,
+    main_eps,
+    render,
+    summarize,
+    wilson,
+    worst_case,
+)
 from tests.synthetic import HUGE, IMAGES, make_crosscheck, make_rows, make_run, write_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -71,11 +80,11 @@ def read_page(path: Path) -> Page:
     ],
 )
 def test_wilson(successes: int, n: int, low: float, high: float) -> None:
-    assert tables.wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
+    assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_wilson_with_less_confidence_is_narrower() -> None:
-    assert tables.wilson(5, 50, confidence=0.8)[1] < tables.wilson(5, 50)[1]
+    assert wilson(5, 50, confidence=0.8)[1] < wilson(5, 50)[1]
 
 
 def test_summary_of_rows_counted_by_hand() -> None:
@@ -89,23 +98,23 @@ def test_summary_of_rows_counted_by_hand() -> None:
     rows[["label", "clean_prediction", "adversarial_prediction", "target"]] = said
     rows["image"] = [str(i) for i in range(len(said))]
     rows["goal"], rows["queries"], rows["seconds"] = "impersonate", range(8), 0.5
-    line = tables.summarize(rows).iloc[0]
+    line = summarize(rows).iloc[0]
     assert line["n"] == 8
     assert line["clean_accuracy"] == 6 / 8
     assert line["adversarial_accuracy"] == 3 / 8
     assert line["success_rate"] == 4 / 6  # of the six recognised before, two are still
     assert line["target_rate"] == 4 / 8
     assert (line["queries"], line["seconds_per_image"]) == (3.5, 0.5)
-    assert (line["ci_low"], line["ci_high"]) == tables.wilson(3, 8)
+    assert (line["ci_low"], line["ci_high"]) == wilson(3, 8)
 
 
 def test_seeds_are_pooled_but_images_counted_once() -> None:
     once = make_rows().query("attack == 'pgd' and goal == 'dodge' and 0.007 < eps < 0.008")
     twice = pd.concat([once, once.assign(seed=1, adversarial_prediction=once["label"])])
-    one, two = tables.summarize(once).iloc[0], tables.summarize(twice).iloc[0]
+    one, two = summarize(once).iloc[0], summarize(twice).iloc[0]
     assert (one["n"], two["n"]) == (IMAGES, IMAGES)
     assert two["adversarial_accuracy"] == (one["adversarial_accuracy"] + 1) / 2
-    assert (two["ci_low"], two["ci_high"]) == tables.wilson(two["adversarial_accuracy"] * IMAGES, IMAGES)
+    assert (two["ci_low"], two["ci_high"]) == wilson(two["adversarial_accuracy"] * IMAGES, IMAGES)
 
 
 def test_summary_file(folder: Path) -> None:
@@ -126,16 +135,16 @@ def test_worst_case_needs_every_attack_to_fail() -> None:
     rows.loc[(rows["attack"] == "pgd") & (rows["image"] == images[0]), "adversarial_prediction"] = "x"
     rows.loc[(rows["attack"] == "fgsm") & (rows["image"] == images[1]), "adversarial_prediction"] = "x"
     rows.loc[rows["image"] == images[2], "clean_prediction"] = "x"  # noise that happens to help does not count
-    line = tables.worst_case(rows).iloc[0]
+    line = worst_case(rows).iloc[0]
     assert (line["n"], line["attacks"], line["accuracy"]) == (4, 2, 1 / 4)
 
 
 def test_main_eps() -> None:
-    summary = tables.summarize(make_rows())
-    assert tables.main_eps(summary, make_run(), "linf") == 8 / 255
+    summary = summarize(make_rows())
+    assert main_eps(summary, make_run(), "linf") == 8 / 255
     small = summary[(summary["eps"] < 5 / 255) | (summary["eps"] == HUGE)]
-    assert tables.main_eps(small, make_run(), "linf") == 4 / 255
-    assert tables.main_eps(summary, make_run(), "l2") is None
+    assert main_eps(small, make_run(), "linf") == 4 / 255
+    assert main_eps(summary, make_run(), "l2") is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +158,7 @@ def test_main_eps() -> None:
     ],
 )
 def test_eps_text(eps: float, norm: str, text: str) -> None:
-    assert tables.eps_text(eps, norm) == text
+    assert eps_text(eps, norm) == text
 
 
 def test_headline(folder: Path) -> None:
@@ -255,7 +264,7 @@ def test_bare_run(tmp_path: Path) -> None:
 
 
 def test_crosscheck_words_quote_the_run() -> None:
-    exact, fused, why = wording.crosscheck_words(make_crosscheck())
+    exact, fused, why = crosscheck_words(make_crosscheck())
     assert exact == "The exact engine equals ART's PGD to the last bit, at every step."
     assert "0.001 % of the pixels differ after the first Linf step and 45 % after the last" in fused
     assert "by at most 0.0 points, the mean loss by at most 0.03" in fused
@@ -266,24 +275,24 @@ def test_crosscheck_words_claim_nothing_that_was_not_seen() -> None:
     table = make_crosscheck()
     table.loc[table["engine"] == "exact", "max_difference"] = 0.01
     table["identical_pixels"] = 1.0
-    words = wording.crosscheck_words(table)
+    words = crosscheck_words(table)
     assert "should equal it" in words[0]
     assert not any("chaotic" in text or "equals" in text for text in words)
-    assert wording.crosscheck_words(table[table["engine"] == "exact"]) == words[:1]
+    assert crosscheck_words(table[table["engine"] == "exact"]) == words[:1]
 
 
 def test_art_table_gives_the_difference_in_points() -> None:
     rows = make_rows()
     where = (rows["attack"] == "art-pgd") & (rows["goal"] == "dodge") & (rows["eps"] == 8 / 255)
     rows.loc[rows.index[where][:6], "adversarial_prediction"] = rows["label"]
-    table = sections.art_table(tables.summarize(rows))
+    table = art_table(summarize(rows))
     assert table is not None
     line = next(row for row in table.rows if row[1].text == "PGD" and row[2].text == "8/255")
     assert [cell.text for cell in line[3:]] == ["0.0", "10.0", "-10.0"]
 
 
 def test_columns_are_those_the_runner_writes() -> None:
-    assert sorted(tables.COLUMNS) == sorted(COLUMNS)
+    assert sorted(COLUMNS) == sorted(ROW_COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +300,7 @@ def test_columns_are_those_the_runner_writes() -> None:
     [
         ("rows.csv", None, "no rows.csv"),
         ("rows.csv", b"", "unreadable"),
-        ("rows.csv", ",".join(COLUMNS).encode() + b"\n", "holds no rows"),
+        ("rows.csv", ",".join(ROW_COLUMNS).encode() + b"\n", "holds no rows"),
         ("rows.csv", b"a,b\n1,2\n", "not a file of faceenc-bench run"),
         ("rows.csv", make_rows().iloc[:3].to_csv(index=False).encode()[:-90], "--resume"),
         ("rows.csv", make_rows().iloc[:3].assign(loss="much").to_csv(index=False).encode(), "unreadable"),
@@ -327,8 +336,8 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_many_attacks_are_told_one_a_line(tmp_path: Path) -> None:
     """Side by side only where there are too many for a grid; the best first, success with its interval."""
-    assert comparison_tables(tables.summarize(make_rows()), make_run()) == []
-    found = comparison_tables(tables.summarize(make_rows(black_box=True)), make_run())
+    assert comparison_tables(summarize(make_rows()), make_run()) == []
+    found = comparison_tables(summarize(make_rows(black_box=True)), make_run())
     assert [table.caption.partition("eps ")[2] for table in found] == ["1/255", "2/255", "4/255", "8/255"]
     told = {row[0].text: row for row in found[2].rows}
     assert {"PGD", "square-100", "square-1000", "Random noise", "PGD, targeted"} <= set(told)

@@ -19,18 +19,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from faceenc.accuracy import logits_of
-from faceenc.cli.main import main
-from faceenc.data import FaceSet
-from faceenc.data.folder import load_folder
-from faceenc.images import to_tensor
-from faceenc.models.checkpoint import load_checkpoint, load_weights, save_checkpoint, weights_sha256
-from faceenc.models.resnet import FaceResNet
-from faceenc.train import Stage, Training, train
-from faceenc.train.batches import ahead, epoch_batches, holdout
-from faceenc.train.folder import TrainFolder
-from faceenc.transforms import augment, centred
-from faceenc.types import CheckpointError, DataError, RunError
+from faceenc.cli import main
+from faceenc.core import CheckpointError, DataError, RunError
+from faceenc.data import FaceSet, load_folder
+from faceenc.media import augment, centred, to_tensor
+from faceenc.recognizers import FaceResNet, load_checkpoint, load_weights, logits_of, save_checkpoint, weights_sha256
+from faceenc.train import Stage, TrainFolder, Training, ahead, epoch_batches, holdout, train
 from tests.conftest import PEOPLE, noisy_people, smooth_images
 from tests.face_photos import write_blank, write_people
 
@@ -248,7 +242,7 @@ def command(album: Path, output: Path, *more: str) -> list[str]:
 
 def test_kill_and_resume_by_the_command(album: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(main, command(album, tmp_path / "whole")).exit_code == 0
-    run = [sys.executable, "-c", "from faceenc.cli.main import main; main()"]
+    run = [sys.executable, "-c", "from faceenc.cli import main; main()"]
     killed = subprocess.Popen([*run, *command(album, tmp_path / "killed")], stderr=subprocess.DEVNULL)
     table = tmp_path / "killed" / "epochs.csv"
     end = time.monotonic() + 120

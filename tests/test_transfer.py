@@ -17,26 +17,29 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import nn
 
-from faceenc import tables
-from faceenc.attacks.pgd import PGD, Noise
-from faceenc.checks.transfer import TRANSFER_CHECKS, survey_transfer
-from faceenc.cli.bench import main
-from faceenc.config.transfer import transfer_config
+from faceenc.attacks import PGD, Dodge, MoveAway, Noise, gradient_health
+from faceenc.benchmark import (
+    BORROWED,
+    EMBEDDING_GOALS,
+    AttackEntry,
+    RunFolder,
+    TransferPlan,
+    borrow,
+    draw_pairs,
+    goal_for,
+    halves,
+    judge_pairs,
+    pairs_table,
+    read_pairs,
+    run_transfer,
+    threshold_of,
+    transfer_config,
+)
+from faceenc.cli import bench_main
+from faceenc.core import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
 from faceenc.data import FaceSet
-from faceenc.goals import Dodge, MoveAway
-from faceenc.grid import Entry
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.embedders import Embedder, embed, joined, load_embedder
-from faceenc.models.resnet import FaceResNet
-from faceenc.obfuscation import gradient_health
-from faceenc.report import render
-from faceenc.report.heatmap import heat_map, strongest
-from faceenc.runfolder import RunFolder
-from faceenc.transfer import LENT, TransferPlan, run_transfer
-from faceenc.transfer.goals import GOALS, goal_for
-from faceenc.transfer.lfwpairs import judge_pairs, pairs_table, read_pairs
-from faceenc.transfer.pairs import draw_pairs, halves, lend, threshold_of
-from faceenc.types import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
+from faceenc.recognizers import Embedder, FaceResNet, embed, joined, load_embedder, save_checkpoint
+from faceenc.report import SUMMARY_COLUMNS, TRANSFER_CHECKS, heat_map, read_rows, render, strongest, survey_transfer
 from tests.conftest import smooth_images
 
 PEOPLE, PHOTOS = 12, 5
@@ -84,8 +87,8 @@ def people() -> FaceSet:
 def plan_for(people: FaceSet, **changes: Any) -> TransferPlan:
     one, other = embedder("one", 1), embedder("other", 2)
     entries = (
-        Entry("noise", Noise(), ("away",), (8 / 255,)),
-        Entry("pgd", PGD(steps=3, engine="exact"), ("away", "impersonate"), (8 / 255,)),
+        AttackEntry("noise", Noise(), ("away",), (8 / 255,)),
+        AttackEntry("pgd", PGD(steps=3, engine="exact"), ("away", "impersonate"), (8 / 255,)),
     )
     plan = TransferPlan(
         config={"name": "small"}, data=people, surrogates=[one], judges=[one, other], variants=("", "jpeg75"),
@@ -141,24 +144,24 @@ def test_pairs_are_of_one_person_and_everyone_comes_first_once(people: FaceSet) 
 def test_lent_noise_is_the_next_images(people: FaceSet) -> None:
     x = torch.full((3, 3, 2, 2), 100 / 255)
     y = x + torch.tensor([1, 2, 3]).view(3, 1, 1, 1) / 255
-    torch.testing.assert_close(lend(x, y)[:, 0, 0, 0] * 255, torch.tensor([103.0, 101.0, 102.0]))
+    torch.testing.assert_close(borrow(x, y)[:, 0, 0, 0] * 255, torch.tensor([103.0, 101.0, 102.0]))
 
 
 def test_rows_and_summary_say_what_judges_saw(finished: Path) -> None:
-    rows = tables.read_rows(finished)
+    rows = read_rows(finished)
     names = {"one", "one+jpeg75", "other", "other+jpeg75"}
     assert set(rows["judge"]) == names
     assert rows.groupby(["judge", "attack", "goal"]).size().to_dict() == {
         (judge, attack, goal): 8
         for judge in names
-        for attack, goal in (("noise", "dodge"), ("pgd", "dodge"), ("pgd", "impersonate"), (LENT, "dodge"))
+        for attack, goal in (("noise", "dodge"), ("pgd", "dodge"), ("pgd", "impersonate"), (BORROWED, "dodge"))
     }
     assert (rows["linf"] <= 8 / 255 + 1e-6).all()
     dodged = rows[(rows["attack"] == "pgd") & (rows["goal"] == "dodge") & (rows["judge"] == "one")]
     # A loss above 1 is a distance above the threshold: no match.
     assert ((dodged["loss"] > 1) == dodged["success"]).all()
     summary = pd.read_csv(finished / "summary.csv").set_index(["judge", "attack", "goal"])
-    assert list(pd.read_csv(finished / "summary.csv").columns) == tables.SUMMARY_COLUMNS
+    assert list(pd.read_csv(finished / "summary.csv").columns) == SUMMARY_COLUMNS
     success = summary["success_rate"]
     assert success[("one", "pgd", "dodge")] > success[("one", "noise", "dodge")] + 0.3
     assert summary.loc[("one", "pgd", "dodge"), "clean_accuracy"] > 0.7
@@ -166,7 +169,7 @@ def test_rows_and_summary_say_what_judges_saw(finished: Path) -> None:
 
 def test_the_report_shows_matrix_verification_and_pairs(finished: Path) -> None:
     text = (finished / "report.md").read_text(encoding="utf-8")
-    for part in ("Dodging, noise made on one, eps 8/255", "Impersonation", LENT, "rank-50", "3 of 4", "None raised"):
+    for part in ("Dodging, noise made on one, eps 8/255", "Impersonation", BORROWED, "rank-50", "3 of 4", "None raised"):
         assert part in text, part
     assert (finished / "matrix.png").read_bytes()[:4] == b"\x89PNG"
     view = pd.read_csv(finished / "verification.csv").set_index(["judge", "attack", "goal"]).sort_index()
@@ -185,7 +188,7 @@ def test_the_report_command_writes_the_same_report_anew(finished: Path, tmp_path
     names = ("report.md", "summary.csv", "flags.csv", "matrix.png")
     for name in names:
         (copy / name).unlink()
-    done = CliRunner().invoke(main, ["report", str(copy)], catch_exceptions=False)
+    done = CliRunner().invoke(bench_main, ["report", str(copy)], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.output.endswith(f"report: {copy / 'report.md'}\n")
     for name in names:
@@ -215,12 +218,12 @@ def test_a_run_of_another_configuration_is_not_gone_on_with(people: FaceSet, fin
 
 def test_the_heat_map_takes_the_strongest_attack_and_no_noise(finished: Path) -> None:
     best = strongest(pd.read_csv(finished / "summary.csv"))
-    assert set(best["attack"]) <= {"pgd", LENT}
+    assert set(best["attack"]) <= {"pgd", BORROWED}
     assert len(best) == 2 * 4
     assert heat_map(pd.read_csv(finished / "summary.csv")) == heat_map(pd.read_csv(finished / "summary.csv"))
 
 
-@pytest.mark.parametrize("how", GOALS)
+@pytest.mark.parametrize("how", EMBEDDING_GOALS)
 def test_every_goal_also_works_on_several_surrogates(how: str, people: FaceSet) -> None:
     both = joined("both", [embedder("one", 1), embedder("other", 2)], [0.5, 0.7])
     assert both.network == "pixels 1|pixels 2"
@@ -319,7 +322,7 @@ def test_recognisers_built_to_deserve_it_raise_the_flags_of_gradients(
     goal = Dodge(answers.argmax(1)) if build is Softmax else MoveAway(answers[:, None])
     look = {"recognizer": "one", **gradient_health(model, x, goal, seed=0)}
     run = json.loads((finished / "run.json").read_text()) | {"diagnostics": [look]}
-    raised = survey_transfer(tables.read_rows(finished), run)
+    raised = survey_transfer(read_rows(finished), run)
     hit = {name: [one.saw for one in found or []] for name, found in raised.items()}
     gradients = {name: saws for name, saws in hit.items() if "gradients" in name or "probabilities" in name}
     if not flag:
@@ -347,15 +350,15 @@ def test_a_judge_that_masks_its_gradients_falls_to_transfer_alone(people: FaceSe
     plain = embedder("plain", 1)
     plan = plan_for(
         people, surrogates=[hidden, plain], judges=[hidden], variants=("",), lent="",
-        entries=(Entry("pgd", PGD(steps=3, engine="exact"), ("away",), (8 / 255,)),),
+        entries=(AttackEntry("pgd", PGD(steps=3, engine="exact"), ("away",), (8 / 255,)),),
     )  # fmt: skip
     run_transfer(plan, RunFolder(tmp_path / "r", resume=False), command="here", progress=quiet)
-    rows, run = tables.read_rows(tmp_path / "r"), json.loads((tmp_path / "r" / "run.json").read_text())
+    rows, run = read_rows(tmp_path / "r"), json.loads((tmp_path / "r" / "run.json").read_text())
     assert raised(rows, run) == {"transfer-beats-white-box", "diagonal-not-maximum", "gradients-obfuscated"}
 
 
 def test_the_other_flags_and_none_without_reason(people: FaceSet, finished: Path) -> None:
-    rows = tables.read_rows(finished)
+    rows = read_rows(finished)
     judges = {"one": "pixels 1", "one+jpeg75": "pixels 1", "other": "pixels 2", "other+jpeg75": "pixels 2"}
     assert raised(rows, run_of(rows, {"one": "pixels 1"}, judges)) == set()
     assert raised(rows, run_of(rows, {"one": "pixels 1|pixels 2"}, judges)) == {"judge-is-surrogate"}

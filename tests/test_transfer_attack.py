@@ -8,17 +8,28 @@ from dataclasses import replace
 import pytest
 import torch
 
-from faceenc import diversity
-from faceenc.attacks import ATTACKS
-from faceenc.attacks.harness import image_generators, run_attack
-from faceenc.attacks.pgd import Noise
-from faceenc.attacks.transfer import Transfer, di_mi_fgsm, mi_fgsm
-from faceenc.attacks.views import Diversity, OverViews, Views
-from faceenc.goals import Contrast, Dodge, MoveAway, MoveTo
-from faceenc.models.resnet import FaceResNet
-from faceenc.models.wrappers import Centre, Counted, Ensemble
-from faceenc.norms import L2, LINF, Smoothed
-from faceenc.types import Goal, Recognizer
+from faceenc.attacks import (
+    ATTACKS,
+    L2,
+    LINF,
+    Contrast,
+    Counted,
+    Dodge,
+    MoveAway,
+    MoveTo,
+    Noise,
+    OverViews,
+    RandomViews,
+    Smoothed,
+    Transfer,
+    di_mi_fgsm,
+    image_generators,
+    mi_fgsm,
+    run_attack,
+)
+from faceenc.core import Goal, Recognizer
+from faceenc.media import Diversity, coarsened, dimmed, posed, recoloured, shuffled
+from faceenc.recognizers import Centre, Ensemble, FaceResNet
 
 PLAIN = Transfer(
     steps=4, rel_step=0.25, momentum=0.0, views=1, blur=0.0, jitter=0.0, flip=0.0, coarsest=1.0, colour=0.0, dimmest=1.0
@@ -36,11 +47,11 @@ PARTS = {
     "weight_noise": {"weight_noise": 0.1},
 }
 VIEWS = {
-    "posed": lambda x, rng: diversity.posed(x, rng, degrees=8, zoom=0.1, shift=0.05, flip=0.5),
-    "coarsened": lambda x, rng: diversity.coarsened(x, rng, least=0.3),
-    "recoloured": lambda x, rng: diversity.recoloured(x, rng, strength=0.3),
-    "dimmed": lambda x, rng: diversity.dimmed(x, rng, least=0.3),
-    "shuffled": lambda x, rng: diversity.shuffled(x, rng, blocks=3),
+    "posed": lambda x, rng: posed(x, rng, degrees=8, zoom=0.1, shift=0.05, flip=0.5),
+    "coarsened": lambda x, rng: coarsened(x, rng, least=0.3),
+    "recoloured": lambda x, rng: recoloured(x, rng, strength=0.3),
+    "dimmed": lambda x, rng: dimmed(x, rng, least=0.3),
+    "shuffled": lambda x, rng: shuffled(x, rng, blocks=3),
 }
 
 
@@ -74,14 +85,14 @@ def test_views_carry_gradients(name: str, images: torch.Tensor) -> None:
 
 
 def test_a_pose_of_nothing_is_the_picture_and_a_sure_flip_its_mirror_image(images: torch.Tensor) -> None:
-    still = diversity.posed(images, rng_of(images), degrees=0, zoom=0, shift=0, flip=0)
+    still = posed(images, rng_of(images), degrees=0, zoom=0, shift=0, flip=0)
     torch.testing.assert_close(still, images, atol=1e-5, rtol=0)
-    mirrored = diversity.posed(images, rng_of(images), degrees=0, zoom=0, shift=0, flip=1)
+    mirrored = posed(images, rng_of(images), degrees=0, zoom=0, shift=0, flip=1)
     torch.testing.assert_close(mirrored, images.flip(3), atol=1e-5, rtol=0)
 
 
 def test_more_parts_than_pixels_leave_no_empty_ones(images: torch.Tensor) -> None:
-    seen = diversity.shuffled(images[:1, :, :7, :7], rng_of(images[:1]), blocks=3)
+    seen = shuffled(images[:1, :, :7, :7], rng_of(images[:1]), blocks=3)
     assert seen.shape == (1, 3, 7, 7)
 
 
@@ -132,7 +143,7 @@ def test_every_view_is_a_query_with_shaken_weights_too(
 
 def test_shaken_weights_leave_the_recogniser_alone(recognizer: FaceResNet, images: torch.Tensor) -> None:
     before = {name: value.clone() for name, value in recognizer.state_dict().items()}
-    looks = Views(recognizer, Diversity(), 2, rng_of(images), weight_noise=0.05)
+    looks = RandomViews(recognizer, Diversity(), 2, rng_of(images), weight_noise=0.05)
     with torch.no_grad():
         first, second = looks(images).unbind(1)
         plain = recognizer(images)
@@ -143,7 +154,7 @@ def test_shaken_weights_leave_the_recogniser_alone(recognizer: FaceResNet, image
 
 def test_weight_noise_wants_weights(images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="torch module"):
-        Views(lambda x: x.mean((2, 3)), Diversity(), 1, rng_of(images), weight_noise=0.1)
+        RandomViews(lambda x: x.mean((2, 3)), Diversity(), 1, rng_of(images), weight_noise=0.1)
 
 
 def test_a_goal_over_views_is_the_mean_and_all_of_them() -> None:

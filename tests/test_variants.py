@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from faceenc.evidence.variants import VARIANTS, face_window, vary
-from faceenc.geometry import at_place, moved, overlap, scaled, window_around
-from faceenc.types import Box, Face
+from faceenc.core import Box, Face, at_place, moved, overlap, scaled, window_around
+from faceenc.media import VARIANTS, copy_window, vary
 
 WIDTH, HEIGHT = 501, 403
 # In the middle, at the right and lower border, and over the left and upper one.
@@ -40,7 +39,7 @@ def whole(photo: NDArray[np.uint8], variant: str, width: float) -> NDArray[np.ui
 @pytest.mark.parametrize("box", BOXES, ids=["middle", "corner", "over the border"])
 @pytest.mark.parametrize("variant", ["saved", "jpeg75", "blur"])
 def test_the_face_looks_as_in_the_whole_photos_variant(variant: str, box: Box, photo: NDArray[np.uint8]) -> None:
-    x0, y0, x1, y1 = face_window(box, WIDTH, HEIGHT)
+    x0, y0, x1, y1 = copy_window(box, WIDTH, HEIGHT)
     found = vary(photo[y0:y1, x0:x1], variant, face_width=box.width)  # type: ignore[arg-type]
     inside = slice(max(0, round(box.y0)), round(box.y1)), slice(max(0, round(box.x0)), round(box.x1))
     wanted = whole(photo, variant, box.width)[inside]
@@ -51,7 +50,7 @@ def test_the_face_looks_as_in_the_whole_photos_variant(variant: str, box: Box, p
 @pytest.mark.parametrize("box", BOXES, ids=["middle", "corner", "over the border"])
 def test_halving_takes_two_pixels_for_one(box: Box, photo: NDArray[np.uint8]) -> None:
     even = photo[:402, :500]
-    x0, y0, x1, y1 = face_window(box, 500, 402)
+    x0, y0, x1, y1 = copy_window(box, 500, 402)
     found = vary(even[y0:y1, x0:x1], "half", face_width=box.width)
     wanted = np.array(Image.fromarray(even).resize((250, 201), Image.Resampling.LANCZOS))
     inside = slice(max(0, round(box.y0 / 2)), round(box.y1 / 2)), slice(max(0, round(box.x0 / 2)), round(box.x1 / 2))

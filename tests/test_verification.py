@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from faceenc.verification import (
+from faceenc.recognizers import (
     apply_threshold,
     equal_error_rate,
     fit_threshold,

@@ -12,13 +12,10 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.cli.common import Group
-from faceenc.cli.data_video import video
-from faceenc.data.demo import enlarge, read_orl
-from faceenc.data.folder import load_folder
-from faceenc.data.video import Clip, extract_faces
-from faceenc.images import read_image
-from faceenc.types import DataError
+from faceenc.cli import Group, main
+from faceenc.core import DataError
+from faceenc.data import Clip, enlarge, extract_faces, load_folder, read_orl
+from faceenc.media import read_image
 from tests.test_frames import rotated, write_clip
 
 WIDTH, HEIGHT = 480, 272
@@ -236,7 +233,9 @@ def test_senseless_numbers(wrong: dict[str, float], tmp_path: Path) -> None:
 
 
 def command(*words: object) -> Result:
-    return CliRunner().invoke(Group(commands={"video": video}), ["video", *map(str, words)])
+    return CliRunner().invoke(
+        Group(commands={"video": main.commands["data"].commands["video"]}), ["video", *map(str, words)]
+    )
 
 
 def test_command_says_what_came_of_each_clip(film: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,36 +1,9 @@
-"""Attacks: our own PGD and noise, and ART's, behind one boundary (`faceenc.types.Attack`)."""
+"""Attacks: our own PGD and noise, and ART's, behind one boundary (`faceenc.core.Attack`).
 
-from collections.abc import Callable
+Offers goals, norms, PGD and its gradient engines, random views and the transfer attack, the harness `run_attack` that judges
+them all, the smallest noise that fools, and every attack by name (`ATTACKS`). `art/` is the only user of art.
+"""
 
-from faceenc.attacks.art_adapters import ArtFGSM, ArtPGD
-from faceenc.attacks.art_blackbox import ArtSimBA, ArtSquare
-from faceenc.attacks.art_decision import ArtBoundary, ArtHopSkipJump
-from faceenc.attacks.art_gradient import ArtAPGD, ArtAutoAttack, ArtUniversal, apgd_dlr
-from faceenc.attacks.art_minimal import ArtCarliniL2, ArtCarliniLinf, ArtDeepFool
-from faceenc.attacks.pgd import PGD, Noise, bim, fgsm
-from faceenc.attacks.transfer import Transfer, di_mi_fgsm, mi_fgsm
-from faceenc.types import Attack
+import lazy_loader
 
-# Every attack by the name that configurations and reports use.
-ATTACKS: dict[str, Callable[..., Attack]] = {
-    "pgd": PGD,
-    "bim": bim,
-    "fgsm": fgsm,
-    "noise": Noise,
-    "mi-fgsm": mi_fgsm,
-    "di-mi-fgsm": di_mi_fgsm,
-    "transfer": Transfer,
-    "art-pgd": ArtPGD,
-    "art-fgsm": ArtFGSM,
-    "art-apgd": ArtAPGD,
-    "art-apgd-dlr": apgd_dlr,
-    "art-autoattack": ArtAutoAttack,
-    "art-cw-l2": ArtCarliniL2,
-    "art-cw-linf": ArtCarliniLinf,
-    "art-deepfool": ArtDeepFool,
-    "art-boundary": ArtBoundary,
-    "art-hopskipjump": ArtHopSkipJump,
-    "art-square": ArtSquare,
-    "art-simba": ArtSimBA,
-    "art-universal": ArtUniversal,
-}
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

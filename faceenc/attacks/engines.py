@@ -22,8 +22,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from faceenc.devices import has_bfloat16, has_fast_packed_convolutions
-from faceenc.types import ConfigError, Goal, Gradient, GradientEngine, Recognizer
+from faceenc.core import ConfigError, Goal, Gradient, GradientEngine, Recognizer, has_bfloat16, has_fast_packed_convolutions
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +31,11 @@ ENGINES = ("exact", "fused", "bf16")
 # Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
 # rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
 _TOLERANCE = {torch.float32: (1e-3, 2e-2), torch.bfloat16: (0.1, 0.7)}
+
 _CHECK_SIDE = 64
 
 _Built = tuple[object, GradientEngine | None]
+
 _cache: weakref.WeakKeyDictionary[nn.Module, dict[torch.dtype, _Built]] = weakref.WeakKeyDictionary()
 
 
@@ -66,8 +67,8 @@ def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
         return model.engine(name)
     if name == "exact":
         return Exact(model)
-    fused = _cached(model, torch.float32) or Exact(model)
-    fast = _cached(model, torch.bfloat16) if name == "bf16" else None
+    fused = cached_engine(model, torch.float32) or Exact(model)
+    fast = cached_engine(model, torch.bfloat16) if name == "bf16" else None
     return fused if fast is None else _Closing(fast, fused)
 
 
@@ -140,7 +141,7 @@ def _eval_mode(model: Recognizer) -> Iterator[None]:
             module.training = True
 
 
-def _cached(model: Recognizer, dtype: torch.dtype) -> GradientEngine | None:
+def cached_engine(model: Recognizer, dtype: torch.dtype) -> GradientEngine | None:
     """The fast engine for `dtype`, or None where there is none. Only copies are kept: the cache keeps no model alive."""
     if not isinstance(model, nn.Module):
         log.warning("%s is not a torch module: gradients by the exact engine", getattr(model, "__name__", repr(model)))
@@ -186,7 +187,7 @@ def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> Grad
     from torchvision.models.resnet import ResNet
 
     from faceenc.attacks.fused import FusedResNet
-    from faceenc.models.resnet import FaceResNet
+    from faceenc.recognizers import FaceResNet
 
     if isinstance(model, FaceResNet):
         return FusedResNet(model.network, model.mean, model.std, dtype=dtype, native=native)

@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from faceenc.types import Goal, Gradient
+from faceenc.core import Goal, Gradient
 
 # Above this many images the stem's activations (3 MB an image at 224 pixels) leave the cache, and the allocator hands them
 # back to the system after every pass.
 STEM_IMAGES = 4
+
 PASS_IMAGES = 16
 
 

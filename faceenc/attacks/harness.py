@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from faceenc.models.wrappers import Counted
-from faceenc.types import Attack, Goal, Outcome, Recognizer
+from faceenc.attacks.counting import Counted
+from faceenc.core import Attack, Goal, Outcome, Recognizer
+from faceenc.recognizers import ask
 
 
 def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
@@ -23,12 +24,6 @@ def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
     levels = (x * 255).round().to(torch.uint8).cpu()
     digests = [hashlib.sha256(str(seed).encode() + image.numpy().tobytes()).digest() for image in levels]
     return [torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")) for digest in digests]
-
-
-@torch.no_grad()
-def ask(model: Recognizer, x: torch.Tensor) -> torch.Tensor:
-    """Outputs for (N, 3, H, W) images in float32. Channels-last halves the time of convolutions on a CPU."""
-    return model(x.contiguous(memory_format=torch.channels_last))
 
 
 def run_attack(

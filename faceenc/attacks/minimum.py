@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
-from faceenc.attacks.harness import ask, run_attack
+from faceenc.attacks.harness import run_attack
 from faceenc.attacks.pgd import PGD
-from faceenc.types import Goal, Recognizer
+from faceenc.core import Goal, Recognizer
+from faceenc.recognizers import ask
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from faceenc.attacks.counting import Counted
 from faceenc.attacks.engines import gradient_engine
-from faceenc.models.wrappers import Counted
-from faceenc.norms import LINF
-from faceenc.types import Goal, GradientEngine, Norm, Recognizer
+from faceenc.attacks.norms import LINF
+from faceenc.core import Goal, GradientEngine, Norm, Recognizer
 
 Watch = Callable[[int, torch.Tensor], None]
 

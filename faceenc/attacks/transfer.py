@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from faceenc.attacks.norms import LINF, Smoothed
 from faceenc.attacks.pgd import PGD
-from faceenc.attacks.views import Diversity, OverViews, Views
-from faceenc.norms import LINF, Smoothed
-from faceenc.types import Goal, Norm, Recognizer
+from faceenc.attacks.views import OverViews, RandomViews
+from faceenc.core import Goal, Norm, Recognizer
+from faceenc.media import Diversity
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Transfer:
         self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """See the class; every view is a query."""
-        looks = Views(model, self.diversity, self.views, rng, weight_noise=self.weight_noise)
+        looks = RandomViews(model, self.diversity, self.views, rng, weight_noise=self.weight_noise)
         norm = Smoothed(self.norm, self.blur) if self.blur else self.norm
         attack = PGD(
             norm=norm,

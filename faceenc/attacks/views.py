@@ -9,49 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from faceenc.diversity import coarsened, dimmed, posed, recoloured, shuffled
-from faceenc.models.wrappers import Counted
-from faceenc.types import Goal, Recognizer
+from faceenc.attacks.counting import Counted
+from faceenc.core import Goal, Recognizer
+from faceenc.media import Diversity
 
 
-@dataclass(frozen=True)
-class Diversity:
-    """How views differ; each part is off at its default.
-
-    Attributes:
-        degrees: largest turn.
-        zoom: largest change of scale, as a share.
-        shift: largest move, as a share of the picture's side.
-        flip: probability of the mirror image.
-        coarsest: smallest share of the picture's resolution; 1 keeps all.
-        colour: largest change of brightness, contrast and tint, as a share.
-        dimmest: smallest factor towards black; 1 keeps the brightness.
-        blocks: the picture is cut into blocks x blocks parts, each changed in a way of its own; 0 leaves it whole.
-    """
-
-    degrees: float = 0.0
-    zoom: float = 0.0
-    shift: float = 0.0
-    flip: float = 0.0
-    coarsest: float = 1.0
-    colour: float = 0.0
-    dimmest: float = 1.0
-    blocks: int = 0
-
-    def __call__(self, x: torch.Tensor, rng: Sequence[torch.Generator]) -> torch.Tensor:
-        """A view of each image: (N, 3, H, W) in [0, 1] -> the same shape and range."""
-        if self.coarsest < 1:
-            x = coarsened(x, rng, least=self.coarsest)
-        if self.degrees or self.zoom or self.shift or self.flip:
-            x = posed(x, rng, degrees=self.degrees, zoom=self.zoom, shift=self.shift, flip=self.flip)
-        if self.blocks:
-            x = shuffled(x, rng, blocks=self.blocks)
-        if self.colour:
-            x = recoloured(x, rng, strength=self.colour)
-        return dimmed(x, rng, least=self.dimmest) if self.dimmest < 1 else x
-
-
-class Views:
+class RandomViews:
     """A recogniser asked about several random views of each image; every call draws anew.
 
     Shape

@@ -9,13 +9,13 @@ import click
 
 from faceenc import __version__
 from faceenc.cli.common import Group, check_device, print_table, progress_bars, set_up_logging
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="faceenc-bench")
 @click.option("--debug", is_flag=True, help="Show the trace of an error and all log messages.")
-def main(debug: bool) -> None:
+def bench_main(debug: bool) -> None:
     """Measure how well face recognisers withstand adversarial noise, and report it."""
     set_up_logging(debug)
 
@@ -26,7 +26,7 @@ def _free_folder(name: str) -> Path:
     return next(folder for folder in folders if not folder.exists())
 
 
-@main.command()
+@bench_main.command()
 @click.argument("config", default="demo")
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
 @click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
@@ -50,8 +50,9 @@ def run(
     """
     from dataclasses import replace
 
-    from faceenc.config import find_config, read_config
-    from faceenc.config.prepare import load_data, make_plan
+    from faceenc.benchmark import make_plan, read_config
+    from faceenc.core import find_config
+    from faceenc.data import load_data
 
     settings = read_config(find_config(config))
     if seed is not None:
@@ -62,13 +63,13 @@ def run(
     with progress_bars() as progress:
         data = load_data(settings.data, progress=progress)
         if dry_run:
-            from faceenc.config.estimate import estimate
+            from faceenc.benchmark import estimate_time
 
-            table = estimate(settings, data, limit=limit)
+            table = estimate_time(settings, data, limit=limit)
         else:
-            from faceenc.benchmark import run as run_plan
+            from faceenc.benchmark import RunFolder
+            from faceenc.benchmark import run_benchmark as run_plan
             from faceenc.report import render
-            from faceenc.runfolder import RunFolder
 
             folder = RunFolder(output or _free_folder(settings.name), resume=resume)
             plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
@@ -89,7 +90,7 @@ def _command(config: str, limit: int | None, seed: int | None, device: str) -> s
     return shlex.join(["faceenc-bench", "run", Path(config).name, *words])
 
 
-@main.command()
+@bench_main.command()
 @click.argument("config", default="transfer")
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
 @click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
@@ -100,12 +101,10 @@ def transfer(config: str, output: Path | None, resume: bool, limit: int | None) 
     CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
     surrogates and judges, dodging and impersonation, and the verification view.
     """
-    from faceenc.config import expand, find_config
-    from faceenc.config.prepare import load_data
-    from faceenc.config.transfer import make_transfer_plan, read_transfer_config
+    from faceenc.benchmark import RunFolder, make_transfer_plan, read_transfer_config, run_transfer
+    from faceenc.core import find_config
+    from faceenc.data import expand, load_data
     from faceenc.report import render
-    from faceenc.runfolder import RunFolder
-    from faceenc.transfer import run_transfer
 
     settings = read_transfer_config(find_config(config))
     if resume and output is None:
@@ -121,7 +120,7 @@ def transfer(config: str, output: Path | None, resume: bool, limit: int | None) 
     click.echo(f"report: {page}")
 
 
-@main.command()
+@bench_main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def report(folder: Path) -> None:
     """Write the report of the run in FOLDER anew, from its rows; no attack is run."""
@@ -132,7 +131,7 @@ def report(folder: Path) -> None:
     click.echo(f"report: {page}")
 
 
-@main.command()
+@bench_main.command()
 @click.argument("config", default="demo")
 @click.option("--images", type=click.IntRange(min=1), default=16, help="Test images, attacked as one batch.")
 @click.option("--steps", type=click.IntRange(min=1), default=10, help="Steps of both attacks.")
@@ -143,10 +142,10 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
 
     CONFIG says on which data and recogniser (its first one). ART runs with frozen weights.
     """
-    from faceenc.config import find_config, read_config
-    from faceenc.config.prepare import load_data, make_plan
-    from faceenc.crosscheck import crosscheck as compare
-    from faceenc.files import write_atomically
+    from faceenc.benchmark import crosscheck as compare
+    from faceenc.benchmark import make_plan, read_config
+    from faceenc.core import find_config, write_atomically
+    from faceenc.data import load_data
 
     settings = read_config(find_config(config))
     with progress_bars() as progress:

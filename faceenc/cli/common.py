@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from faceenc.types import ConfigError, FaceencError
-
-_PIPE_WIDTH = 200
-_GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
+from faceenc.core import ConfigError, FaceencError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from faceenc.types import Progress
+    from faceenc.core import Progress
+
+
+_PIPE_WIDTH = 200
+
+_GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
 
 class Group(click.Group):

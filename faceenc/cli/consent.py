@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.types import ConfigError, ConsentError
+from faceenc.core import ConfigError, ConsentError
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from faceenc.enrol import Portrait
+    from faceenc.recognizers import Portrait
+
 
 _MAX_DAYS = 3650
 
@@ -48,13 +49,11 @@ def consent(
         return
     if name is None or not photos:
         raise ConfigError("who agrees? Give your name and a few photos of you: faceenc consent 'Ada Lovelace' 1.jpg 2.jpg")
-    from faceenc.safeguards.audit import audit
-    from faceenc.safeguards.consent import clean_name, make_consent, today_utc
-    from faceenc.safeguards.signing import fingerprint, need_cryptography, own_public_key
+    from faceenc.protect import audit, clean_name, fingerprint, make_consent, need_cryptography, own_public_key, today_utc
 
     name = clean_name(name)
     output = output or Path(_file_name(name))
-    need_cryptography()
+    need_cryptography("consents", ConsentError)
     if output.exists() and not force:
         raise _taken(output)
     today = today_utc()
@@ -71,7 +70,7 @@ def consent(
 
 
 def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
-    from faceenc.safeguards.consent import same_name, statement
+    from faceenc.protect import same_name, statement
 
     click.echo(f"{statement(name, valid_until)}\n")
     typed = click.prompt("To agree, type your name") if agreed_as is None else agreed_as
@@ -80,8 +79,8 @@ def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
 
 
 def _read_portraits(photos: tuple[Path, ...]) -> list[Portrait]:
-    from faceenc.enrol import read_portraits, strangers
-    from faceenc.safeguards.consent import MAX_PHOTOS
+    from faceenc.protect import MAX_PHOTOS
+    from faceenc.recognizers import read_portraits, strangers
 
     if len(photos) > MAX_PHOTOS:
         raise ConsentError(f"{len(photos)} photos are more than a consent holds: choose up to {MAX_PHOTOS}")
@@ -94,7 +93,7 @@ def _read_portraits(photos: tuple[Path, ...]) -> list[Portrait]:
 
 
 def _write(output: Path, text: str, force: bool) -> None:
-    from faceenc.files import atomic_file
+    from faceenc.core import atomic_file
 
     try:
         with atomic_file(output, overwrite=force) as file:
@@ -111,7 +110,7 @@ def _taken(output: Path) -> ConsentError:
 
 
 def _show(path: Path) -> None:
-    from faceenc.safeguards.consent import load_consent, today_utc
+    from faceenc.protect import load_consent, today_utc
 
     found, today = load_consent(path), today_utc()
     state = "expired" if today > found.valid_until else "not valid yet" if today < found.signed else "valid"

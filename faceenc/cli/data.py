@@ -14,10 +14,8 @@ from faceenc.cli.common import progress_bars
 from faceenc.cli.data_video import video
 
 if TYPE_CHECKING:
-    from faceenc.data import FaceSet
-    from faceenc.data.celeba import Subset
-    from faceenc.data.crops import OnNoFace
-    from faceenc.images import Framing
+    from faceenc.data import FaceSet, OnNoFace, Subset
+    from faceenc.faces import Framing
 
 
 @click.group()
@@ -64,9 +62,8 @@ def celeba(
     archive. The result has one sub-folder a person and manifest.csv (identity, file, split, hash), which every command that
     reads such folders follows. The images are hard links where the disk allows them.
     """
-    from faceenc.data.celeba import choose, lay_out
-    from faceenc.data.celeba_files import download as download_celeba
-    from faceenc.data.folder import load_folder, photos_table
+    from faceenc.data import choose, lay_out, load_folder, photos_table
+    from faceenc.data import download as download_celeba
 
     if download:
         download_celeba(folder)
@@ -78,7 +75,7 @@ def celeba(
 
 
 def _summarize(subset: Subset, faces: FaceSet, manifest: Path, table: Path) -> None:
-    from faceenc.data.celeba import CREDIT
+    from faceenc.data import CREDIT
 
     chosen = Counter(image.identity for image in subset.images)
     parts = Counter(image.split for image in subset.images)

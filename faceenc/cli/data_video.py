@@ -35,7 +35,7 @@ def video(clips: tuple[Path, ...], name: str, frames: int, output: Path, margin:
     The same command again writes the same files. Other clips or another number of frames add to what is there already;
     files of the same name are replaced.
     """
-    from faceenc.data.video import extract_faces
+    from faceenc.data import extract_faces
 
     with progress_bars() as progress:
         results = extract_faces(clips, output, name, frames=frames, margin=margin, progress=progress)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from faceenc.cli.passphrase import get_passphrase
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from faceenc.photos import Photo
+    from faceenc.media import Photo
 
 
 @click.command()
@@ -36,10 +36,8 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     output = protected.with_name(f"{protected.stem}-restored.png") if output is None else output
     if output.suffix.lower() != ".png":
         raise ConfigError(f"--output {output}: only PNG keeps the pixels as they are; choose a name that ends in .png")
-    from faceenc.photos import read_photo, save_photo
-    from faceenc.safeguards.audit import audit
-    from faceenc.safeguards.keyfile import read_key, restore
-    from faceenc.safeguards.sealing import need_cryptography
+    from faceenc.media import read_photo, save_photo
+    from faceenc.protect import audit, need_cryptography, read_key, restore
 
     # All that can be told without the passphrase, before asking for it.
     need_cryptography()
@@ -64,8 +62,8 @@ def _file_sha256(path: Path) -> str:
 
 def _encode(original: Photo) -> bytes:
     """As PNG, and read again: what is promised is what the file holds."""
-    from faceenc.photos import decode_photo, encode_photo
-    from faceenc.safeguards.keyfile import pixels_sha256
+    from faceenc.media import decode_photo, encode_photo
+    from faceenc.protect import pixels_sha256
 
     png = encode_photo(original, format="PNG")
     if pixels_sha256(decode_photo(png)) != pixels_sha256(original):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +13,16 @@ import click
 
 from faceenc.cli.common import progress_bars
 from faceenc.cli.encrypt_key import Key, new_key
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.encrypt.options import Options
-    from faceenc.encrypt.plan import FileResult, Task
-    from faceenc.photos import PhotoFormat
+    from faceenc.media import PhotoFormat
+    from faceenc.protect import Options
+    from faceenc.runs import FileResult, Task
+
 
 _LEDGER = "faceenc-run.jsonl"
+
 _LOCKS = "encrypt.lock"
 
 
@@ -84,7 +85,8 @@ def encrypt(
     Exit code 0 if all photos are protected, 3 if some are not, 2 if none is, 130 after Ctrl-C. Skipped photos without a face
     do not count, unless there are no others.
     """
-    from faceenc.cli.encrypt_told import conclude, tell, tell_stopped
+    from faceenc.cli.encrypt_results import conclude, tell, tell_stopped
+    from faceenc.protect import find_ledger, plan_photos
 
     try:
         single = _single(photos, output)
@@ -92,7 +94,7 @@ def encrypt(
         _check_key(photos, keep_key, passphrase_file)
         with ExitStack() as stack:
             ledger, locks = find_ledger(photos, None if single else output, stack)
-            tasks, results = _plan(photos, output, single, options, ledger)
+            tasks, results = plan_photos(photos, output, single=single, options=options, ledger=ledger)
             key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
             run = _Run(tasks, options, jobs=jobs, force=force, ledger=ledger, locks=locks, as_json=as_json, key=key)
             results += run() if tasks else []
@@ -106,7 +108,7 @@ def encrypt(
 
 def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
     """--output if it names the one photo's file; None if it names a folder."""
-    from faceenc.images import PHOTO_SUFFIXES
+    from faceenc.media import PHOTO_SUFFIXES
 
     if output is None or output.is_dir():
         return None
@@ -120,9 +122,8 @@ def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
 
 
 def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Options:
-    from faceenc.encrypt.options import Options
-    from faceenc.norms import LINF, parse_eps
-    from faceenc.protect import STRENGTHS
+    from faceenc.attacks import LINF, parse_eps
+    from faceenc.protect import STRENGTHS, Options
 
     strength = STRENGTHS[settings.pop("strength")]
     eps, steps = settings.pop("eps"), settings.pop("steps")
@@ -140,7 +141,7 @@ def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Opti
 
 def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat | None:
     """Of the output; None is each photo's own."""
-    from faceenc.photos import photo_format
+    from faceenc.media import photo_format
 
     file_format = None if chosen == "same" else cast("PhotoFormat", (chosen or "png").upper())
     if single is None:
@@ -152,7 +153,7 @@ def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat
 
 
 def _format_of(path: Path) -> PhotoFormat | None:
-    from faceenc.photos import SUFFIXES
+    from faceenc.media import SUFFIXES
 
     suffix = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}.get(path.suffix.lower(), path.suffix.lower())
     return next((name for name, known in SUFFIXES.items() if known == suffix), None)
@@ -163,46 +164,6 @@ def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file:
         raise ConfigError("--keep-key takes one photo at a time: each key belongs to one photo")
     if keep_key is None and passphrase_file is not None:
         raise ConfigError("--passphrase-file is for a key: add --keep-key FILE, or leave it out")
-
-
-def find_ledger(photos: tuple[Path, ...], folder: Path | None, stack: ExitStack) -> tuple[Path, Path | None]:
-    """Where the run is recorded: in the folder it is for; nowhere that lasts if only files are named.
-
-    Returns:
-        The record, and a lock file for runs whose records are not the same and whose files may be.
-    """
-    if folder is not None:
-        return folder / _LEDGER, None
-    if len(photos) == 1 and photos[0].is_dir():
-        return photos[0] / _LEDGER, None
-    if any(photo.is_dir() for photo in photos):
-        raise ConfigError("a folder among other photos: add --output FOLDER as the one place to write to, or name it alone")
-    from faceenc.assets import cache_dir
-
-    locks = cache_dir() / _LOCKS
-    try:
-        locks.parent.mkdir(parents=True, exist_ok=True)
-        locks.open("ab").close()
-    except OSError:  # then nobody can know of other runs at the same files
-        return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, None
-    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, locks
-
-
-def _plan(
-    photos: tuple[Path, ...], output: Path | None, single: Path | None, options: Options, ledger: Path
-) -> tuple[list[Task], list[FileResult]]:
-    from faceenc.encrypt.plan import plan_files
-    from faceenc.photos import output_path, photo_format
-
-    folder = None if single else output
-
-    def name(photo: Path) -> str:
-        protected = output_path(photo, options.format or photo_format(photo))
-        return protected.name if folder is None else f"{photo.stem}{protected.suffix}"
-
-    beside = ("-preview.png",) if options.preview else ()
-    tasks, others = plan_files(photos, folder, name=name, beside=beside, ledger=ledger)
-    return [replace(task, target=single or task.target) for task in tasks], others
 
 
 @dataclass(frozen=True)
@@ -219,9 +180,9 @@ class _Run:
     key: Key | None
 
     def __call__(self) -> list[FileResult]:
-        from faceenc.cli.encrypt_told import tell
-        from faceenc.encrypt.folder import StoppedError, run_files
-        from faceenc.encrypt.photo import Encrypt
+        from faceenc.cli.encrypt_results import tell
+        from faceenc.protect import Encrypt
+        from faceenc.runs import StoppedError, run_files
 
         jobs = min(self.jobs, len(self.tasks))
         work = Encrypt(self.options, threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None)
@@ -260,6 +221,6 @@ class _Run:
         return results
 
     def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
-        from faceenc.encrypt.photo import encrypt_photo
+        from faceenc.protect import encrypt_photo
 
         return encrypt_photo(source, target, self.options, make_keyfile=self.key).to_json()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.encrypt.plan import Task
-    from faceenc.photos import Photo
+    from faceenc.media import Photo
+    from faceenc.runs import Task
 
 
 @dataclass
@@ -33,8 +33,8 @@ class Key:
     def __call__(self, original: Photo, protected: Photo, before: bytes, after: bytes) -> None:
         import hashlib
 
-        from faceenc.photos import save_photo
-        from faceenc.safeguards.keyfile import make_key
+        from faceenc.media import save_photo
+        from faceenc.protect import make_key
 
         hashes = [hashlib.sha256(data).hexdigest() for data in (before, after)]
         key = make_key(original, protected, passphrase=self.passphrase, original_file_sha256=hashes[0],
@@ -55,7 +55,7 @@ def new_key(path: Path, task: Task, passphrase_file: Path | None, *, force: bool
         ConfigError: the key's name is taken, there is no passphrase, or the extra is not installed.
     """
     from faceenc.cli.passphrase import get_passphrase
-    from faceenc.safeguards.sealing import need_cryptography
+    from faceenc.protect import need_cryptography
 
     need_cryptography()
     for photo in task.source, task.target:

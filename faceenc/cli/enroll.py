@@ -26,17 +26,16 @@ def enroll(name: str, photos: tuple[Path, ...], model: Path | None, eps: int, st
     The file holds measurements of the face, is readable by you alone, and stays on this computer (in FACEENC_MASKS, else in
     your data folder). Enrolling the person again for the same recogniser replaces it.
     """
-    from faceenc.live.enroll import enroll as make
-    from faceenc.live.masks import save_mask
-    from faceenc.live.setup import face_finder, load_watcher
-    from faceenc.photolist import list_photos
-    from faceenc.types import DataError
+    from faceenc.core import DataError
+    from faceenc.live import enroll as make
+    from faceenc.live import live_detector, load_watcher, save_mask
+    from faceenc.media import list_photos
 
     listed, errors = list_photos(photos, output=None)
     if errors:
         raise DataError(str(errors[0]))
     watcher, _ = load_watcher(model)
-    with progress_bars() as progress, face_finder() as detector:
+    with progress_bars() as progress, live_detector() as detector:
         made = make(name, listed, watcher, detector, eps=eps / 255, steps=steps, seed=seed, progress=progress)
     path = save_mask(made.mask)
     click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")

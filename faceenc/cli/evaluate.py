@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faceenc.cli.common import check_device, print_table, progress_bars
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from faceenc.core import Progress
     from faceenc.data import FaceSet
-    from faceenc.evaluate import Evaluation
-    from faceenc.models.resnet import FaceResNet
-    from faceenc.types import Progress
+    from faceenc.recognizers import FaceResNet
+    from faceenc.train import Evaluation
+
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def evaluate(
     of one person are not independent), each person, who is taken for whom, whether probabilities can be taken at their word,
     and who is called unknown. People whom the recogniser does not know count as strangers.
     """
-    from faceenc.evaluate import evaluate_model, write_evaluation
-    from faceenc.models.checkpoint import load_checkpoint, weights_sha256
+    from faceenc.recognizers import load_checkpoint, weights_sha256
+    from faceenc.train import evaluate_model, write_evaluation
 
     check_device(device)
     model, training = load_checkpoint(checkpoint)
@@ -90,8 +91,7 @@ def evaluate(
 
 def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:
     """The photos, cut out as the model wants them."""
-    from faceenc.data.demo import load_orl
-    from faceenc.data.folder import load_folder
+    from faceenc.data import load_folder, load_orl
 
     tell = partial(progress, "photos")
     if source != "orl":

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 _VARIABLE = "FACEENC_PASSPHRASE"
+
 _MAX_BYTES = 4096  # of a file; longer ones are hardly meant
 
 

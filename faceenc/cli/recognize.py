@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from faceenc.cli.common import print_table, progress_bars
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from faceenc.models.resnet import FaceResNet
-    from faceenc.recognize import Recognized
+    from faceenc.recognizers import FaceResNet, Recognized
+
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def recognize(
             "--model is missing: name the .safetensors file of a trained recogniser, such as the best.safetensors that"
             " faceenc train writes"
         )
-    from faceenc.models.checkpoint import load_checkpoint
-    from faceenc.photolist import list_photos
+    from faceenc.media import list_photos
+    from faceenc.recognizers import load_checkpoint
 
     model, _ = load_checkpoint(checkpoint)
     if threshold is None and model.threshold == 0:
@@ -85,9 +85,9 @@ def _recognize_all(
     photos: list[Path], output: Path, model: FaceResNet, threshold: float | None
 ) -> Iterator[tuple[Path, Path, list[Recognized] | None]]:
     """Each photo, the file of its marked copy (written), and its people; None after saying why it cannot be read."""
-    from faceenc.detect import FaceDetector
-    from faceenc.images import read_image, write_png
-    from faceenc.recognize import GroupDetector, annotate, name_outputs, recognize
+    from faceenc.faces import FaceDetector, GroupDetector
+    from faceenc.media import read_image, write_png
+    from faceenc.recognizers import annotate, name_outputs, recognize
 
     with FaceDetector() as near, FaceDetector(model="full") as wide:
         for photo, file in zip(photos, name_outputs(photos, output), strict=True):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faceenc.cli.common import check_device, progress_bars
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.config import TrainConfig
+    from faceenc.train import TrainConfig
 
 
 @click.command()
@@ -49,9 +49,9 @@ def train(
     The output folder gets best.safetensors for `faceenc recognize`, `faceenc evaluate` and faceenc-bench, last.safetensors,
     train.json, epochs.csv and curve.png. Options go before what the configuration says.
     """
-    from faceenc.config.prepare import load_data, load_unlabelled
+    from faceenc.data import load_data, load_unlabelled
+    from faceenc.train import TrainFolder
     from faceenc.train import train as run
-    from faceenc.train.folder import TrainFolder
 
     config = _settings(what, init, epochs, seed, adversarial)
     if on_no_face is not None:
@@ -75,8 +75,9 @@ def train(
 
 
 def _settings(what: str, init: str | None, epochs: int | None, seed: int | None, adversarial: str | None) -> TrainConfig:
-    from faceenc.config import find_config, read_train_config
-    from faceenc.norms import LINF, parse_eps
+    from faceenc.attacks import LINF, parse_eps
+    from faceenc.core import find_config
+    from faceenc.train import read_train_config
 
     folder = Path(what).expanduser()
     if folder.is_dir():

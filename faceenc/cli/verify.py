@@ -11,14 +11,14 @@ import click
 
 from faceenc.cli.common import progress_bars
 from faceenc.cli.evidence_tables import print_evidence
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from faceenc.detect import FaceDetector
-    from faceenc.evidence.gallery import Gallery
-    from faceenc.evidence.judges import Judge
+    from faceenc.faces import FaceDetector
+    from faceenc.recognizers import Gallery, Judge
+
 
 _STILL_MATCHES = 1
 
@@ -55,12 +55,10 @@ def verify(
     """
     if person is not None and folder is None:
         raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
-    from faceenc.detect import FaceDetector
-    from faceenc.evidence import gather_evidence
-    from faceenc.evidence.judges import default_judges
-    from faceenc.evidence.summary import summary_line
-    from faceenc.groupdetector import GroupDetector
-    from faceenc.photos import read_photo
+    from faceenc.faces import FaceDetector, GroupDetector
+    from faceenc.media import read_photo
+    from faceenc.protect import gather_evidence, summary_line
+    from faceenc.recognizers import default_judges
 
     before, after = (read_photo(path).pixels for path in (original, protected))
     judges = default_judges(models, frbench)
@@ -81,7 +79,7 @@ def verify(
 
 
 def _gallery(folder: Path, person: str | None, judges: Sequence[Judge], detector: FaceDetector, *, quiet: bool) -> Gallery:
-    from faceenc.evidence.gallery import list_people, load_gallery
+    from faceenc.recognizers import list_people, load_gallery
 
     _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at
     # Bars and lines of JSON would overwrite each other on a terminal.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faceenc.cli.common import progress_bars
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from faceenc.live.proof import Recognition
+    from faceenc.live import Recognition
 
 
 @click.command()
@@ -44,17 +44,15 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """
     if options["goal"] == "impersonate" and options["engine"] == "mask":
         raise ConfigError("--engine mask only hides people: use pgd for --goal impersonate")
-    from faceenc.live.proof import prove
-    from faceenc.live.setup import face_finder, load_watcher, make_engine, read_targets
-    from faceenc.live.video import protect_video, video_engine
+    from faceenc.live import live_detector, load_watcher, make_method, protect_video, prove, read_targets, video_method
 
     targets = read_targets(options["goal"], options["target"], options["consents"])
     if output.exists() and not options["force"]:
         raise DataError(f"{output} exists already: choose another name, or give --force to replace it")
     watcher, masks = load_watcher(options["model"])
     pgd, steps = options["engine"] == "pgd", options["steps"]
-    engine = video_engine(steps) if pgd else make_engine(options["engine"], watcher, masks, steps=steps)
-    with progress_bars() as progress, face_finder() as detector:
+    engine = video_method(steps) if pgd else make_method(options["engine"], watcher, masks, steps=steps)
+    with progress_bars() as progress, live_detector() as detector:
         done = protect_video(
             source, output, watcher, engine, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
             overwrite=options["force"], seed=options["seed"], progress=progress,

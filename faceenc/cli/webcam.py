@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
-    from faceenc.live.pipeline import Outputs, Summary
-    from faceenc.live.sources import Source
+    from faceenc.live import Outputs, Source, Summary
+
 
 _TITLE = "faceenc"
+
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
@@ -64,14 +65,24 @@ def webcam(**options: Any) -> None:
 
 def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     if options["output"] == "window":
-        from faceenc.frames.screens import check_display
+        from faceenc.media import check_display
 
         check_display()  # before seconds are spent on loading networks
-    from faceenc.live.pipeline import Live, one_thread
-    from faceenc.live.processor import Controls, Processor
-    from faceenc.live.setup import LOOK_EVERY, face_finder, load_watcher, make_engine, read_targets
-    from faceenc.live.sources import Feed, Mirrored, open_source
-    from faceenc.live.tracking import Tracker
+    from faceenc.live import (
+        LOOK_EVERY,
+        Controls,
+        Feed,
+        Live,
+        Mirrored,
+        Processor,
+        Tracker,
+        live_detector,
+        load_watcher,
+        make_method,
+        one_thread,
+        open_source,
+        read_targets,
+    )
 
     targets = read_targets(options["goal"], options["target"], options["consents"])
     source, live = open_source(options["source"], width=options["width"], height=options["height"], rate=options["fps"])
@@ -83,11 +94,11 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     worker = stack.enter_context(one_thread())
     watcher, masks = worker.submit(load_watcher, options["model"]).result()
     steps = options["steps"] or (4 if options["engine"] == "auto" else 1)
-    engine = make_engine(options["engine"], watcher, masks, steps=steps)
+    engine = make_method(options["engine"], watcher, masks, steps=steps)
     controls = Controls(options["eps"], targets, target=next(iter(targets), None))
     if controls.target is not None:
         watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
-    finder = stack.enter_context(face_finder())
+    finder = stack.enter_context(live_detector())
     tracker = Tracker(finder, every=options["detect_every"], most=options["max_faces"])
     look_every = LOOK_EVERY if live or shown else 1
     held = rate if live or shown else _NO_HURRY
@@ -101,10 +112,8 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:
-    from faceenc.frames.screens import VirtualCamera, Window
-    from faceenc.frames.writers import PngFolder, VideoFile, frames_to
-    from faceenc.live.pipeline import Outputs, Sink, no_keys
-    from faceenc.live.stats import StatsFile
+    from faceenc.live import Outputs, Sink, StatsFile, no_keys
+    from faceenc.media import PngFolder, ScreenWindow, VideoFile, VirtualCamera, frames_to
 
     sound = None if live else Path(options["source"])
     drawn: list[Sink] = []
@@ -112,7 +121,7 @@ def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bo
     key = no_keys
     where = options["output"]
     if where == "window":
-        window = stack.enter_context(Window(_TITLE))
+        window = stack.enter_context(ScreenWindow(_TITLE))
         drawn.append(window)
         key = window.key
     elif where == "virtual":

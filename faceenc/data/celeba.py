@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceenc.data import FaceSet
+from faceenc.core import DataError, write_atomically
 from faceenc.data.celeba_files import FETCH, find, image_file, is_there, read_identities
-from faceenc.data.crops import Complaints, OnNoFace, Photo
+from faceenc.data.crops import Complaints, LabelledPhoto, OnNoFace
+from faceenc.data.faceset import FaceSet
 from faceenc.data.folder import SPLIT_FILE, cache_stem
 from faceenc.data.people import Split, cut_people
-from faceenc.files import write_atomically
-from faceenc.images import Framing
-from faceenc.types import DataError
+from faceenc.faces import Framing
 
 logger = logging.getLogger(__name__)
 
 IDENTITIES = 307  # the student report's subset
+
 CREDIT = "CelebA (Liu et al., 2015): for non-commercial research, not to be passed on"
 
 _MISSING_SHARE = 0.1  # more missing images than this are a partial download
@@ -101,7 +101,7 @@ def load_celeba(
     subset = choose(root, identities=identities, min_images=min_images)
     return cut_people(
         root,
-        [Photo(image.source, image.identity, image.file) for image in subset.images],
+        [LabelledPhoto(image.source, image.identity, image.file) for image in subset.images],
         size,
         stem=cache_stem(f"celeba{identities}", root, size, framing),
         framing=framing,

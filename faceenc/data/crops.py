@@ -16,31 +16,36 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from faceenc.assets import ASSETS
-from faceenc.detect import FaceDetector, main_face
-from faceenc.images import Framing, crop_square, frame_face, read_image
-from faceenc.types import Box, DataError, Face
+from faceenc.core import ASSETS, Box, DataError, Face
+from faceenc.faces import FaceDetector, Framing, crop_square, frame_face, main_face
+from faceenc.media import read_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 logger = logging.getLogger(__name__)
 
 OnNoFace = Literal["skip", "whole", "fail"]
+
 LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 
 _RECIPE = "crops 1"  # count up when the crops change
+
 # Small faces that the first model overlooks the slower second one may find.
 _MODELS: tuple[Literal["short", "full"], ...] = ("short", "full")
+
 _MAX_LINES = 5
+
 # Threads are not worth starting for fewer photos. The first ones are cut in the caller's thread also because FaceDetector
 # redirects stderr in its first calls: what the caller's progress prints at its start must not get lost in there.
 _SERIAL = 16
+
 _MAX_WORKERS = 8  # a photo of 24 megapixels takes some 200 MB while it is cut
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class LabelledPhoto:
     """A photo on disk: where, of whom ("" if nobody knows), and its id within the set."""
 
     path: Path
@@ -49,7 +54,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CropResult:
     """What became of one photo.
 
     Attributes:
@@ -61,7 +66,7 @@ class Cut:
         reason: the reader's line about an unreadable photo.
     """
 
-    photo: Photo
+    photo: LabelledPhoto
     crop: str = ""
     left_out: LeftOut = ""
 
@@ -84,7 +89,7 @@ class Complaints:
             logger.warning("%s: and %d more", self.what, len(self.lines) - _MAX_LINES)
 
 
-def crops_key(photos: Sequence[Photo], size: int, framing: Framing, on_no_face: OnNoFace) -> list[object]:
+def crops_key(photos: Sequence[LabelledPhoto], size: int, framing: Framing, on_no_face: OnNoFace) -> list[object]:
     """Everything that the crops depend on, as JSON can hold it; of the photos their names, sizes and times.
 
     Raises:
@@ -102,14 +107,14 @@ def crops_key(photos: Sequence[Photo], size: int, framing: Framing, on_no_face: 
 
 
 def cut_faces(
-    photos: Sequence[Photo],
+    photos: Sequence[LabelledPhoto],
     size: int,
     *,
     framing: Framing,
     on_no_face: OnNoFace,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-) -> tuple[NDArray[np.uint8], list[Cut]]:
+) -> tuple[NDArray[np.uint8], list[CropResult]]:
     """The crop of each photo's main face; the result depends on neither the number nor the order of the workers.
 
     Of several faces the largest and most central one counts (`main_face`). Unreadable photos and photos without a face are
@@ -131,9 +136,9 @@ def cut_faces(
         AssetError: the detector cannot be fetched.
     """
     images = np.empty((len(photos), size, size, 3), np.uint8)
-    cuts: list[Cut] = []
+    cuts: list[CropResult] = []
 
-    def cut(finder: _Finder, index: int) -> Cut:
+    def cut(finder: _Detectors, index: int) -> CropResult:
         return _cut(photos[index], images[index], finder, framing, on_no_face)
 
     with _in_order(cut, len(photos), workers or min(_MAX_WORKERS, os.cpu_count() or 1)) as results:
@@ -174,7 +179,7 @@ def keep_rows(images: NDArray[np.uint8], rows: Sequence[int]) -> NDArray[np.uint
     return images[: len(rows)]
 
 
-class _Finder:
+class _Detectors:
     """Both detectors of one thread; the slower one is started when it is first needed."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -191,27 +196,27 @@ class _Finder:
 
 
 @contextmanager
-def _in_order(cut: Callable[[_Finder, int], Cut], count: int, workers: int) -> Iterator[Iterator[Cut]]:
+def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers: int) -> Iterator[Iterator[CropResult]]:
     """The results of `cut` for 0 .. count-1, in this order; leaving the block stops the work that is still to do."""
     # The inner block ends first: no thread is left when the detectors are closed.
     with ExitStack() as detectors, ExitStack() as stack:
-        idle: queue.SimpleQueue[_Finder] = queue.SimpleQueue()
-        idle.put(_Finder(detectors))
+        idle: queue.SimpleQueue[_Detectors] = queue.SimpleQueue()
+        idle.put(_Detectors(detectors))
 
-        def work(index: int) -> Cut:
+        def work(index: int) -> CropResult:
             finder = idle.get()
             try:
                 return cut(finder, index)
             finally:
                 idle.put(finder)
 
-        def results() -> Iterator[Cut]:
+        def results() -> Iterator[CropResult]:
             serial = count if workers == 1 else min(count, _SERIAL)
             yield from map(work, range(serial))
             if serial == count:
                 return
             for _ in range(workers - 1):
-                idle.put(_Finder(detectors))
+                idle.put(_Detectors(detectors))
             pool = ThreadPoolExecutor(workers, thread_name_prefix="faceenc-crops")
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(work, range(serial, count))
@@ -223,25 +228,27 @@ def _in_order(cut: Callable[[_Finder, int], Cut], count: int, workers: int) -> I
         yield results()
 
 
-def _cut(photo: Photo, out: NDArray[np.uint8], finder: _Finder, framing: Framing, on_no_face: OnNoFace) -> Cut:
+def _cut(
+    photo: LabelledPhoto, out: NDArray[np.uint8], finder: _Detectors, framing: Framing, on_no_face: OnNoFace
+) -> CropResult:
     """Writes the crop of `photo` to `out`, (S, S, 3)."""
     size = len(out)
     try:
         image = read_image(photo.path)
         sha256 = hashlib.sha256(photo.path.read_bytes()).hexdigest()
     except (DataError, OSError) as error:
-        return Cut(photo, left_out="unreadable", reason=str(error))
+        return CropResult(photo, left_out="unreadable", reason=str(error))
     face = finder(image)
     try:
         if face is not None:
             out[:] = frame_face(image, face, size=size, framing=framing)
-            return Cut(photo, crop=framing, box=face.box, sha256=sha256)
+            return CropResult(photo, crop=framing, box=face.box, sha256=sha256)
     except ValueError as error:  # key points on one another, or an empty box: no face after all
         logger.debug("%s: %s", photo.path, error)
     if on_no_face != "whole":
-        return Cut(photo, left_out="no face", sha256=sha256)
+        return CropResult(photo, left_out="no face", sha256=sha256)
     height, width = image.shape[:2]
     half = min(height, width) / 2
     box = Box(width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
     out[:] = crop_square(image, box, size=size, margin=0)
-    return Cut(photo, crop="whole", box=box, sha256=sha256)
+    return CropResult(photo, crop="whole", box=box, sha256=sha256)

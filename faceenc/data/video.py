@@ -18,28 +18,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.detect import FaceDetector, main_face
-from faceenc.frames import Video, count_frames
-from faceenc.images import crop_square, write_png
-from faceenc.types import Box, DataError
+from faceenc.core import Box, DataError
+from faceenc.faces import FaceDetector, crop_square, main_face
+from faceenc.media import Video, count_frames, write_png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.types import Face, Progress
+    from faceenc.core import Face, Progress
+
 
 logger = logging.getLogger(__name__)
 
 MARGIN = 0.7  # of the box, on each side: the square is 2.4 times the box, from above the hair to the shoulders
 
 _MAX_SIDE = 512  # pixels of a stored crop
+
 _NEXT = (0, 1, 2, 4, 8, 16)  # frames after the chosen one that are tried in turn until one shows the face
+
 _ROUNDS = 8
+
 _SEARCH = 512  # frames to look at where none of the first choice showed a face
+
 # A face farther than this many box sides from the last position may be someone else's; where several people appear it is
 # not taken.
 _REACH = 1.5
+
 _OFF_CENTRE = 0.25  # of the crop's side: farther from the centre the loader would take another person
+
 _NO_NAME = re.compile(r'^[. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]|^$')
 
 
@@ -92,7 +98,7 @@ def extract_faces(
     search = _Search(paths, _count(paths, progress))
     wanted = min(frames, search.tried.size)
     with ExitStack() as stack:
-        finder = _Finder(stack, margin)
+        finder = _Detectors(stack, margin)
         for number in range(_ROUNDS):
             before = len(search.boxes)
             for clip, index, crop in search.round(wanted, finder):
@@ -187,7 +193,7 @@ class _Search:
     def clip(self, frame: int) -> int:
         return int(np.searchsorted(self._starts, frame, "right")) - 1
 
-    def round(self, wanted: int, finder: _Finder) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    def round(self, wanted: int, finder: _Detectors) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
         """Looks for the faces that are missing, once through the clips: (clip, frame index in it, crop)."""
         missing = wanted - len(self.boxes)
         # At first anywhere; later around the faces that are known, as long as there are untried frames.
@@ -224,7 +230,7 @@ class _Search:
         frames = [int(part[place]) for place in places if place < part.size]
         return [frame for frame in frames if frame < self._starts[clip + 1]]
 
-    def _look(self, image: NDArray[np.uint8], frame: int, clip: int, finder: _Finder) -> NDArray[np.uint8] | None:
+    def _look(self, image: NDArray[np.uint8], frame: int, clip: int, finder: _Detectors) -> NDArray[np.uint8] | None:
         known = [other for other in self.boxes if self.clip(other) == clip]
         last = self.boxes[min(known, key=lambda other: abs(other - frame))] if known else None
         for faces in finder.faces(image):
@@ -243,7 +249,7 @@ class _Search:
         return None
 
 
-class _Finder:
+class _Detectors:
     """Both detectors. The one for small faces comes first: it is fast enough, and sees fewer faces where there are none."""
 
     def __init__(self, stack: ExitStack, margin: float) -> None:

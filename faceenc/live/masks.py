@@ -22,16 +22,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from faceenc.alignment import CHIP_SIZE, Similarity
-from faceenc.files import atomic_file
-from faceenc.live.noise import Noise
-from faceenc.types import DataError
+from faceenc.core import DataError, atomic_file
+from faceenc.faces import CHIP_SIZE, Similarity
+from faceenc.live.noise import FaceNoise
 
 log = logging.getLogger(__name__)
 
 FORMAT = "faceenc-mask-1"
+
 SIDE = 224  # pixels of a mask; the face's chip is their middle, at one pixel a chip pixel
+
 CHIP = Similarity(1 + 0j, (SIDE - CHIP_SIZE) / 2 * (1 + 1j))
+
 _BAD = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
 
@@ -104,11 +106,11 @@ class MaskBook:
 
     masks: Sequence[Mask]
 
-    def __call__(self, name: str | None) -> Noise | None:
+    def __call__(self, name: str | None) -> FaceNoise | None:
         """In shares of eps; None where nobody is enrolled."""
         own = [mask for mask in self.masks if name is not None and mask.person.casefold() == name.casefold()]
         found = own or self.masks
-        return Noise(found[0].noise, CHIP) if found else None
+        return FaceNoise(found[0].noise, CHIP) if found else None
 
 
 def _filename(person: str, network: str) -> str:

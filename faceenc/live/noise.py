@@ -16,23 +16,32 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from faceenc.alignment import CHIP_SIZE, Similarity, halved_pixels, key_points_similarity, pyramid_levels
-from faceenc.images import to_tensor
-from faceenc.protect.windows import FaceWindow, face_ellipse
+from faceenc.faces import (
+    CHIP_SIZE,
+    FaceWindow,
+    Similarity,
+    face_ellipse,
+    halved_pixels,
+    key_points_similarity,
+    pyramid_levels,
+)
+from faceenc.media import to_tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.types import Face
+    from faceenc.core import Face
+
 
 Cut = tuple[Similarity, int]  # a recogniser's crop in the frame, and its side in pixels
 
 _AROUND = 6  # frame pixels, around what recognisers look at
+
 _CRISP = 0.35  # pixels: as long as nothing is moved by more than this beside a whole shift, noise is shifted, not resampled
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class FaceNoise:
     """A perturbation around a face.
 
     Attributes:

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from faceenc.drawing import Colour, Mark, add_marks, ink, load_font
 from faceenc.live.processor import FaceShown, Shown
 from faceenc.live.watchers import Reading
+from faceenc.media import Colour, Mark, add_marks, ink, load_font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
 HIDDEN, VISIBLE, UNREAD = (20, 110, 50), (160, 60, 20), (70, 70, 70)  # of boxes: not recognised, recognised, not yet known
+
 _DARK: Colour = (24, 24, 24)
+
 _BAR: Colour = (90, 150, 220)
+
 _UNKNOWN = "unknown"
 
 

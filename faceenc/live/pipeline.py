@@ -19,19 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from faceenc.images import write_png
 from faceenc.live.overlay import Gauges, draw_overlay
 from faceenc.live.processor import Controls, Shown
 from faceenc.live.sources import Feed, Frame
 from faceenc.live.stats import STAGES, Meter, StatsFile
+from faceenc.media import write_png
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
 log = logging.getLogger(__name__)
 
 _PATIENCE = 0.05  # seconds without a frame after which the window looks after itself and the keys
+
 _KEPT = 10_000  # latest frames that medians are taken over
 
 
@@ -41,7 +43,7 @@ class Sink(Protocol):
         ...
 
 
-class Protector(Protocol):
+class FrameProtector(Protocol):
     """Protects one frame after the other: a `Processor`."""
 
     @property
@@ -127,7 +129,7 @@ class Live:
     def __init__(
         self,
         feed: Feed,
-        processor: Protector,
+        processor: FrameProtector,
         outputs: Outputs,
         *,
         engine: str,

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.live.engines import Engine, Job
-from faceenc.live.look import Look
+from faceenc.core import ConfigError, Goal
+from faceenc.live.face_view import FaceView
+from faceenc.live.methods import FaceInFrame, Method
 from faceenc.live.noise import live_window
 from faceenc.live.tracking import Track, Tracker
 from faceenc.live.watchers import Reading, Watcher
-from faceenc.protect.views import Fate
-from faceenc.types import ConfigError, Goal
+from faceenc.media import RandomTransform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from faceenc.core import Box
     from faceenc.live.sources import Frame
-    from faceenc.types import Box
+
 
 MAX_LEVELS = 32  # of eps, in 255ths
 
@@ -120,11 +121,11 @@ class Processor:
         self,
         tracker: Tracker,
         watcher: Watcher,
-        engine: Engine,
+        engine: Method,
         controls: Controls,
         *,
         look_every: int = 1,
-        fates: tuple[Fate, ...] = (),
+        fates: tuple[RandomTransform, ...] = (),
         rate: float = 30.0,
         seed: int = 0,
         noted: Callable[[Track], None] | None = None,
@@ -169,9 +170,9 @@ class Processor:
         window, chip = live_window(frame.pixels, track.face, [(watcher.cut(track.face), watcher.size)])
         x0, y0, x1, y1 = window.place
         cut = window.crops[0][0].moved(0, window.levels)
-        look = Look(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._fates)
+        look = FaceView(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._fates)
         name = track.before.name if track.before is not None else None
-        job = Job(window, chip, look, self._goal(track, target), eps, track.noise, name, seconds)
+        job = FaceInFrame(window, chip, look, self._goal(track, target), eps, track.noise, name, seconds)
         track.noise = self.engine(job)
         if self._noted is not None:
             self._noted(track)

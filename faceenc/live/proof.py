@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.frames import Video
-from faceenc.frames.encoders import USUAL, has_h264
-from faceenc.frames.writers import VideoFile
-from faceenc.geometry import at_place
+from faceenc.core import Detector, Face, Progress, at_place
 from faceenc.live.sources import FileSource
 from faceenc.live.tracking import frame_faces
 from faceenc.live.watchers import Watcher
-from faceenc.types import Detector, Face, Progress
+from faceenc.media import USUAL, Video, VideoFile, has_h264
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.detect import FaceDetector
-from faceenc.live.engines import ENGINES, AutoEngine, Engine, MaskEngine, PgdEngine
+from faceenc.core import ConfigError, ConsentError
+from faceenc.faces import FaceDetector
 from faceenc.live.masks import MaskBook, load_masks
+from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, PgdMethod
 from faceenc.live.tracking import NearOrWide
 from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
-from faceenc.safeguards.audit import audit
-from faceenc.safeguards.consent import load_consent, read_consent, same_name
-from faceenc.types import ConfigError, ConsentError
+from faceenc.protect import audit, load_consent, read_consent, same_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +21,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
 LOOK_EVERY = 10  # frames of a live run between two looks: each costs almost as much as a gradient step in bfloat16
+
 _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
 
 
 @contextmanager
-def face_finder() -> Iterator[NearOrWide]:
+def live_detector() -> Iterator[NearOrWide]:
     """The detector of the live loop."""
     with FaceDetector(min_score=_MIN_SCORE) as near, FaceDetector(model="full", min_score=_MIN_SCORE) as wide:
         yield NearOrWide(near, wide)
@@ -47,24 +48,24 @@ def load_watcher(checkpoint: Path | None) -> tuple[Watcher, MaskBook]:
     return DlibWatcher({mask.person: mask.answers for mask in masks}), MaskBook(masks)
 
 
-def make_engine(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> Engine:
+def make_method(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> Method:
     """An engine by its name.
 
     Raises:
         ConfigError: no such engine, or one that needs a mask where nobody is enrolled.
     """
     if name == "pgd":
-        return PgdEngine(steps=steps)
+        return PgdMethod(steps=steps)
     if name == "mask" and not masks.masks:
         raise ConfigError(
             "nobody is enrolled for this recogniser: make a mask with faceenc enroll NAME PHOTOS... (and the same --model),"
             " or use --engine pgd"
         )
     if name == "mask":
-        return MaskEngine(masks)
+        return MaskMethod(masks)
     if name == "auto":
-        return AutoEngine(masks, PgdEngine(early_stop=watcher.margin), most=max(1, steps))
-    raise ConfigError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
+        return AutoMethod(masks, PgdMethod(early_stop=watcher.margin), most=max(1, steps))
+    raise ConfigError(f"there is no engine {name!r}: choose one of {', '.join(METHODS)}")
 
 
 def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dict[str, NDArray[np.float32]]:

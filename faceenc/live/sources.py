@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from faceenc.frames import Video
-from faceenc.frames.cameras import Camera
+from faceenc.media import Camera, Video
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+
 _USUAL_RATE = 25.0  # frames a second of a file that states none
+
 _AHEAD = 4  # frames read in advance where none is dropped
+
 _PATIENCE = 0.2  # seconds between two looks at whether all shall end
 
 
@@ -62,7 +64,7 @@ class FileSource:
     """The frames of a video file. One that is damaged beyond decoding is the one before again.
 
     Raises:
-        DataError: as of `faceenc.frames.Video`.
+        DataError: as of `faceenc.media.Video`.
     """
 
     def __init__(self, path: Path) -> None:

@@ -12,15 +12,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from faceenc.files import atomic_file
-from faceenc.types import ConfigError, DataError
+from faceenc.core import ConfigError, DataError, atomic_file
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+
 STAGES = ("capture", "detect", "attack", "read", "show")
+
 _FIELDS = ("frame", "faces", "hidden", "eps", "latency_ms", "dropped", *(f"{stage}_ms" for stage in STAGES))
+
 _WINDOW = 30  # frames that the rate is taken over
 
 

@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.geometry import SAME_PLACE, moved, overlap, scaled
-from faceenc.groupdetector import without_doubles
-from faceenc.types import Box, Detector, Face
+from faceenc.core import SAME_PLACE, Box, Detector, Face, moved, overlap, scaled
+from faceenc.faces import without_doubles
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from faceenc.live.noise import Noise
+    from faceenc.live.noise import FaceNoise
     from faceenc.live.watchers import Reading
 
+
 _SIDE = 320  # pixels: the detector scales pictures down to less than that
+
 _SURE = 0.8  # score of the detector for large faces
+
 _NEAR = 0.6  # box sides between the centres of what may be the same face
+
 _KEEP = 12  # frames: so long a face that is not found any more is protected where it was
+
 # Detections tremble by a pixel, and noise that trembles with them is seen. So a face is taken to be where it was expected,
 # corrected by these shares of the difference: of its place, and of its velocity (an alpha-beta filter).
 _PLACE, _VELOCITY = 0.5, 0.15
+
 _NEVER = -(10**9)
+
 _REMEMBERED = 4  # answers about the face without noise
 
 
@@ -48,7 +54,7 @@ class Track:
 
     number: int
     face: Face
-    noise: Noise | None = None
+    noise: FaceNoise | None = None
     clean: list[torch.Tensor] = field(default_factory=list)
     before: Reading | None = None
     after: Reading | None = None

@@ -12,31 +12,32 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.alignment import CHIP_SIZE, Similarity
-from faceenc.frames import Video
-from faceenc.frames.writers import VideoFile
-from faceenc.live.engines import Engine, PgdEngine
+from faceenc.core import DataError, Detector, Progress
+from faceenc.faces import CHIP_SIZE, Similarity
+from faceenc.live.methods import Method, PgdMethod
 from faceenc.live.processor import Controls, Processor
 from faceenc.live.sources import Feed, FileSource
 from faceenc.live.tracking import Track, Tracker
 from faceenc.live.watchers import Watcher
-from faceenc.protect.views import Fate, through_jpeg
-from faceenc.transforms import blur, reduced
-from faceenc.types import DataError, Detector, Progress
+from faceenc.media import RandomTransform, Video, VideoFile, blur, reduced, through_jpeg
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
 log = logging.getLogger(__name__)
 
 STEPS = 16
+
 _FIRST_STEPS = 24  # of a new face: here they may take their time
+
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
+
 _LOOK_EVERY = 3  # frames between two looks at a face without noise
 
 # What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.
-FATES: tuple[Fate, ...] = (
+VIDEO_TRANSFORMS: tuple[RandomTransform, ...] = (
     lambda x, rng: reduced(x, 0.5),
     *(through_jpeg(15, 50),) * 3,
     lambda x, rng: blur(x, 1.5),
@@ -60,16 +61,16 @@ class Protected:
     flicker: float
 
 
-def video_engine(steps: int = STEPS) -> Engine:
+def video_method(steps: int = STEPS) -> Method:
     """Gradient steps for a video: there is time, and H.264 to come."""
-    return PgdEngine(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP, momentum=0)
+    return PgdMethod(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP, momentum=0)
 
 
 def protect_video(
     source: Path,
     output: Path,
     watcher: Watcher,
-    engine: Engine,
+    engine: Method,
     detector: Detector,
     *,
     eps: int,
@@ -106,7 +107,7 @@ def protect_video(
     controls = Controls(eps, dict(targets or {}), target=next(iter(targets or {}), None))
     tracker = Tracker(detector, every=1, most=most)
     processor = Processor(
-        tracker, watcher, engine, controls, look_every=_LOOK_EVERY, fates=FATES, seed=seed, noted=steadiness.note
+        tracker, watcher, engine, controls, look_every=_LOOK_EVERY, fates=VIDEO_TRANSFORMS, seed=seed, noted=steadiness.note
     )
     frames = faces = 0
     with ExitStack() as stack:

@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from faceenc.alignment import CHIP_SIZE, Similarity, key_points_similarity, square_similarity
-from faceenc.attacks.engines import Relaid, gradient_engine
-from faceenc.attacks.harness import ask
-from faceenc.attacks.views import Diversity
-from faceenc.goals import Dodge, Impersonate, MoveAway, MoveTo
-from faceenc.images import SQUARE_MARGIN, frame_face, to_tensor
-from faceenc.live.look import BY_BOX, BY_KEY_POINTS
-from faceenc.models.checkpoint import load_checkpoint, weights_sha256
-from faceenc.models.dlibnet import MATCH_DISTANCE, DlibNet, chip, load_dlibnet
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import ConfigError, Goal, GradientEngine, Recognizer
+from faceenc.attacks import Dodge, Impersonate, MoveAway, MoveTo, Relaid, gradient_engine
+from faceenc.core import ConfigError, Goal, GradientEngine, Recognizer
+from faceenc.faces import CHIP_SIZE, SQUARE_MARGIN, Similarity, frame_face, key_points_similarity, square_similarity
+from faceenc.live.face_view import BY_BOX, BY_KEY_POINTS
+from faceenc.media import Diversity, to_tensor
+from faceenc.recognizers import MATCH_DISTANCE, DlibNet, FaceResNet, ask, chip, load_checkpoint, load_dlibnet, weights_sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.types import Face
+    from faceenc.core import Face
+
 
 TOP = 3
+
 SOMEBODY = "face"  # whom an embedder takes for a person it saw without noise, but has no name for
+
 _ALIGNED_BORDER = 37 / CHIP_SIZE  # of `images.align_face` around dlib's chip
 
 

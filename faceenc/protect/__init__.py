@@ -1,20 +1,9 @@
-"""Protection of the faces in a photo: noise in its own pixels that recognisers stumble over."""
+"""Protect: photos whose faces recognisers no longer match, with evidence and safeguards.
 
-from __future__ import annotations
+Offers `encrypt_photo` and the noise under it (`protect_faces`, `STRENGTHS`), runs over photos and folders, evidence from the
+saved file (`evidence/`), and consent, keys and the audit log (`safeguards/`).
+"""
 
-from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
-from faceenc.protect.people import embed_person, make_decoy
-from faceenc.protect.strength import STRENGTHS, Strength
-from faceenc.protect.surrogates import Surrogate, load_surrogates
+import lazy_loader
 
-__all__ = [
-    "STRENGTHS",
-    "FaceOutcome",
-    "Protection",
-    "Strength",
-    "Surrogate",
-    "embed_person",
-    "load_surrogates",
-    "make_decoy",
-    "protect_faces",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

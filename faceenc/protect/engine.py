@@ -11,27 +11,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.alignment import cut_out
-from faceenc.attacks.pgd import PGD
-from faceenc.goals import MoveAway, MoveTo
-from faceenc.norms import ShapedLinf
-from faceenc.protect.looks import looks
+from faceenc.attacks import PGD, MoveAway, MoveTo, ShapedLinf
+from faceenc.core import ConfigError, Progress
+from faceenc.faces import FaceWindow, cut_out
+from faceenc.media import PHOTO_TRANSFORMS, RandomTransform
+from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
-from faceenc.protect.surrogates import Surrogate
-from faceenc.protect.views import FATES, Fate, Views, stack_embeddings
-from faceenc.protect.windows import FaceWindow, face_window
-from faceenc.types import ConfigError, Progress
+from faceenc.protect.views import FaceViews, stack_embeddings
+from faceenc.protect.windows import face_window
+from faceenc.recognizers import Surrogate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.types import Face
+    from faceenc.core import Face
+
 
 log = logging.getLogger(__name__)
 
 # With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again, and
 # with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
 _SCANT = 1 / 3
+
 _CHUNK = 10  # steps between two looks at what would be saved
 
 
@@ -57,7 +58,7 @@ class Protection:
     surrogates: Sequence[Surrogate]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
-    fates: Sequence[Fate] = FATES
+    fates: Sequence[RandomTransform] = PHOTO_TRANSFORMS
     momentum: float = 0.0
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
@@ -141,7 +142,7 @@ def _protect_face(
     goal = _goal(clean, protection)
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = Views(surrogates, window, rng, fates=protection.fates, diversity=strength.diversity)
+    views = FaceViews(surrogates, window, rng, fates=protection.fates, diversity=strength.diversity)
     origin, current, done, attacking, limit = window.picture, None, 0, 0.0, strength.steps
     while True:
         steps = min(_CHUNK, limit - done)
@@ -156,7 +157,7 @@ def _protect_face(
         # A look at what would be saved costs as much as many steps: first the picture itself has to be good enough.
         if last or goal.reached(views.plain(current), strength.margin):
             changed = window.add(current - origin, strength.eps)
-            outputs = looks(changed, window, surrogates, protection.encode)
+            outputs = saved_views(changed, window, surrogates, protection.encode)
             reached = bool(goal.reached(outputs, strength.margin * _SCANT))
             if last and not late and limit == strength.steps and not reached:
                 limit, last = 2 * limit, False

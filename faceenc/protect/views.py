@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
-from faceenc.alignment import Similarity, cut_out
-from faceenc.attacks.views import Diversity
+from faceenc.faces import FaceWindow, Similarity, cut_out
+from faceenc.media import PHOTO_TRANSFORMS, Diversity, RandomTransform
 from faceenc.protect.strength import FOUND_ANEW, WIDE
-from faceenc.protect.surrogates import Surrogate
-from faceenc.protect.windows import FaceWindow
-from faceenc.transforms import blur, jpeg, reduced
-
-Fate = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+from faceenc.recognizers import Surrogate
 
 
-def through_jpeg(low: float, high: float) -> Fate:
-    """JPEG at a quality drawn from [low, high)."""
-    return lambda x, rng: jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
-
-
-# What becomes of the photo, in turn; between two of them stands the photo itself.
-FATES: tuple[Fate, ...] = (
-    lambda x, rng: reduced(x, 0.5),
-    through_jpeg(60, 95),
-    lambda x, rng: blur(x, 1.0),
-)
-
-
-class Views:
+class FaceViews:
     """A recogniser of one window's picture: all surrogates, each asked about several random views of it.
 
     Expectation over transformation (Athalye et al., https://arxiv.org/abs/1707.07397): every call draws anew.
@@ -54,7 +37,7 @@ class Views:
         window: FaceWindow,
         rng: torch.Generator,
         *,
-        fates: Sequence[Fate] = FATES,
+        fates: Sequence[RandomTransform] = PHOTO_TRANSFORMS,
         draws: int = 1,
         diversity: Diversity | None = WIDE,
     ) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc import tables
-from faceenc.report.sections import Cell, Table
+from faceenc.report import tables
+from faceenc.report.sections import Table, TableCell
 from faceenc.report.wording import interval, panel_title, points, records
 
 MANY = 8  # attacks; up to here the tables of accuracy show them well
@@ -32,13 +32,13 @@ def comparison_tables(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Tab
 _COLUMNS = ["attack", "photos", "goal reached, %", "still recognised, %", "queries a photo", "seconds a photo"]
 
 
-def _line(cell: Mapping[str, Any]) -> list[Cell]:
+def _line(cell: Mapping[str, Any]) -> list[TableCell]:
     low, high = tables.wilson(cell["reached"] * cell["n"], cell["n"])
     return [
-        Cell(tables.attack_title(cell["attack"], cell["goal"])),
-        Cell(str(cell["n"])),
-        Cell(points(cell["reached"]), interval(low, high)),
-        Cell(points(cell["adversarial_accuracy"]), interval(cell["ci_low"], cell["ci_high"])),
-        Cell(f"{cell['queries']:.0f}"),
-        Cell(f"{cell['seconds_per_image']:.2f}"),
+        TableCell(tables.attack_title(cell["attack"], cell["goal"])),
+        TableCell(str(cell["n"])),
+        TableCell(points(cell["reached"]), interval(low, high)),
+        TableCell(points(cell["adversarial_accuracy"]), interval(cell["ci_low"], cell["ci_high"])),
+        TableCell(f"{cell['queries']:.0f}"),
+        TableCell(f"{cell['seconds_per_image']:.2f}"),
     ]

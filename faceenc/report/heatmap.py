@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from faceenc import tables
+from faceenc.report import tables
 
 _DPI = 150
 

@@ -1,41 +1,130 @@
-"""The report's section on the smallest noise that fools: a curve, a table, and what they say in words."""
+"""minimum.csv -> how robust a recogniser is, without choosing an eps first: quartiles, and accuracy at any eps.
+
+Convention
+    `minimum_eps` is an image's smallest noise that reaches the goal: 0 where it is reached untouched, infinite where the
+    search found none. Accuracy at eps is the share of images whose smallest noise is larger; aimed at a person, the share
+    that is not taken for that person.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from faceenc import minimum_tables
+from faceenc.core import RunError
 from faceenc.report.plots import png
-from faceenc.report.sections import Cell, Table
+from faceenc.report.sections import Table, TableCell
+from faceenc.report.tables import eps_text, wilson
 from faceenc.report.wording import interval, points, records
-from faceenc.tables import eps_text
 
-NOTE = (
+MINIMUM_KEYS = ["recognizer", "norm", "goal"]
+
+MINIMUM_COLUMNS = [*MINIMUM_KEYS, "image", "label", "target", "minimum_eps", "largest", "queries", "seconds"]
+
+# Sizes that tables of robustness usually name.
+SIZES = {"linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.5, 1.0, 2.0, 3.0)}
+
+_TINY = 1e-6  # nine digits were written
+
+
+def read_minimum(path: Path) -> pd.DataFrame | None:
+    """The table of a run's folder, or None where there is none.
+
+    Raises:
+        RunError: it is damaged, or no such table.
+    """
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(
+            path, keep_default_na=False, dtype=dict.fromkeys((*MINIMUM_KEYS, "image", "label", "target"), "str")
+        )
+        table = table.astype(dict.fromkeys(("minimum_eps", "largest", "queries", "seconds"), "float64"))
+    except (ValueError, KeyError, OSError) as error:
+        raise RunError(f"{path}: unreadable; remove it and finish the run with --resume") from error
+    if list(table.columns) != MINIMUM_COLUMNS or table.empty:
+        raise RunError(f"{path}: not what faceenc-bench run writes; remove it and finish the run with --resume")
+    return table
+
+
+def minimum_curve(minima: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy against eps from each image's smallest noise, with Wilson 95 % intervals.
+
+    Args:
+        minima: rows of minimum.csv.
+
+    Returns:
+        One row for each (recognizer, norm, goal) and each eps at which an image falls, from 0 to the largest size searched:
+        those three, eps, n, accuracy, ci_low, ci_high.
+    """
+    rows = []
+    for names, part in minima.groupby(MINIMUM_KEYS):
+        values = part["minimum_eps"].to_numpy()
+        steps = np.unique(np.append(values[np.isfinite(values)], (0.0, float(part["largest"].iloc[0]))))
+        rows += [dict(zip(MINIMUM_KEYS, names, strict=True)) | {"eps": float(eps)} | _standing(values, eps) for eps in steps]
+    return pd.DataFrame(rows)
+
+
+def minimum_summary(minima: pd.DataFrame) -> pd.DataFrame:
+    """One row for each (recognizer, norm, goal): n, quartiles of the smallest noise, and who stands at the usual sizes.
+
+    A quartile is infinite where so many images stand at the largest size. `standing` is a list of (eps, accuracy, ci_low,
+    ci_high) for the sizes of `SIZES` that the search reached; queries and seconds are means over images.
+    """
+    rows = []
+    for names, part in minima.groupby(MINIMUM_KEYS):
+        values, largest = part["minimum_eps"].to_numpy(), float(part["largest"].iloc[0])
+        at = [(eps, _standing(values, eps)) for eps in SIZES[str(names[1])] if eps <= largest + _TINY]
+        rows.append(
+            dict(zip(MINIMUM_KEYS, names, strict=True))
+            | {"n": len(values), "largest": largest}
+            | {name: _quantile(values, share) for name, share in (("lower", 0.25), ("median", 0.5), ("upper", 0.75))}
+            | {"standing": [(eps, s["accuracy"], s["ci_low"], s["ci_high"]) for eps, s in at]}
+            | {"queries": float(part["queries"].mean()), "seconds": float(part["seconds"].mean())}
+        )
+    return pd.DataFrame(rows)
+
+
+def _standing(values: np.typing.NDArray[np.float64], eps: float) -> dict[str, float]:
+    count = int((values > eps + _TINY).sum())
+    low, high = wilson(count, len(values))
+    return {"n": len(values), "accuracy": count / len(values), "ci_low": low, "ci_high": high}
+
+
+def _quantile(values: np.typing.NDArray[np.float64], share: float) -> float:
+    """The value that at least this share of images does not exceed: one that was measured, never a mean with infinity."""
+    return float(np.sort(values)[max(0, math.ceil(share * len(values)) - 1)])
+
+
+MINIMUM_NOTE = (
     "Each photo's own smallest noise with which our PGD succeeds, found by bisection: from its distribution follows the"
     " accuracy at every size at once. It is an upper bound, since a stronger attack may need less noise. Intervals are"
     " Wilson 95 % intervals."
 )
+
 _COLOURS = {"dodge": "#1f5fa8", "impersonate": "#b3261e"}
+
 _LINES = ("-", "--", ":", "-.")
 
 
 def minimum_table(minima: pd.DataFrame, norm: str) -> Table:
     """Quartiles of the smallest noise and the share that stands at the usual sizes, for one norm."""
-    lines = records(minimum_tables.summary(minima[minima["norm"] == norm]))
+    lines = records(minimum_summary(minima[minima["norm"] == norm]))
     sizes = [eps_text(eps, norm) for eps, *_ in lines[0]["standing"]]
     rows = [
         [
-            Cell(line["recognizer"]),
-            Cell("taken for another" if line["goal"] == "impersonate" else "not recognised"),
-            Cell(str(line["n"])),
-            *(Cell(_size(line[name], line["largest"], norm)) for name in ("lower", "median", "upper")),
-            *(Cell(points(share), interval(low, high)) for _, share, low, high in line["standing"]),
-            Cell(f"{line['queries']:.0f}"),
-            Cell(f"{line['seconds']:.2f}"),
+            TableCell(line["recognizer"]),
+            TableCell("taken for another" if line["goal"] == "impersonate" else "not recognised"),
+            TableCell(str(line["n"])),
+            *(TableCell(_size(line[name], line["largest"], norm)) for name in ("lower", "median", "upper")),
+            *(TableCell(points(share), interval(low, high)) for _, share, low, high in line["standing"]),
+            TableCell(f"{line['queries']:.0f}"),
+            TableCell(f"{line['seconds']:.2f}"),
         ]
         for line in lines
     ]
@@ -52,17 +141,17 @@ def minimum_tables_of(minima: pd.DataFrame) -> list[Table]:
     return [minimum_table(minima, norm) for norm in _norms(minima)]
 
 
-def words(minima: pd.DataFrame) -> str:
+def minimum_words(minima: pd.DataFrame) -> str:
     """The picture for those who do not see it: the median of each curve."""
     told = []
-    for line in records(minimum_tables.summary(minima)):
+    for line in records(minimum_summary(minima)):
         aim = "are taken for a chosen other person" if line["goal"] == "impersonate" else "are no longer recognised"
         median = _size(line["median"], line["largest"], line["norm"])
         told.append(f"{line['recognizer']}: half of the photos {aim} by {median}")
     return f"Share of photos that stand, against the size of the noise. {'; '.join(told)}."
 
 
-def picture(minima: pd.DataFrame) -> bytes:
+def minimum_picture(minima: pd.DataFrame) -> bytes:
     """Accuracy against eps as PNG bytes, a step at every size at which a photo falls; one panel a norm."""
     from matplotlib.figure import Figure
 
@@ -70,7 +159,7 @@ def picture(minima: pd.DataFrame) -> bytes:
     figure = Figure(figsize=(8.6, 4.2 * len(norms)), layout="constrained")
     for number, norm in enumerate(norms):
         axes = figure.add_subplot(len(norms), 1, number + 1)
-        steps = minimum_tables.curve(minima[minima["norm"] == norm])
+        steps = minimum_curve(minima[minima["norm"] == norm])
         names = list(dict.fromkeys(steps["recognizer"]))
         scale = 255 if norm == "linf" else 1
         for (name, goal), part in steps.groupby(["recognizer", "goal"]):
@@ -89,11 +178,11 @@ def picture(minima: pd.DataFrame) -> bytes:
     return png(figure)
 
 
-def context(minima: pd.DataFrame | None) -> Mapping[str, Any]:
+def minimum_context(minima: pd.DataFrame | None) -> Mapping[str, Any]:
     """What the templates show of it; nothing where the run did not look."""
     if minima is None:
         return {"minimum": [], "minimum_alt": "", "minimum_note": ""}
-    return {"minimum": minimum_tables_of(minima), "minimum_alt": words(minima), "minimum_note": NOTE}
+    return {"minimum": minimum_tables_of(minima), "minimum_alt": minimum_words(minima), "minimum_note": MINIMUM_NOTE}
 
 
 def _norms(minima: pd.DataFrame) -> list[str]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from faceenc import tables
-from faceenc.types import RunError
+from faceenc.core import RunError
+from faceenc.report import tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
 
 # Colour tells attack and goal. ART's are hollow markers without a line: they usually lie on ours, at fewer sizes.
 _COLOURS = {
@@ -28,13 +29,20 @@ _COLOURS = {
     ("fgsm", "impersonate"): "#d98200",
     (tables.NOISE, "dodge"): "#6b6b6b",
 }
+
 _MARKERS = {"pgd": "o", "fgsm": "^", tables.NOISE: "x"}
+
 # The others take turns, in the order of their names.
 _OTHER_COLOURS = ("#7a4fa3", "#8c5a2b", "#c2559d", "#4d7c0f", "#0f766e", "#a16207", "#475569")
+
 _OTHER_MARKERS = "sDvPX*h<>"
+
 _GOOD, _BAD = "#1d6b34", "#b3261e"
+
 _MOST_EXAMPLES = 3
+
 _DPI = 150
+
 _EXAMPLES_DPI = 132
 
 
@@ -126,7 +134,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
         difference = adversarial.astype(np.int16) - original.astype(np.int16)
         factor = max(1, 100 // max(1, int(np.abs(difference).max())))
         noise = np.clip(128 + factor * difference, 0, 255).astype(np.uint8)
-        told = [_told(entry, key) for key in ("clean", "adversarial")]
+        told = [_answer(entry, key) for key in ("clean", "adversarial")]
         size = f"eps {tables.eps_text(float(entry['eps']), str(entry.get('norm', 'linf')))}, shown {factor} times larger"
         texts = [(f"Original {entry['image']}", *told[0]), ("Noise", size, "#444444"), (_aim(entry), *told[1])]
         for column, (picture, (title, line, colour)) in enumerate(zip((original, noise, adversarial), texts, strict=True)):
@@ -209,7 +217,7 @@ def _aim(entry: Mapping[str, Any]) -> str:
     return f"{title}, aimed at {entry['target']}" if entry.get("target") else title
 
 
-def _told(entry: Mapping[str, Any], which: str) -> tuple[str, str]:
+def _answer(entry: Mapping[str, Any], which: str) -> tuple[str, str]:
     """The answer in words and the colour of right or wrong."""
     answer, share = entry[f"{which}_prediction"], float(entry[f"{which}_probability"])
     right = str(answer) == str(entry["label"])

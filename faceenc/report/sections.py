@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from faceenc import tables
-from faceenc.checks import CHECKS, Flag
+from faceenc.report import tables
+from faceenc.report.flags.catalogue import CHECKS, Flag
+from faceenc.report.tables import attack_order, attack_title, eps_text
 from faceenc.report.wording import interval, panel_title, points, records
-from faceenc.tables import attack_order, attack_title, eps_text
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A figure and what stands small beside it."""
 
     text: str
@@ -27,7 +27,7 @@ class Table:
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     words: int = 1
 
 
@@ -59,25 +59,29 @@ def targeted_tables(summary: pd.DataFrame) -> list[Table]:
 def quality_tables(quality: pd.DataFrame) -> list[Table]:
     """Median PSNR and SSIM."""
     return [
-        _grid(cells, f"Median PSNR in dB (median SSIM): {title}", lambda c: Cell(f"{c['psnr']:.1f}", f"{c['ssim']:.3f}"))
+        _grid(
+            cells, f"Median PSNR in dB (median SSIM): {title}", lambda c: TableCell(f"{c['psnr']:.1f}", f"{c['ssim']:.3f}")
+        )
         for title, cells in _panels(quality)
     ]
 
 
-def _accuracy_cell(cell: Mapping[str, Any]) -> Cell:
-    return Cell(points(cell["adversarial_accuracy"]), interval(cell["ci_low"], cell["ci_high"]))
+def _accuracy_cell(cell: Mapping[str, Any]) -> TableCell:
+    return TableCell(points(cell["adversarial_accuracy"]), interval(cell["ci_low"], cell["ci_high"]))
 
 
-def _success_cell(cell: Mapping[str, Any]) -> Cell:
-    return Cell(points(cell["success_rate"]))
+def _success_cell(cell: Mapping[str, Any]) -> TableCell:
+    return TableCell(points(cell["success_rate"]))
 
 
-def _target_cell(cell: Mapping[str, Any]) -> Cell:
+def _target_cell(cell: Mapping[str, Any]) -> TableCell:
     low, high = tables.wilson(cell["target_rate"] * cell["n"], cell["n"])
-    return Cell(points(cell["target_rate"]), interval(low, high))
+    return TableCell(points(cell["target_rate"]), interval(low, high))
 
 
-def _grid(cells: pd.DataFrame, caption: str, show: Callable[[Mapping[str, Any]], Cell], *, clean: bool = False) -> Table:
+def _grid(
+    cells: pd.DataFrame, caption: str, show: Callable[[Mapping[str, Any]], TableCell], *, clean: bool = False
+) -> Table:
     """Noise sizes downwards, attacks across."""
     by = {(c["eps"], c["attack"], c["goal"]): c for c in records(cells)}
     attacks = sorted({(attack, goal) for _, attack, goal in by}, key=attack_order)
@@ -85,10 +89,10 @@ def _grid(cells: pd.DataFrame, caption: str, show: Callable[[Mapping[str, Any]],
     lines = []
     for eps in sorted({eps for eps, _, _ in by}):
         here = [by.get((eps, *attack)) for attack in attacks]
-        first = [Cell(eps_text(eps, norm))]
+        first = [TableCell(eps_text(eps, norm))]
         if clean:
-            first.append(Cell(points(max((c for c in here if c), key=lambda c: c["n"])["clean_accuracy"])))
-        lines.append([*first, *(show(c) if c else Cell("") for c in here)])
+            first.append(TableCell(points(max((c for c in here if c), key=lambda c: c["n"])["clean_accuracy"])))
+        lines.append([*first, *(show(c) if c else TableCell("") for c in here)])
     return Table(caption, ["eps", *(["untouched"] if clean else []), *(attack_title(*a) for a in attacks)], lines)
 
 
@@ -101,10 +105,10 @@ def worst_tables(worst: pd.DataFrame) -> list[Table]:
             columns,
             [
                 [
-                    Cell(eps_text(c["eps"], c["norm"])),
-                    *(Cell(str(c[key])) for key in ("attacks", "n")),
-                    Cell(points(c["accuracy"])),
-                    Cell(interval(c["ci_low"], c["ci_high"])),
+                    TableCell(eps_text(c["eps"], c["norm"])),
+                    *(TableCell(str(c[key])) for key in ("attacks", "n")),
+                    TableCell(points(c["accuracy"])),
+                    TableCell(interval(c["ci_low"], c["ci_high"])),
                 ]
                 for c in records(cells)
             ],
@@ -119,12 +123,12 @@ def art_table(summary: pd.DataFrame) -> Table | None:
     both.sort(key=lambda c: (c["recognizer"], c["judge"], c["norm"] != "linf", attack_order((c["attack_a"], c["goal"]))))
     rows = [
         [
-            Cell(panel_title(c["recognizer"], c["judge"], c["norm"])),
-            Cell(attack_title(c["attack_a"], c["goal"])),
-            Cell(eps_text(c["eps"], c["norm"])),
-            Cell(points(c["adversarial_accuracy_a"])),
-            Cell(points(c["adversarial_accuracy_b"])),
-            Cell(f"{100 * (c['adversarial_accuracy_a'] - c['adversarial_accuracy_b']):+.1f}"),
+            TableCell(panel_title(c["recognizer"], c["judge"], c["norm"])),
+            TableCell(attack_title(c["attack_a"], c["goal"])),
+            TableCell(eps_text(c["eps"], c["norm"])),
+            TableCell(points(c["adversarial_accuracy_a"])),
+            TableCell(points(c["adversarial_accuracy_b"])),
+            TableCell(f"{100 * (c['adversarial_accuracy_a'] - c['adversarial_accuracy_b']):+.1f}"),
         ]
         for c in both
     ]
@@ -139,10 +143,10 @@ def time_table(summary: pd.DataFrame) -> Table:
     cells.sort(key=lambda c: (c["recognizer"], c["norm"] != "linf", *attack_order((c["attack"], c["goal"]))))
     rows = [
         [
-            Cell(f"{c['recognizer']}, {c['norm']}"),
-            Cell(attack_title(c["attack"], c["goal"])),
-            Cell(f"{c['queries']:.0f}"),
-            Cell(f"{c['seconds_per_image']:.3f}"),
+            TableCell(f"{c['recognizer']}, {c['norm']}"),
+            TableCell(attack_title(c["attack"], c["goal"])),
+            TableCell(f"{c['queries']:.0f}"),
+            TableCell(f"{c['seconds_per_image']:.3f}"),
         ]
         for c in cells
     ]
@@ -158,15 +162,15 @@ def crosscheck_table(crosscheck: pd.DataFrame) -> Table:
         first, last = ordered[0], ordered[-1]
         aim = "targeted" if goal == "impersonate" else "not targeted"
         figures = [
-            Cell(f"{255 * max(c['max_difference'] for c in ordered):.3g}"),
-            Cell(f"{100 * first['identical_pixels']:.4f}"),
-            Cell(f"{100 * last['identical_pixels']:.2f}"),
-            Cell(points(last["agreement"])),
-            Cell(points(last["accuracy"]), f"ART {points(last['art_accuracy'])}"),
-            Cell(f"{last['loss']:.3f}", f"ART {last['art_loss']:.3f}"),
-            Cell(f"{last['art_seconds'] / last['seconds']:.2f}"),
+            TableCell(f"{255 * max(c['max_difference'] for c in ordered):.3g}"),
+            TableCell(f"{100 * first['identical_pixels']:.4f}"),
+            TableCell(f"{100 * last['identical_pixels']:.2f}"),
+            TableCell(points(last["agreement"])),
+            TableCell(points(last["accuracy"]), f"ART {points(last['art_accuracy'])}"),
+            TableCell(f"{last['loss']:.3f}", f"ART {last['art_loss']:.3f}"),
+            TableCell(f"{last['art_seconds'] / last['seconds']:.2f}"),
         ]
-        rows.append([Cell(f"{norm}, {aim}, eps {eps_text(last['eps'], str(norm))}"), Cell(str(engine)), *figures])
+        rows.append([TableCell(f"{norm}, {aim}, eps {eps_text(last['eps'], str(norm))}"), TableCell(str(engine)), *figures])
     columns = [
         *("attack", "engine", "largest difference, 1/255", "same pixels after step 1, %", "same pixels at the end, %"),
         *("same answer, %", "accuracy, %", "loss", "ART's time / ours"),
@@ -182,7 +186,7 @@ def flag_table(flags: Iterable[Flag]) -> Table:
         size = "" if flag.eps is None else f"eps {eps_text(flag.eps, flag.norm)}"
         attack = attack_title(flag.attack, flag.goal) if flag.attack else ""
         where = ", ".join(part for part in (flag.recognizer, attack, flag.norm, size) if part)
-        rows.append([Cell(text) for text in (flag.flag, where, flag.saw, flag.meaning, flag.remedy)])
+        rows.append([TableCell(text) for text in (flag.flag, where, flag.saw, flag.meaning, flag.remedy)])
     return Table("Flags raised", ["flag", "where", "saw", "may mean", "what to do"], rows, 5)
 
 
@@ -192,7 +196,7 @@ def check_table(survey: Mapping[str, list[Flag] | None]) -> Table:
     for check in CHECKS:
         flags = survey[check.flag]
         result = "nothing to look at" if flags is None else f"{len(flags)} raised" if flags else "passed"
-        rows.append([Cell(check.flag), Cell(check.looks), Cell(result)])
+        rows.append([TableCell(check.flag), TableCell(check.looks), TableCell(result)])
     return Table("Checks made", ["check", "looks at", "result"], rows, 3)
 
 
@@ -208,7 +212,7 @@ def setup_tables(run: Mapping[str, Any]) -> list[Table]:
         "Versions": run.get("versions", {}),
     }
     return [
-        Table(title, ["item", "value"], [[Cell(key), Cell(value)] for key, value in _flatten(part)], 2)
+        Table(title, ["item", "value"], [[TableCell(key), TableCell(value)] for key, value in _flatten(part)], 2)
         for title, part in parts.items()
         if part
     ]

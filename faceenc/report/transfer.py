@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc import tables
-from faceenc.checks import Flag
-from faceenc.checks.transfer import TRANSFER_CHECKS, survey_transfer
-from faceenc.files import write_atomically
+from faceenc.core import write_atomically
+from faceenc.report import tables
+from faceenc.report.flags.catalogue import Flag
+from faceenc.report.flags.transfer import TRANSFER_CHECKS, survey_transfer
 from faceenc.report.heatmap import heat_map
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc import tables
-from faceenc.tables import attack_title, eps_text
+from faceenc.report import tables
+from faceenc.report.tables import attack_title, eps_text
 
 # Whatever every report says in the same words.
 NOTES = {

@@ -1,73 +1,8 @@
-"""Fine-tune the recogniser to the people of a data set."""
+"""Train: a recogniser for the people of a data set, and how well it knows them.
 
-from __future__ import annotations
+Offers `Training` (how), `train` and `trained`, the training's folder, configurations, and `evaluate`.
+"""
 
-import hashlib
-import json
-import logging
-from pathlib import Path
-from typing import Any
+import lazy_loader
 
-import numpy as np
-from numpy.typing import NDArray
-
-from faceenc.data import FaceSet
-from faceenc.models.checkpoint import load_checkpoint, save_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.train.recipe import Stage, Training
-from faceenc.train.trainer import Keeper, Trainer
-from faceenc.types import CheckpointError, Progress
-
-__all__ = ["Keeper", "Stage", "Training", "train", "trained"]
-
-log = logging.getLogger(__name__)
-
-_NO_FACES = np.zeros((0, 224, 224, 3), np.uint8)
-
-
-def trained(
-    data: FaceSet, training: Training, *, folder: Path, device: str = "cpu", progress: Progress | None = None
-) -> tuple[FaceResNet, Path]:
-    """The recogniser for `data`: from `folder` if it was trained there before, else trained now and stored.
-
-    Returns:
-        The recogniser in evaluation mode on `device`, and its checkpoint; the file's name says data and training.
-    """
-    key = json.dumps({"data": data.sha256, "training": training.record()}, sort_keys=True)
-    path = folder / f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if path.exists():
-        try:
-            model, _ = load_checkpoint(path)
-            log.info("recogniser trained before: %s", path)
-            return model.to(device), path
-        except CheckpointError as error:
-            log.warning("%s; training anew", error)
-    model, record = train(data, training, device=device, progress=progress)
-    save_checkpoint(model, path, record)
-    return model, path
-
-
-def train(
-    data: FaceSet,
-    training: Training,
-    *,
-    unlabelled: NDArray[np.uint8] = _NO_FACES,
-    keeper: Keeper | None = None,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> tuple[FaceResNet, dict[str, Any]]:
-    """Train a recogniser; global random state is left as it was.
-
-    Args:
-        data: the people; with init "dlib" aligned crops of 224 pixels.
-        training: how.
-        unlabelled: (M, 224, 224, 3) aligned crops of other faces, for init "dlib".
-        keeper: keeps each epoch's state, and hands over the one to go on from.
-        device: "cpu" or "cuda".
-        progress: is told of the steps done.
-
-    Returns:
-        The recogniser of the best epoch in evaluation mode, and a JSON-like record: data, settings, accuracies in [0, 1],
-        seconds.
-    """
-    return Trainer(data, training, unlabelled, keeper, device, progress).run()
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.data import FaceSet
-from faceenc.images import to_tensor
+from faceenc.media import to_tensor
 
 T = TypeVar("T")
 

@@ -16,16 +16,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from faceenc.core import DataError, Progress
 from faceenc.data import FaceSet
-from faceenc.images import to_tensor
-from faceenc.models.dlibnet import DlibNet, chip_of_crop, load_dlibnet
-from faceenc.models.resnet import FaceResNet
-from faceenc.models.transplant import embedding_head, features_of, start_classifier, transplant
-from faceenc.types import DataError, Progress
+from faceenc.media import to_tensor
+from faceenc.recognizers import DlibNet, FaceResNet, chip_of_crop, features_of, load_dlibnet
+from faceenc.train.transplant import embedding_head, start_classifier, transplant_weights
 
 _OWN_SHARE = 0.6  # of a named face's target; the rest is the mean of the person's photos
+
 _CALIBRATION = 256  # crops that set the transplanted batch norms
+
 _FITTING = 4096  # crops, at most, that the embedding head is fitted to
+
 _BATCH = 64
 
 View = Callable[[torch.Tensor], torch.Tensor]
@@ -89,7 +91,7 @@ def start_from_dlib(
     embeddings, others = F.normalize(embeddings - mean), F.normalize(others - mean)
     labels = torch.from_numpy(data.labels[rows])
     centres = F.normalize(torch.zeros(len(data.classes), embeddings.shape[1]).index_add_(0, labels, embeddings))
-    transplant(model, net, view(to_tensor(known[:: max(1, len(known) // _CALIBRATION)])).contiguous())
+    transplant_weights(model, net, view(to_tensor(known[:: max(1, len(known) // _CALIBRATION)])).contiguous())
     stride = max(1, -(-total // _FITTING))
     sample = np.concatenate([known[::stride], unlabelled[::stride]])
     features = []

@@ -25,7 +25,7 @@ def on_plateau(epochs: Sequence[Epoch], stage: int, patience: int) -> bool:
     return bool(patience and len(values) > patience and max(values[-patience:]) <= max(values[:-patience]))
 
 
-def tell(epoch: Epoch, total: int) -> None:
+def log_epoch(epoch: Epoch, total: int) -> None:
     """One line in the log; `total` is how many epochs there may be."""
     parts = [part for part in ("train", "validation") if f"{part}_accuracy" in epoch]
     log.info(

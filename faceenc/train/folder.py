@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 
-from faceenc.files import atomic_file, write_atomically
-from faceenc.models.checkpoint import save_checkpoint
-from faceenc.models.resnet import FaceResNet
-from faceenc.types import RunError
+from faceenc.core import RunError, atomic_file, write_atomically
+from faceenc.recognizers import FaceResNet, save_checkpoint
 
-COLUMNS = (
+EPOCH_COLUMNS = (
     "epoch", "size", "learning_rate", "loss", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds",
     "images_per_second", "waiting", "memory_gb",
 )  # fmt: skip
+
 _STATE = "state.pt"
 
 
@@ -80,7 +79,7 @@ class TrainFolder:
 
     def save(self, state: dict[str, Any], model: FaceResNet, *, best: bool) -> None:
         """Write checkpoints, table and curve, and last of all the state: what is resumed has all that came before it."""
-        from faceenc.report.plots import training_curve
+        from faceenc.report import training_curve
 
         epochs = state["epochs"]
         if not (self.path / "train.json").exists():
@@ -90,7 +89,7 @@ class TrainFolder:
         if best:
             save_checkpoint(model, self.path / "best.safetensors", record)
         table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(table, EPOCH_COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in epoch.items()} for epoch in epochs)
         write_atomically(self.path / "epochs.csv", table.getvalue())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from faceenc.types import ConfigError
+from faceenc.core import ConfigError
 
 
 def _check(settings: object, name: str, right: bool, expected: str) -> None:

@@ -12,24 +12,28 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from faceenc.accuracy import accuracy, logits_of
+from faceenc.core import Progress, has_bfloat16, peak_memory_gb
 from faceenc.data import FaceSet
-from faceenc.devices import has_bfloat16, peak_memory_gb
-from faceenc.models.checkpoint import load_weights
-from faceenc.models.resnet import FaceResNet, load_imagenet
-from faceenc.models.transplant import features_of
+from faceenc.media import augment, centred
+from faceenc.recognizers import (
+    FaceResNet,
+    accuracy,
+    features_of,
+    fit_unknown_threshold,
+    load_imagenet,
+    load_weights,
+    logits_of,
+)
+from faceenc.train.adversarial import adversarial_batch
 from faceenc.train.batches import Batch, ahead, epoch_batches, holdout, steps_of
 from faceenc.train.distill import Lesson, start_from_dlib
-from faceenc.train.epochs import is_best, on_plateau, tell
-from faceenc.train.hardening import hardened
+from faceenc.train.epochs import is_best, log_epoch, on_plateau
 from faceenc.train.recipe import Stage, Training
-from faceenc.transforms import augment, centred
-from faceenc.types import Progress
-from faceenc.verification import fit_unknown_threshold
 
 # Of the threshold for unknown faces: who is likelier than all others together is named, however sure the recogniser is of
 # validation photos that are all but the training photos, such as frames of one video.
 _SURE = 0.5
+
 _CLIP = 5.0  # largest norm of the gradient while distilling: the transplanted layers' scales differ widely
 
 
@@ -143,7 +147,7 @@ class Trainer:
             record |= self._epoch(index, optimizer, schedule) | self._judge(index)
             self.epochs.append(record)
             if self.keeper:
-                tell(record, sum(s.epochs for s in self.training.stages))
+                log_epoch(record, sum(s.epochs for s in self.training.stages))
             best = index == len(self.training.stages) - 1 and is_best(self.epochs)
             if best:
                 self.best_epoch = len(self.epochs)
@@ -208,7 +212,7 @@ class Trainer:
         x = batch.x.to(self.device, memory_format=torch.channels_last)
         if self.training.adversarial:
             with self._precision():
-                x = hardened(self.model, x, labels.to(self.device), self.training, self.rng)
+                x = adversarial_batch(self.model, x, labels.to(self.device), self.training, self.rng)
         with features_of(self.model) as latest, self._precision():
             logits = self.model(x)[: len(labels)].float()
         smoothing = self.training.label_smoothing

@@ -1,0 +1,138 @@
+"""TOML configurations: read into frozen dataclasses, checked, and turned into the objects of a run.
+
+The one place that knows every name a configuration may use. Sizes are written as fractions of the pixel range ("8/255") for
+Linf, as plain numbers ("1.0") for L2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faceenc.attacks import LINF, MinimumSearch, parse_eps
+from faceenc.benchmark.entries import read_entry, read_minimum
+from faceenc.benchmark.plan import AttackEntry
+from faceenc.core import ConfigError, build, check_keys, checked, listed, read_toml
+from faceenc.data import DataConfig
+from faceenc.recognizers import defence
+from faceenc.train import Training
+
+
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """[[recognizers]]: `checkpoint` is a faceenc safetensors file; without it one is trained as [training] says.
+
+    Attributes:
+        name: in tables.
+        checkpoint: see above.
+        defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.recognizers.None`).
+        aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
+        training: how the recogniser is trained; by default as the [training] of the top level says, if there is one.
+    """
+
+    name: str = "resnet18"
+    checkpoint: str = ""
+    defence: str = ""
+    aware: bool = True
+    training: Training = dataclasses.field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        defence(self.defence)
+        if not self.aware and not self.defence:
+            raise ConfigError('[[recognizers]] aware = false is about a defence: set one, such as defence = "jpeg75"')
+
+
+@dataclass(frozen=True)
+class Config:
+    """A benchmark.
+
+    Attributes:
+        name: of the report.
+        data: the people.
+        recognizers: the subjects.
+        entries: the lines of the grid, from [[attacks]].
+        eps: sizes that every attack without its own `eps` is run at, besides 0 and `huge_eps`.
+        huge_eps: a size at which accuracy must fall to chance.
+        seeds: each runs the whole grid.
+        batch_size: images an attack gets at once.
+        example_eps: the size whose pictures the report shows; 0 for a report without faces.
+        crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
+        minimum: how the smallest noise that fools is looked for; None for not at all.
+        notes: what the report says beside the flags, such as why one was to be expected.
+    """
+
+    name: str
+    data: DataConfig
+    recognizers: tuple[RecognizerConfig, ...]
+    entries: tuple[AttackEntry, ...]
+    eps: tuple[float, ...]
+    huge_eps: float
+    seeds: tuple[int, ...]
+    batch_size: int
+    example_eps: float
+    crosscheck: int
+    minimum: MinimumSearch | None
+    notes: str
+
+    def resolved(self) -> dict[str, Any]:
+        """JSON-like, for run.json."""
+        record = dataclasses.asdict(self)
+        del record["entries"]
+        record["attacks"] = [
+            {"name": e.name, "attack": type(e.attack).__name__, "goals": e.goals, "eps": e.eps, "images": e.images}
+            | {f.name: _plain(getattr(e.attack, f.name)) for f in dataclasses.fields(typing.cast(Any, e.attack))}
+            for e in self.entries
+        ]
+        return record
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
+    """
+    return read_toml(path, _config)
+
+
+def _config(table: dict[str, Any]) -> Config:
+    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks", "training"}
+    check_keys(table, known, "the top level")
+    for part in ("name", "attacks", "eps"):
+        if part not in table:
+            raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
+    eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
+    huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
+    recognizers = [_recognizer(part, table.get("training")) for part in table.get("recognizers") or [{}]]
+    config = Config(
+        name=checked(table["name"], str, "name"),
+        data=build(DataConfig, table.get("data", {}), "[data]"),
+        recognizers=tuple(recognizers),
+        entries=tuple(read_entry(part, eps, huge) for part in listed(table, "attacks")),
+        eps=eps,
+        huge_eps=huge,
+        seeds=checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
+        batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
+        example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
+        crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
+        minimum=read_minimum(table["minimum"]) if "minimum" in table else None,
+        notes=checked(table.get("notes", ""), str, "notes"),
+    )
+    attacks = [(entry.name, entry.attack.norm.name, goal) for entry in config.entries for goal in entry.goals]
+    for what, names in (("attacks of one norm and goal", attacks), ("recognizers", [r.name for r in recognizers])):
+        if len(set(names)) != len(names):
+            raise ConfigError(f"two {what} have the same name: give each its own `name`")
+    return config
+
+
+def _recognizer(part: Any, training: Any) -> RecognizerConfig:
+    if training is not None and isinstance(part, dict) and not part.get("checkpoint"):
+        part = {"training": training} | part
+    return build(RecognizerConfig, part, "[[recognizers]]")
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "name", value)

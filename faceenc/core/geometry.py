@@ -1,0 +1,72 @@
+"""Boxes and faces moved, scaled and compared; windows around them.
+
+Convention
+    Boxes are half-open pixels, windows are whole pixels inside the image: (x0, y0, x1, y1), columns x0 to x1 - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from faceenc.core.types import Box, Face
+
+Window = tuple[int, int, int, int]
+
+SAME_PLACE = 0.3  # IoU from which two boxes hold one face; two detectors' boxes of a face share 0.5 to 0.8
+
+
+def moved(face: Face, x: float, y: float) -> Face:
+    """The face after its image was moved to (x, y) of a larger one."""
+    box = Box(face.box.x0 + x, face.box.y0 + y, face.box.x1 + x, face.box.y1 + y)
+    return replace(face, box=box, key_points=tuple((px + x, py + y) for px, py in face.key_points))
+
+
+def scaled(face: Face, x: float, y: float) -> Face:
+    """The face after its image was made x times as wide and y times as high."""
+    box = Box(face.box.x0 * x, face.box.y0 * y, face.box.x1 * x, face.box.y1 * y)
+    return replace(face, box=box, key_points=tuple((px * x, py * y) for px, py in face.key_points))
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union, in [0, 1]."""
+    shared = shared_area(one, other)
+    return shared / (one.area + other.area - shared) if shared else 0.0
+
+
+def shared_area(one: Box, other: Box) -> float:
+    """Square pixels of the intersection."""
+    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
+    high = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return wide * high if wide > 0 and high > 0 else 0.0
+
+
+def at_place(boxes: Iterable[Box], place: Box) -> Box | None:
+    """The box that overlaps most with `place`; None if none shares enough with it to be the same face."""
+    best = max(boxes, key=lambda box: overlap(box, place), default=None)
+    return best if best is not None and overlap(best, place) >= SAME_PLACE else None
+
+
+def window_around(box: Box, width: int, height: int, *, margin: float, step: int = 1) -> Window:
+    """The part of an image around a box.
+
+    Args:
+        box: in pixels of the image.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        margin: share of the box' longer side that is added on each side.
+        step: the window's edges are multiples of it, unless they are the image's own.
+
+    Returns:
+        At least one pixel, also where the box lies outside.
+    """
+    reach = margin * max(box.width, box.height)
+    x0, x1 = _span(box.x0 - reach, box.x1 + reach, width, step)
+    y0, y1 = _span(box.y0 - reach, box.y1 + reach, height, step)
+    return x0, y0, x1, y1
+
+
+def _span(start: float, end: float, length: int, step: int) -> tuple[int, int]:
+    first = min(max(0, math.floor(start / step) * step), (length - 1) // step * step)
+    return first, min(max(math.ceil(end / step) * step, first + step), length)

@@ -1,1 +1,0 @@
-"""Protecting photos as files: one, or a folder of them."""

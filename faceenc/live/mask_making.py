@@ -1,0 +1,192 @@
+"""A mask from many photos of a person: one noise that works on all of them, wherever and however large the face is.
+
+Universal perturbations (Moosavi-Dezfooli et al., https://arxiv.org/abs/1610.08401), made by sign steps with momentum over
+random photos, at random sizes of the face in the frame and random small errors of the crop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from faceenc.attacks import gradient_engine
+from faceenc.core import DataError, Detector, Goal, Progress, scaled
+from faceenc.faces import Similarity, face_ellipse, key_points_similarity, main_face
+from faceenc.live.face_view import FaceView
+from faceenc.live.masks import CHIP, SIDE, Mask
+from faceenc.live.noise import FaceNoise, live_window
+from faceenc.live.watchers import Watcher
+from faceenc.media import read_photo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from faceenc.core import Face
+    from faceenc.faces import FaceWindow
+
+
+log = logging.getLogger(__name__)
+
+FEWEST = 3  # photos
+
+_SIZES = (0.5, 0.8, 1.2)  # frame pixels a chip pixel: a face of some 55, 90 and 130 pixels
+
+_HELD = 5  # one photo in so many is kept back to see how the mask does on what it was not made of
+
+_STEP, _LAST_STEP = 0.12, 0.02  # of eps
+
+_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A photo at one size of the face: its window, where the chip lies in it, and the goal there."""
+
+    window: FaceWindow
+    chip: Similarity
+    cut: Similarity
+    goal: Goal
+    photo: NDArray[np.uint8]
+    face: Face
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A mask, and how it does.
+
+    Attributes:
+        mask: to be saved.
+        photos: that it was made of.
+        held: looks at photos that were kept back; 0 where there were too few photos.
+        hidden: of these, where the recogniser took the face for somebody else or nobody.
+    """
+
+    mask: Mask
+    photos: int
+    held: int
+    hidden: int
+
+
+def enroll(
+    name: str,
+    paths: Sequence[Path],
+    watcher: Watcher,
+    detector: Detector,
+    *,
+    eps: float,
+    steps: int = 120,
+    batch: int = 4,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Enrolled:
+    """Makes a person's mask.
+
+    Args:
+        name: of the person.
+        paths: of different photos of them, at least `FEWEST`, better 10 or more from all sides.
+        watcher: the recogniser to hide from.
+        detector: finds the faces.
+        eps: the size of the noise that it is made for.
+        steps: over `batch` photos each.
+        batch: photos a step.
+        seed: of all randomness.
+        progress: is told of photos and steps.
+
+    Raises:
+        DataError: too few photos, or one that cannot be read or shows no face.
+    """
+    if len(paths) < FEWEST:
+        raise DataError(f"{len(paths)} photos of {name}: at least {FEWEST} are needed, better 10 or more from all sides")
+    looks, answers = [], []
+    for number, path in enumerate(paths, start=1):
+        photo_looks, answer = _looks(path, watcher, detector)
+        looks.append(photo_looks)
+        answers.append(answer)
+        if progress is not None:
+            progress("photos", number, len(paths))
+    held = looks[_HELD - 1 :: _HELD]
+    made = [views for number, views in enumerate(looks, start=1) if number % _HELD]
+    rng = torch.Generator().manual_seed(seed)
+    views = [view for photo_views in made for view in photo_views]
+    noise = _ascend(views, watcher, eps, steps, batch, rng, progress)
+    mask = Mask(name, watcher.network, noise, torch.stack(answers))
+    tested = [_hides(mask, view, watcher, eps) for photo_views in held for view in photo_views]
+    return Enrolled(mask, len(made), len(tested), sum(tested))
+
+
+def _looks(path: Path, watcher: Watcher, detector: Detector) -> tuple[list[_View], torch.Tensor]:
+    """A photo at several sizes of its face, and the recogniser's answer about it."""
+    photo = read_photo(path).pixels
+    faces = detector(photo)
+    if not faces:
+        raise DataError(f"no face found in {path}: choose one that shows the person from near")
+    face = main_face(faces, photo.shape[1], photo.shape[0])
+    own = key_points_similarity(face).scale
+    answer = watcher.answers(watcher.crop(photo, face)[None])[0]
+    views = []
+    for wanted in _SIZES:
+        factor = min(1.0, wanted / own)  # a small face is not enlarged: that would show recognisers nothing new
+        size = max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor))
+        small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
+        there = scaled(face, size[0] / photo.shape[1], size[1] / photo.shape[0])
+        window, chip = live_window(small, there, [(watcher.cut(there), watcher.size)])
+        goal = watcher.dodge([watcher.answers(watcher.crop(small, there)[None])[0]])
+        views.append(_View(window, chip, window.crops[0][0].moved(0, window.levels), goal, small, there))
+        if factor == 1:
+            break
+    return views, answer
+
+
+def _ascend(
+    views: Sequence[_View],
+    watcher: Watcher,
+    eps: float,
+    steps: int,
+    batch: int,
+    rng: torch.Generator,
+    progress: Progress | None,
+) -> torch.Tensor:
+    """(1, 3, SIDE, SIDE) in [-1, 1]."""
+    share = face_ellipse(CHIP, (SIDE, SIDE))
+    noise, memory = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    for step in range(steps):
+        total = torch.zeros_like(noise)
+        for index in torch.randint(len(views), (batch,), generator=rng).tolist():
+            gradient = _gradient(noise, views[index], watcher, eps, rng)
+            total += gradient / gradient.abs().sum().clamp(min=1e-12)  # each photo counts alike
+        memory = _MOMENTUM * memory + total
+        size = _STEP + (_LAST_STEP - _STEP) * step / steps
+        noise = torch.maximum(torch.minimum(noise + size * memory.sign() * share, share), -share)
+        if progress is not None:
+            progress("steps", step + 1, steps)
+    return noise
+
+
+def _gradient(noise: torch.Tensor, view: _View, watcher: Watcher, eps: float, rng: torch.Generator) -> torch.Tensor:
+    """Of the goal's loss, at the mask's pixels."""
+    look = FaceView(watcher.model, view.cut, watcher.size, rng, watcher.diversity)
+    with torch.enable_grad():
+        leaf = noise.clone().requires_grad_(True)
+        laid = FaceNoise(leaf, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
+        x = (view.window.picture + eps * laid).clamp(0, 1)
+    answer = gradient_engine(look, "fused")(x.detach(), view.goal)
+    (gradient,) = torch.autograd.grad(x, leaf, answer.gradient)
+    return gradient
+
+
+def _hides(mask: Mask, view: _View, watcher: Watcher, eps: float) -> bool:
+    """Whether the mask, laid over the photo's own pixels and rounded, has the recogniser name somebody else or nobody."""
+    laid = FaceNoise(mask.noise * eps, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
+    changed = view.photo.copy()
+    x0, y0, x1, y1 = view.window.place
+    changed[y0:y1, x0:x1] = view.window.add(laid, eps)
+    clean, noisy = watcher.answers(np.stack([watcher.crop(image, view.face) for image in (view.photo, changed)]))
+    before, after = watcher.reading(clean, [clean]), watcher.reading(noisy, [clean])
+    return before.name is not None and after.name != before.name

@@ -1,0 +1,1 @@
+"""Photos as people have them, in and out: pixels, transparency, colour profile, and no metadata unless it is asked for."""

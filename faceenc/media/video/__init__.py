@@ -1,0 +1,1 @@
+"""Frames out of files, cameras and streams, and into files, windows and virtual cameras."""

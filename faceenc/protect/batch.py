@@ -1,0 +1,62 @@
+"""A run over photos and folders: what is to be made of what, and where that is recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from faceenc.core import ConfigError, cache_dir
+from faceenc.media import output_path, photo_format
+from faceenc.protect.options import Options
+from faceenc.runs import FileResult, Task, plan_files
+
+_LEDGER = "faceenc-run.jsonl"
+_LOCKS = "encrypt.lock"
+
+
+def find_ledger(photos: Sequence[Path], folder: Path | None, stack: ExitStack) -> tuple[Path, Path | None]:
+    """Where the run is recorded: in the folder it is for; nowhere that lasts if only files are named.
+
+    Returns:
+        The record, and a lock file for runs whose records are not the same and whose files may be.
+    """
+    if folder is not None:
+        return folder / _LEDGER, None
+    if len(photos) == 1 and photos[0].is_dir():
+        return photos[0] / _LEDGER, None
+    if any(photo.is_dir() for photo in photos):
+        raise ConfigError("a folder among other photos: add --output FOLDER as the one place to write to, or name it alone")
+
+    locks = cache_dir() / _LOCKS
+    try:
+        locks.parent.mkdir(parents=True, exist_ok=True)
+        locks.open("ab").close()
+    except OSError:  # then nobody can know of other runs at the same files
+        return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, None
+    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, locks
+
+
+def plan_photos(
+    photos: Sequence[Path], output: Path | None, *, single: Path | None, options: Options, ledger: Path
+) -> tuple[list[Task], list[FileResult]]:
+    """The files to make of photos and folders, and what can be said by now about the other sources (see `plan_files`).
+
+    Args:
+        photos: files and folders.
+        output: a folder; None puts each beside its photo.
+        single: the one photo's own file, instead of a folder.
+        options: of the run.
+        ledger: of the run.
+    """
+    folder = None if single else output
+
+    def name(photo: Path) -> str:
+        protected = output_path(photo, options.format or photo_format(photo))
+        return protected.name if folder is None else f"{photo.stem}{protected.suffix}"
+
+    beside = ("-preview.png",) if options.preview else ()
+    tasks, others = plan_files(photos, folder, name=name, beside=beside, ledger=ledger)
+    return [replace(task, target=single or task.target) for task in tasks], others

@@ -1,0 +1,1 @@
+"""What judges say of a saved photo, and how much it differs from its original."""

@@ -1,0 +1,83 @@
+"""What `faceenc encrypt` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from faceenc.core import ConfigError
+from faceenc.media import PhotoFormat
+from faceenc.protect.strength import STRENGTHS, Strength
+
+OnNoFace = Literal["skip", "fail", "whole"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How photos are to be protected; hashable and picklable.
+
+    Attributes:
+        strength: how much noise.
+        surrogates: names, as `load_surrogates` takes them.
+        decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
+        person: sub-folder of `gallery` with more photos of the person to move away from.
+        target: name of a person to look like, who has signed `consent`.
+        consent: that person's file; only together with `target`.
+        gallery: folder of people: the ranks in the evidence.
+        faces: "all", "largest", or how many of the largest.
+        on_no_face: nothing is written ("skip" and "fail" alike, the caller tells them apart), or the whole photo is taken
+            for a face.
+        format: of the output; None keeps the photo's own.
+        quality: of JPEG, HEIF and lossy WebP; None is 95, and WebP without loss.
+        keep_metadata: EXIF, GPS and the like stay in the file.
+        preview: also write STEM-preview.png: before, noise, after.
+        models: checkpoints that judge besides.
+        budget: seconds a photo for making the noise; None sets no limit.
+        seed: of all randomness.
+    """
+
+    strength: Strength = STRENGTHS["balanced"]
+    surrogates: tuple[str, ...] = ("dlib",)
+    decoy: int | None = None
+    person: str | None = None
+    target: str | None = None
+    consent: Path | None = None
+    gallery: Path | None = None
+    faces: str = "all"
+    on_no_face: OnNoFace = "skip"
+    format: PhotoFormat | None = "PNG"
+    quality: int | None = None
+    keep_metadata: bool = False
+    preview: bool = False
+    models: tuple[Path, ...] = ()
+    budget: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.strength.eps * 255 < 1 - 1e-6:
+            raise ConfigError(f"--eps {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
+        if self.quality is not None and self.format in ("PNG", "TIFF"):
+            raise ConfigError(f"--quality is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add --format")
+        if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
+            raise ConfigError("--decoy, --as and --to exclude each other: a face can go one way only")
+        if self.person is not None and self.gallery is None:
+            raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
+        if self.target is not None and self.consent is None:
+            raise ConfigError(
+                f"--to {self.target} makes faces look like another person's: that needs the file which {self.target} makes"
+                " with `faceenc consent`; give it with --consent FILE, or use --decoy for a person who does not exist"
+            )
+        if self.consent is not None and self.target is None:
+            raise ConfigError("--consent is for looking like the person who signed it: add --to NAME, or leave it out")
+        if self.target is not None and self.surrogates != ("dlib",):
+            raise ConfigError("a consent holds embeddings of dlib's net only: leave --surrogate out with --to")
+
+    @property
+    def goal(self) -> str:
+        """In the words of the audit log."""
+        if self.target is not None:
+            return f"to {self.target}"
+        if self.decoy is not None:
+            return f"to decoy {self.decoy}"
+        return "away" if self.person is None else f"away from {self.person}"

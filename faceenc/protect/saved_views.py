@@ -1,0 +1,64 @@
+"""What the surrogates will see of a protected face in the saved file and in copies of it, as exactly as it can be known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from faceenc.faces import FaceWindow, Similarity, cut_out, halved_pixels, pyramid_levels
+from faceenc.media import to_tensor
+from faceenc.protect.views import stack_embeddings
+from faceenc.recognizers import Surrogate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Encode = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+_QUALITY = 75
+
+
+@torch.no_grad()
+def saved_views(
+    pixels: NDArray[np.uint8], window: FaceWindow, surrogates: Sequence[Surrogate], encode: Encode | None
+) -> torch.Tensor:
+    """Embeddings of a window's changed pixels as saved, after JPEG at quality 75 and at half the size.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB in the place of `window.pixels`.
+        window: where they belong.
+        surrogates: what looks.
+        encode: what saving does to pixels; None saves without loss.
+
+    Returns:
+        (1, S, V, D) as of `Views`, one view for each copy and each of a surrogate's crops.
+    """
+    saved = encode(pixels) if encode else pixels
+    height, width = saved.shape[:2]
+    half = Image.fromarray(saved).resize((max(1, width // 2), max(1, height // 2)), Image.Resampling.LANCZOS)
+    copies = [(saved, 1.0), (_jpeg(saved), 1.0), (np.array(half), 0.5)]
+    answers = []
+    for surrogate, crops in zip(surrogates, window.crops, strict=True):
+        parts = [_cut(copy, factor, crops, surrogate.size, window.scale) for copy, factor in copies]
+        answers.append(surrogate.embed(torch.cat(parts)))
+    return stack_embeddings(answers)[None]
+
+
+def _cut(pixels: NDArray[np.uint8], factor: float, crops: Sequence[Similarity], size: int, scale: float) -> torch.Tensor:
+    """The crops of a copy whose sides are `factor` as long."""
+    moved = [Similarity(c.turn * factor, (c.shift + (0.5 + 0.5j)) * factor - (0.5 + 0.5j)) for c in crops]
+    levels = pyramid_levels(scale * factor)
+    picture = to_tensor(halved_pixels(pixels, levels)[None])
+    return cut_out(picture, [crop.moved(0, levels) for crop in moved], size=size)
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
+    return np.array(Image.open(file))

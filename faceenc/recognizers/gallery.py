@@ -1,0 +1,144 @@
+"""Photos of other people, as judges see them: who is nearer to a protected face than the person it shows?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceenc.core import DataError, Detector
+from faceenc.faces import main_face
+from faceenc.media import PHOTO_SUFFIXES, read_photo
+from faceenc.recognizers.verifiers import Judge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from faceenc.core import Progress
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Embeddings of people's photos; made once, it serves any number of protected photos.
+
+    Attributes:
+        people: their names, in alphabetical order.
+        embeddings: a judge's name -> a person's name -> (photos, D).
+    """
+
+    people: tuple[str, ...]
+    embeddings: Mapping[str, Mapping[str, NDArray[np.float64]]]
+
+    def photos_of(self, judge: Judge, person: str | None) -> list[NDArray[np.float64]]:
+        """The embeddings of one person's photos; none of nobody's, nor of a stranger's."""
+        return [] if person is None else list(self.embeddings[judge.name].get(person, ()))
+
+    def rank(
+        self,
+        judge: Judge,
+        face: NDArray[np.float64],
+        own: Sequence[NDArray[np.float64]],
+        *,
+        person: str | None = None,
+    ) -> int:
+        """The place of a face's own person among everybody: 1 + how many other people have a photo nearer to the face.
+
+        Args:
+            judge: one that the gallery was made for.
+            face: (D,) of the protected face.
+            own: embeddings of the person's own photos, at least one.
+            person: who of the gallery is that same person, and so no other.
+        """
+        nearest = min(judge.distance(face, photo) for photo in own)
+        return 1 + sum(
+            min(judge.distance(face, photo) for photo in photos) < nearest
+            for name, photos in self.embeddings[judge.name].items()
+            if name != person
+        )
+
+
+def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, progress: Progress | None = None) -> Gallery:
+    """The main face of each photo in a folder, as each judge sees it.
+
+    A sub-folder is a person; a photo in the folder itself is one of its own. Photos that cannot be read or show no face are
+    left out, with a warning in the log.
+
+    Args:
+        folder: the gallery.
+        judges: with different names.
+        detector: finds the faces.
+        progress: is told of every photo.
+
+    Raises:
+        DataError: no such folder, or no usable photo in it.
+    """
+    listed = list_people(folder)
+    total = sum(len(files) for files in listed.values())
+    embeddings: dict[str, dict[str, NDArray[np.float64]]] = {judge.name: {} for judge in judges}
+    done = 0
+    for person, files in listed.items():
+        crops: list[list[NDArray[np.uint8]]] = []
+        for file in files:
+            crops += _crops(file, judges, detector)
+            done += 1
+            if progress is not None:
+                progress("gallery", done, total)
+        for judge, own in zip(judges, zip(*crops, strict=True), strict=False):  # nothing if no photo is usable
+            embeddings[judge.name][person] = judge.embed_crops(np.stack(own))
+    people = tuple(name for name in listed if all(name in known for known in embeddings.values()))
+    if not people:
+        raise DataError(f"no face in any of the {total} photos in {folder}: put people there, a sub-folder a person")
+    return Gallery(people, embeddings)
+
+
+def _crops(file: Path, judges: Sequence[Judge], detector: Detector) -> list[list[NDArray[np.uint8]]]:
+    """One row, of what each judge looks at; none for an unusable photo."""
+    try:
+        image = read_photo(file).pixels
+    except DataError as error:
+        logger.warning("%s; left out of the gallery", error)
+        return []
+    faces = detector(image)
+    if not faces:
+        logger.warning("no face found in %s; left out of the gallery", file)
+        return []
+    face = main_face(faces, image.shape[1], image.shape[0])
+    try:
+        return [[judge.crop(image, face) for judge in judges]]
+    except ValueError as error:  # key points on one another: no face after all
+        logger.warning("no face found in %s (%s); left out of the gallery", file, error)
+        return []
+
+
+def list_people(folder: Path) -> dict[str, list[Path]]:
+    """The photos of each person, people and photos in alphabetical order; nothing is read yet.
+
+    Raises:
+        DataError: no such folder, or no photos in it.
+    """
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        people = {entry.name: _photos(sorted(entry.iterdir())) for entry in entries if entry.is_dir()}
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"cannot read the gallery {folder}: {reason}; check the path") from error
+    listed = people | {photo.name: [photo] for photo in _photos(entries)}
+    listed = {name: listed[name] for name in sorted(listed) if listed[name]}
+    if not listed:
+        raise DataError(f"no photos in the gallery {folder}: expected photos in it, or in one sub-folder a person")
+    return listed
+
+
+def _photos(entries: Sequence[Path]) -> list[Path]:
+    return [
+        entry
+        for entry in entries
+        if entry.suffix.lower() in PHOTO_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    ]

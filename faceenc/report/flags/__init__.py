@@ -1,0 +1,1 @@
+"""Flags: signs, in the results themselves, that an evaluation flatters the recogniser or is broken."""

@@ -1,0 +1,187 @@
+"""A run's folder -> summary.csv, flags.csv, pictures, report.md and report.html. It never attacks and needs no torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faceenc.core import RunError, write_atomically
+from faceenc.report import comparison, minimum, plots, sections, tables, wording
+from faceenc.report.flags import catalogue
+from faceenc.report.minimum import read_minimum
+from faceenc.report.transfer import render_transfer
+
+_SCHEMA = 1
+
+_CROSSCHECK_COLUMNS = [
+    *(
+        "norm",
+        "goal",
+        "eps",
+        "engine",
+        "step",
+        "images",
+        "max_difference",
+        "identical_pixels",
+        "agreement",
+        "clean_accuracy",
+    ),
+    *("accuracy", "art_accuracy", "loss", "art_loss", "seconds", "art_seconds"),
+]
+
+_EXAMPLE_KEYS = {
+    *("image", "label", "attack", "eps", "clean_prediction", "clean_probability", "adversarial_prediction"),
+    *("adversarial_probability", "original", "adversarial"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    rows: pd.DataFrame
+    meta: Mapping[str, Any]
+    crosscheck: pd.DataFrame | None
+    minimum: pd.DataFrame | None
+    examples: Sequence[Mapping[str, Any]]
+
+
+def render(folder: Path) -> Path:
+    """Writes the report of a run into its folder and returns its path: report.html, of a measurement of transfer report.md.
+
+    The same rows give the same files. Each file is replaced as a whole, the report last.
+
+    Args:
+        folder: holds rows.csv (or rows.csv.gz) and run.json; crosscheck.csv, minimum.csv and examples/ are used if there.
+
+    Raises:
+        RunError: the folder is missing, is not a run, or one of its files cannot be read.
+    """
+    run = _load(folder)
+    if run.meta.get("kind") == "transfer":
+        return render_transfer(folder, run.rows, run.meta)
+    summary = tables.summarize(run.rows)
+    survey = catalogue.survey(run.rows, run.meta, run.crosscheck)
+    flags = [flag for found in survey.values() for flag in found or []]
+    pictures = {"accuracy": plots.accuracy(summary, run.meta)}
+    if run.minimum is not None:
+        pictures["minimum"] = minimum.minimum_picture(run.minimum)
+    if run.examples:
+        pictures["examples"] = plots.examples(folder / "examples", run.examples)
+    context = _context(run, summary, survey, flags)
+    context |= {f"{name}_png": base64.b64encode(data).decode() for name, data in pictures.items()}
+    _write(folder / "summary.csv", summary.to_csv(index=False).encode())
+    _write(folder / "flags.csv", sections.flag_frame(flags).to_csv(index=False).encode())
+    for name, data in pictures.items():
+        _write(folder / f"{name}.png", data)
+    for name in ("report.md", "report.html"):
+        _write(folder / name, _fill(name, context).encode())
+    return folder / "report.html"
+
+
+def _load(folder: Path) -> _Run:
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; name one that faceenc-bench run has written")
+    rows = tables.read_rows(folder)
+    meta = _read_json(folder / "run.json")
+    if not isinstance(meta, dict) or meta.get("schema") != _SCHEMA:
+        raise RunError(f"{folder / 'run.json'}: not a run of schema {_SCHEMA}; render it with the faceenc that made it")
+    listing = folder / "examples" / "examples.json"
+    examples = _read_json(listing) if listing.is_file() else []
+    if not all(isinstance(entry, dict) and entry.keys() >= _EXAMPLE_KEYS for entry in examples):
+        raise RunError(
+            f"{listing}: entries lack some of {', '.join(sorted(_EXAMPLE_KEYS))}; run the benchmark anew or remove it"
+        )
+    crosscheck = _read_crosscheck(folder / "crosscheck.csv")
+    return _Run(rows, meta, crosscheck, read_minimum(folder / "minimum.csv"), examples)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: missing, so the rows say nothing about their origin; run the benchmark anew") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: unreadable ({error}); run the benchmark anew") from error
+
+
+def _read_crosscheck(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path}: unreadable; run faceenc-bench crosscheck anew or remove the file") from error
+    missing = [name for name in _CROSSCHECK_COLUMNS if name not in table]
+    if missing or table.empty:
+        raise RunError(f"{path}: no {', '.join(missing) or 'rows'}; run faceenc-bench crosscheck anew or remove the file")
+    return table
+
+
+def _context(
+    run: _Run, summary: pd.DataFrame, survey: Mapping[str, list[catalogue.Flag] | None], flags: Sequence[catalogue.Flag]
+) -> dict[str, Any]:
+    """Everything that the templates show, but for the pictures."""
+    meta = run.meta
+    headlines = wording.headlines(summary, meta)
+    spoken = " ".join(sentence for headline in headlines for sentence in headline.sentences)
+    return {
+        **wording.NOTES,
+        **minimum.minimum_context(run.minimum),
+        "title": f"Robustness report: {meta.get('name', 'unnamed run')}",
+        "finished": bool(meta.get("finished")),
+        "headlines": headlines,
+        "accuracy_alt": f"Curves of accuracy against noise size, one for each attack. {spoken}",
+        "accuracy": sections.accuracy_tables(summary),
+        "success": sections.success_tables(summary),
+        "comparison": comparison.comparison_tables(summary, meta),
+        "targeted": sections.targeted_tables(summary),
+        "worst": sections.worst_tables(tables.worst_case(run.rows)),
+        "quality": sections.quality_tables(tables.quality(run.rows)),
+        "examples_alt": wording.examples_words(run.examples),
+        "art": sections.art_table(summary),
+        "crosscheck": None if run.crosscheck is None else sections.crosscheck_table(run.crosscheck),
+        "crosscheck_words": [] if run.crosscheck is None else wording.crosscheck_words(run.crosscheck),
+        "time": sections.time_table(summary),
+        "flags": sections.flag_table(flags),
+        "checks": sections.check_table(survey),
+        "setup": sections.setup_tables(meta),
+        "config": json.dumps(meta.get("config", {}), indent=2, ensure_ascii=False),
+        "command": meta.get("command", "faceenc-bench run CONFIG.toml"),
+        "notes": meta.get("config", {}).get("notes", ""),
+        "credit": meta.get("data", {}).get("credit", ""),
+    }
+
+
+def _fill(name: str, context: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("faceenc.report"),
+        autoescape=name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["escape_md"] = _escape_markdown
+    text = environment.get_template(f"{name}.jinja").render(context)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _escape_markdown(text: str) -> str:
+    """A name taken from a file or folder must not end a table's cell, start a tag or a link."""
+    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        reason = error.strerror
+        raise RunError(f"{path}: cannot be written ({reason}); free some space or make the folder writable") from error
