@@ -77,7 +77,7 @@ def offered(name: str) -> set[str]:
     return set(face.__all__)
 
 
-@pytest.mark.parametrize("path", [*MODULES.values(), *OUTSIDE], ids=lambda path: str(path.relative_to(path.parents[2])))
+@pytest.mark.parametrize("path", [*MODULES.values(), *OUTSIDE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_rooms_are_entered_by_their_faces(path: Path) -> None:
     """From outside a room, only names that its `__init__` offers are imported, and from the room itself."""
     own = path.relative_to(PACKAGE).parts[0] if path.is_relative_to(PACKAGE) else None

@@ -142,7 +142,7 @@ class Studio:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
             start_new_session=True,
             preexec_fn=None if sys.platform == "win32" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
@@ -535,7 +535,7 @@ def test_a_full_disk_costs_the_files_that_do_not_fit(studio: Studio) -> None:
         f"print([result.message for result in Studio(Path({str(studio.root)!r})).run()][2])"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert done.stdout == f"cannot write {studio.out / '3-x.png'}: file too large; check the folder and the free space\n"
     studio.check(5)
     assert statuses(studio.run()).count("skipped") == 5
