@@ -16,7 +16,7 @@ from faceenc.cli import Group, main
 from faceenc.core import DataError
 from faceenc.data import Clip, enlarge, extract_faces, load_folder, read_orl
 from faceenc.media import read_image
-from tests.test_frames import rotated, write_clip
+from tests.media.test_video_reading import rotated, write_clip
 
 WIDTH, HEIGHT = 480, 272
 Placing = Callable[[float], list[tuple[str, int, int]]]  # time in [0, 1) -> pictures and where their centres lie

@@ -131,7 +131,7 @@ class Studio:
         code = (
             "import json, sys; from pathlib import Path\n"
             "from faceenc.runs import StoppedError\n"
-            "from tests.test_folderrun import Studio\n"
+            "from tests.runs.test_files import Studio\n"
             f"try: results = Studio(Path({str(self.root)!r})).run({jobs}, **{options!r})\n"
             "except StoppedError as stopped: print(json.dumps(len(stopped.results))); sys.exit(130)\n"
             "print(json.dumps([result.status for result in results]))\n"
@@ -531,7 +531,7 @@ def test_a_full_disk_costs_the_files_that_do_not_fit(studio: Studio) -> None:
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "from pathlib import Path\n"
-        "from tests.test_folderrun import Studio\n"
+        "from tests.runs.test_files import Studio\n"
         f"print([result.message for result in Studio(Path({str(studio.root)!r})).run()][2])"
     )
     command = [sys.executable, "-c", code]
