@@ -183,7 +183,7 @@ def _protect_and_judge(
 
 
 def _embed(judge: Judge, image: Pixels, face: Face) -> NDArray[np.float64]:
-    # dlib's net in C++ and its torch twin agree within 1e-6 (tests/recognizers/test_dlib.py); finder, landmarks and chip are dlib's.
+    # dlib's net in C++ and its torch twin agree within 1e-6 (tests/recognizers/test_dlib.py); the rest is dlib's own.
     embedding: NDArray[np.float64] = judge.embed_crops(judge.crop(image, face)[None])[0]
     return embedding
 

@@ -17,7 +17,7 @@ from faceenc.attacks import ENGINES, Dodge, Exact, FusedResNet, cached_engine, g
 from faceenc.core import ConfigError, Goal
 from faceenc.recognizers import FaceResNet
 
-from .conftest import PEOPLE, smooth_images
+from tests.conftest import PEOPLE, smooth_images
 
 # (images, height, width): one image, odd sizes, the usual batch, more than one pass, a full-size photo, not square.
 SHAPES = [(1, 64, 64), (5, 65, 65), (16, 40, 40), (18, 33, 33), (1, 224, 224), (2, 113, 70)]
