@@ -60,14 +60,14 @@ def configuration(args: argparse.Namespace) -> dict[str, Any]:
         "far": 0.01,
         "surrogates": args.surrogates,
         "variants": ["jpeg75"],
-        "lent": "transfer",
+        "borrowed": "transfer",
         "data": {"source": str(args.data)},
         "recognizers": [{"name": name, "source": source} for name, source in names.items()],
         "attacks": attacks,
     }
 
 
-def tell(what: str, done: int, total: int) -> None:
+def report(what: str, done: int, total: int) -> None:
     """A line a cell, so that a log shows how far it is."""
     if what == "cells":
         logging.getLogger("faceenc").info("%d of %d cells", done, total)
@@ -93,12 +93,12 @@ def main() -> int:
         torch.set_num_threads(args.threads)
     try:
         config = transfer_config(configuration(args))
-        data = load_data(config.data, progress=tell)
-        plan = make_transfer_plan(config, data, limit=None, progress=tell)
+        data = load_data(config.data, progress=report)
+        plan = make_transfer_plan(config, data, limit=None, progress=report)
         names = [word if word.startswith("-") else Path(word).name for word in sys.argv[1:]]
         command = shlex.join(["python", "benchmarks/transfer.py", *names])
         folder = RunFolder(args.output, resume=args.resume)
-        run_transfer(plan, folder, command=command, progress=tell, lfw_pairs=args.lfw_pairs)
+        run_transfer(plan, folder, command=command, progress=report, lfw_pairs=args.lfw_pairs)
         logging.info("report: %s", render(args.output))
     except FaceencError as error:
         logging.error("error: %s", error)

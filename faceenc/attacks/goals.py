@@ -115,7 +115,7 @@ class MoveTo:
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """Be no longer told from other people: contrastive learning turned round (InfoNCE, https://arxiv.org/abs/1807.03748).
+    """Be no longer distinguished from other people: contrastive learning turned round (InfoNCE, https://arxiv.org/abs/1807.03748).
 
     What a contrastive loss pulls together, the face and its own augmented views, is pushed apart; what it pushes apart, the
     face and other people, is pulled together. Being near counts by minus the squared distance, in thresholds.

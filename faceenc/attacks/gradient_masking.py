@@ -1,4 +1,4 @@
-"""Whether a recogniser's gradients lead anywhere: zero, random or false ones make every attack by gradient look weak.
+"""Gradient masking: zero, random or false gradients make every attack by gradient appear weak.
 
 After Athalye et al., "Obfuscated Gradients Give a False Sense of Security", https://arxiv.org/abs/1802.00420.
 """
@@ -15,7 +15,7 @@ _SUM = 1e-3  # how near to 1 probabilities sum
 
 _STEP = 0.5 / 255  # of the test along the gradient
 
-# A goal's gradient may vanish at the clean image, such as that of the distance to it: look from well beside it, at smooth
+# A goal's gradient may vanish at the clean image, such as that of the distance to it: measure well beside it, at smooth
 # noise, which no network averages away.
 _START = 8 / 255
 
@@ -23,13 +23,13 @@ _GRAINS = 8  # a side
 
 
 def gradient_health(model: Recognizer, x: torch.Tensor, goal: Goal, *, seed: int) -> dict[str, float | bool]:
-    """Four looks at the gradient of the goal's loss near the images; asks the recogniser six times about each.
+    """Four measurements of the gradient of the goal's loss near the images; asks the recogniser six times about each.
 
     Args:
         model: in evaluation mode.
         x: (N, 3, H, W) in [0, 1].
         goal: of these images.
-        seed: of the point near each image at which is looked.
+        seed: of the point near each image at which is measured.
 
     Returns:
         zero_gradient_share: images whose gradient is zero everywhere.

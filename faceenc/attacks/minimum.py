@@ -18,13 +18,13 @@ from faceenc.recognizers import ask
 
 @dataclass(frozen=True)
 class MinimumSearch:
-    """How the smallest noise is looked for.
+    """How the minimal perturbation is searched for.
 
     Attributes:
         attack: PGD, which takes up the noise found at a larger eps, scaled down.
         goals: "dodge", "impersonate" or both.
         largest: eps that the search begins with.
-        resolution: smallest difference between two sizes that is looked at.
+        resolution: smallest difference between two sizes that counts.
         images: how many of the test images, None for all.
     """
 
@@ -76,7 +76,7 @@ def minimum_eps(
         search: with which attack and between which sizes.
         seed: as of `run_attack`.
         batch_size: as of `run_attack`.
-        progress: told how many images are settled, and of how many.
+        progress: called with the number of images that are settled, and of all.
     """
     state = _State(model, x, goal, search, seed, batch_size)
     state.attack(torch.nonzero(state.above > 0).flatten(), round(search.largest / search.resolution))

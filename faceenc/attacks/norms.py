@@ -134,7 +134,7 @@ class ShapedLinf:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """A norm whose steepest direction is that of the gradient blurred.
+    """A norm whose direction of steepest ascent is that of the gradient blurred.
 
     It is the gradient's mean over shifted pictures: translation invariance (Dong et al., https://arxiv.org/abs/1904.02884).
     The noise comes out in larger grains, which more recognisers, and copies of the picture, still see.

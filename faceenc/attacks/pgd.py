@@ -19,7 +19,7 @@ Watch = Callable[[int, torch.Tensor], None]
 class PGD:
     """Projected gradient descent (Madry et al., https://arxiv.org/abs/1706.06083).
 
-    One step: gradient, steepest direction of the norm, add, clip to [0, 1], project onto the ball (ART's order).
+    One step: gradient, the norm's direction of steepest ascent, add, clip to [0, 1], project onto the ball (ART's order).
     FGSM and BIM are the presets `fgsm` and `bim`; with `momentum` it is MI-FGSM (https://arxiv.org/abs/1710.06081).
 
     Shape

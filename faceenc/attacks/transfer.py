@@ -18,7 +18,7 @@ from faceenc.media import Diversity
 class Transfer:
     """PGD over random views of the image, with momentum and a blurred gradient; no new loop, every part a known one.
 
-    Each part is switched off alone, as told with it. `momentum` alone is MI-FGSM (https://arxiv.org/abs/1710.06081), with
+    Each part is switched off alone, as said with it. `momentum` alone is MI-FGSM (https://arxiv.org/abs/1710.06081), with
     `coarsest` DI-MI-FGSM (https://arxiv.org/abs/1803.06978), `blur` is translation invariance
     (https://arxiv.org/abs/1904.02884), `dimmest` the scale ensemble (https://arxiv.org/abs/1908.06281), `blocks` structure
     invariance (https://arxiv.org/abs/2309.14700). The goal says whether to move away, to someone, or by contrast.
@@ -64,7 +64,7 @@ class Transfer:
         self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """See the class; every view is a query."""
-        looks = RandomViews(model, self.diversity, self.views, rng, weight_noise=self.weight_noise)
+        views = RandomViews(model, self.diversity, self.views, rng, weight_noise=self.weight_noise)
         norm = Smoothed(self.norm, self.blur) if self.blur else self.norm
         attack = PGD(
             norm=norm,
@@ -74,7 +74,7 @@ class Transfer:
             momentum=self.momentum,
             engine="exact",
         )
-        return attack(looks, x, OverViews(goal), eps=eps, rng=rng)
+        return attack(views, x, OverViews(goal), eps=eps, rng=rng)
 
     @property
     def diversity(self) -> Diversity:

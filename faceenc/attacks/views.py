@@ -89,7 +89,7 @@ class _Shaken:
 
 @dataclass(frozen=True, eq=False)
 class OverViews:
-    """A goal that is wanted in every view: it reads (N, V, ...) outputs of `Views`.
+    """A goal that is wanted in every view: it reads (N, V, ...) outputs of `RandomViews`.
 
     Attributes:
         goal: what is wanted of (N, ...) outputs.

@@ -60,7 +60,7 @@ class Config:
         batch_size: images an attack gets at once.
         example_eps: the size whose pictures the report shows; 0 for a report without faces.
         crosscheck: images on which our PGD is compared with ART's step by step; 0 for none.
-        minimum: how the smallest noise that fools is looked for; None for not at all.
+        minimum: how the minimal perturbation is searched for; None for not at all.
         notes: what the report says beside the flags, such as why one was to be expected.
     """
 

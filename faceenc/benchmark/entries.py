@@ -58,7 +58,7 @@ class _MinimumTable:
         norm: "linf" or "l2".
         goals: "dodge", "impersonate" or both.
         largest: where the search begins; images that stand there are reported as standing.
-        resolution: smallest difference between two sizes that is looked at.
+        resolution: smallest difference between two sizes that counts.
         images: how many of the test images, 0 for all.
         steps: PGD's, at each size tried.
         rel_step: PGD's.

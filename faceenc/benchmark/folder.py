@@ -26,6 +26,9 @@ ROW_COLUMNS = (
 
 PACK_FROM = 5_000_000  # bytes
 
+# Of configurations: what 0.1 called them -> what they are called now.
+RENAMED_KEYS = {"lent": "borrowed"}
+
 CELL_COLUMNS = ("recognizer", "judge", "attack", "norm", "goal", "eps", "seed")
 
 
@@ -78,6 +81,8 @@ class RunFolder:
         if not (self.path / "run.json").exists():
             return
         before = self.read_run()
+        if isinstance(config := before.get("config"), dict):
+            before["config"] = {RENAMED_KEYS.get(key, key): value for key, value in config.items()}
         for part in parts:
             # Through JSON, since tuples come back as lists.
             if before.get(part) != json.loads(json.dumps(run[part])):

@@ -16,7 +16,7 @@ def measure_minimum(plan: Plan, search: MinimumSearch, *, progress: Progress) ->
     Args:
         plan: of the run; its first seed is used.
         search: see `MinimumSearch`.
-        progress: told how many images are settled.
+        progress: called with the number of images that are settled.
 
     Returns:
         recognizer, norm, goal, image, label, target ("" if none), minimum_eps (infinite if the image stands at the largest

@@ -57,7 +57,7 @@ def crosscheck(
         labels: (N,) true identities; the target of each image is the identity after its own.
         steps: PGD steps of both.
         engines: of our PGD.
-        progress: told of each case.
+        progress: called after each case.
 
     Returns:
         One row per norm, goal, engine and step: max_difference and identical_pixels (share of equal values) of the iterates

@@ -99,7 +99,7 @@ class Plan:
         example_eps: the eps whose pictures are kept; 0 for none.
         crosscheck_images: images on which each step is compared with ART's; 0 for none.
         environment: versions, machine and revision, for run.json.
-        minimum: how the smallest noise that fools is looked for; None for not at all.
+        minimum: how the minimal perturbation is searched for; None for not at all.
         device: "cpu" or "cuda".
     """
 

@@ -25,7 +25,7 @@ def run_benchmark(plan: Plan, folder: RunFolder, *, command: str, progress: Prog
         plan: what to compute.
         folder: fresh, or with a part of the same plan's rows.
         command: how to run this again, for the report.
-        progress: told of cells, of the images of each, and of the cross-check.
+        progress: called with the cells done, the images of each, and the steps of the cross-check.
 
     Raises:
         RunError: the folder holds a run of another configuration.
@@ -34,16 +34,16 @@ def run_benchmark(plan: Plan, folder: RunFolder, *, command: str, progress: Prog
     record = _open_record(plan, folder) | {"command": command}
     cells = plan.cells()
     done = folder.done_cells({cell_key(cell.columns): plan.images_of(cell) for cell in cells})
-    judge = _Judge(plan)
+    runner = _CellRunner(plan)
     for number, cell in enumerate(cells):
         progress("cells", number, len(cells))
         if cell_key(cell.columns) not in done:
-            outcome, rows = judge.run_cell(cell, progress)
+            outcome, rows = runner.run_cell(cell, progress)
             if _is_example(cell, plan):
                 _write_examples(folder, plan, cell, outcome, rows)
             folder.append(rows)
     progress("cells", len(cells), len(cells))
-    record["diagnostics"] = [_diagnose(subject, judge) for subject in plan.subjects]
+    record["diagnostics"] = [_diagnose(subject, runner) for subject in plan.subjects]
     if plan.crosscheck_images:
         subject = plan.subjects[0]
         rows_checked = plan.rows[: plan.crosscheck_images]
@@ -84,7 +84,7 @@ def _open_record(plan: Plan, folder: RunFolder) -> dict[str, Any]:
     folder.refuse_other(record, ("config", "data"))
     if (folder.path / "run.json").exists():
         before = folder.read_run()
-        hashes = [[r["sha256"] for r in run_benchmark["recognizers"]] for run_benchmark in (before, record)]
+        hashes = [[r["sha256"] for r in run["recognizers"]] for run in (before, record)]
         if hashes[0] != hashes[1]:
             raise RunError(f"{folder.path} holds a run of another recogniser: its weights differ; use a new --output")
         record = {**before, "finished": False}
@@ -92,7 +92,7 @@ def _open_record(plan: Plan, folder: RunFolder) -> dict[str, Any]:
     return record
 
 
-class _Judge:
+class _CellRunner:
     """Runs cells; keeps what cells share: the clean images' outputs of each recogniser."""
 
     def __init__(self, plan: Plan) -> None:
@@ -120,7 +120,7 @@ class _Judge:
         goal: Goal = Dodge(labels) if targets is None else Impersonate(targets.to(labels.device))
         images_done = 0
 
-        def tell(count: int) -> None:
+        def report(count: int) -> None:
             nonlocal images_done
             images_done += count
             progress("images", images_done, len(rows))
@@ -133,7 +133,7 @@ class _Judge:
             eps=cell.eps,
             seed=cell.seed,
             batch_size=self.plan.batch_size,
-            progress=tell,
+            progress=report,
             judge=model,
             start=start,
         )
@@ -177,12 +177,12 @@ class _Judge:
         return [{**cell.columns, **{name: values[i] for name, values in columns.items()}} for i in range(n)]
 
 
-def _diagnose(subject: Subject, judge: _Judge) -> dict[str, Any]:
-    """What the flags want to know of a recogniser and the rows do not tell."""
-    plan = judge.plan
+def _diagnose(subject: Subject, runner: _CellRunner) -> dict[str, Any]:
+    """What the flags want to know of a recogniser and the rows do not hold."""
+    plan = runner.plan
     rows = plan.rows[: plan.batch_size]
     answer = gradient_engine(subject.model, "exact")(plan.pixels(rows), Dodge(plan.labels(rows)))
-    outputs = judge.clean_outputs(subject.name)
+    outputs = runner.clean_outputs(subject.name)
     sums_to_one = bool(torch.allclose(outputs.sum(1), torch.ones(len(outputs)), atol=1e-3))
     return {
         "recognizer": subject.name,

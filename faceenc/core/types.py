@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# Told of progress: (what is being done, how much of it is done, how much there is).
+# Called with progress: (what is being done, how much of it is done, how much there is).
 Progress = Callable[[str, int, int], None]
 
 
@@ -87,7 +87,7 @@ class Outcome:
 class Gradient(NamedTuple):
     """An engine's answer: outputs (N, K), loss (N,) to maximise, and its gradient (M, 3, H, W) with respect to x.
 
-    M is N, or the number of images whose goal is not yet reached if the engine was told a margin.
+    M is N, or the number of images whose goal is not yet reached if the engine was given a margin.
     """
 
     outputs: torch.Tensor

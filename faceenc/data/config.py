@@ -71,9 +71,9 @@ def load_data(config: DataConfig, *, progress: Progress) -> FaceSet:
     from faceenc.data.demo import load_orl
     from faceenc.data.folder import load_folder
 
-    tell = partial(progress, "faces")
+    report = partial(progress, "faces")
     if config.source == "orl":
-        return load_orl(config.size, progress=tell)
+        return load_orl(config.size, progress=report)
     return load_folder(
         expand(config.source),
         config.size,
@@ -81,7 +81,7 @@ def load_data(config: DataConfig, *, progress: Progress) -> FaceSet:
         test_share=config.test_share,
         min_images=config.min_images,
         on_no_face=cast("OnNoFace", config.on_no_face),
-        progress=tell,
+        progress=report,
     )
 
 
@@ -91,6 +91,6 @@ def load_unlabelled(config: DataConfig, *, progress: Progress) -> NDArray[np.uin
 
     parts = [np.zeros((0, config.size, config.size, 3), np.uint8)]
     for folder in map(expand, config.unlabelled):
-        tell = partial(progress, folder.name)
-        parts.append(load_faces(folder, config.size, framing=cast(Framing, config.framing), progress=tell)[0])
+        report = partial(progress, folder.name)
+        parts.append(load_faces(folder, config.size, framing=cast(Framing, config.framing), progress=report)[0])
     return np.concatenate(parts)

@@ -32,7 +32,7 @@ LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 
 _RECIPE = "crops 1"  # count up when the crops change
 
-# Small faces that the first model overlooks the slower second one may find.
+# Small faces that the first model misses the slower second one may find.
 _MODELS: tuple[Literal["short", "full"], ...] = ("short", "full")
 
 _MAX_LINES = 5
@@ -138,8 +138,8 @@ def cut_faces(
     images = np.empty((len(photos), size, size, 3), np.uint8)
     cuts: list[CropResult] = []
 
-    def cut(finder: _Detectors, index: int) -> CropResult:
-        return _cut(photos[index], images[index], finder, framing, on_no_face)
+    def cut(detectors: _Detectors, index: int) -> CropResult:
+        return _cut(photos[index], images[index], detectors, framing, on_no_face)
 
     with _in_order(cut, len(photos), workers or min(_MAX_WORKERS, os.cpu_count() or 1)) as results:
         for result in results:
@@ -199,16 +199,16 @@ class _Detectors:
 def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers: int) -> Iterator[Iterator[CropResult]]:
     """The results of `cut` for 0 .. count-1, in this order; leaving the block stops the work that is still to do."""
     # The inner block ends first: no thread is left when the detectors are closed.
-    with ExitStack() as detectors, ExitStack() as stack:
+    with ExitStack() as opened, ExitStack() as stack:
         idle: queue.SimpleQueue[_Detectors] = queue.SimpleQueue()
-        idle.put(_Detectors(detectors))
+        idle.put(_Detectors(opened))
 
         def work(index: int) -> CropResult:
-            finder = idle.get()
+            detectors = idle.get()
             try:
-                return cut(finder, index)
+                return cut(detectors, index)
             finally:
-                idle.put(finder)
+                idle.put(detectors)
 
         def results() -> Iterator[CropResult]:
             serial = count if workers == 1 else min(count, _SERIAL)
@@ -216,7 +216,7 @@ def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers:
             if serial == count:
                 return
             for _ in range(workers - 1):
-                idle.put(_Detectors(detectors))
+                idle.put(_Detectors(opened))
             pool = ThreadPoolExecutor(workers, thread_name_prefix="faceenc-crops")
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(work, range(serial, count))
@@ -229,7 +229,7 @@ def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers:
 
 
 def _cut(
-    photo: LabelledPhoto, out: NDArray[np.uint8], finder: _Detectors, framing: Framing, on_no_face: OnNoFace
+    photo: LabelledPhoto, out: NDArray[np.uint8], detectors: _Detectors, framing: Framing, on_no_face: OnNoFace
 ) -> CropResult:
     """Writes the crop of `photo` to `out`, (S, S, 3)."""
     size = len(out)
@@ -238,7 +238,7 @@ def _cut(
         sha256 = hashlib.sha256(photo.path.read_bytes()).hexdigest()
     except (DataError, OSError) as error:
         return CropResult(photo, left_out="unreadable", reason=str(error))
-    face = finder(image)
+    face = detectors(image)
     try:
         if face is not None:
             out[:] = frame_face(image, face, size=size, framing=framing)

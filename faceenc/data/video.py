@@ -38,7 +38,7 @@ _NEXT = (0, 1, 2, 4, 8, 16)  # frames after the chosen one that are tried in tur
 
 _ROUNDS = 8
 
-_SEARCH = 512  # frames to look at where none of the first choice showed a face
+_SEARCH = 512  # frames to search where none of the first choice showed a face
 
 # A face farther than this many box sides from the last position may be someone else's; where several people appear it is
 # not taken.
@@ -79,7 +79,7 @@ def extract_faces(
         name: of the person, and of the sub-folder.
         frames: crops wanted of all clips together, shared by their numbers of frames; at least 1.
         margin: share of the face box' longer side that is added on each side, not negative.
-        progress: is told of "frames" read and "faces" stored.
+        progress: called with "frames" read and "faces" stored.
 
     Returns:
         One record a clip, in the order of `clips`.
@@ -98,10 +98,10 @@ def extract_faces(
     search = _Search(paths, _count(paths, progress))
     wanted = min(frames, search.tried.size)
     with ExitStack() as stack:
-        finder = _Detectors(stack, margin)
+        detectors = _Detectors(stack, margin)
         for number in range(_ROUNDS):
             before = len(search.boxes)
-            for clip, index, crop in search.round(wanted, finder):
+            for clip, index, crop in search.round(wanted, detectors):
                 _make(person)
                 write_png(person / f"{paths[clip].stem.lstrip('.')}-{index:06d}.png", crop)
                 if progress is not None:
@@ -139,13 +139,13 @@ def _count(paths: Sequence[Path], progress: Progress | None) -> list[int]:
             promised.append(video.promised or 0)
     counts: list[int] = []
 
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if progress is not None:
             before = sum(counts)
             progress("frames", before + done, before + max(done, promised[len(counts)]) + sum(promised[len(counts) + 1 :]))
 
     for path in paths:
-        counts.append(count_frames(path, progress=tell))
+        counts.append(count_frames(path, progress=report))
     return counts
 
 
@@ -170,7 +170,7 @@ def _make(folder: Path) -> None:
 
 
 class _Search:
-    """Which frames to look at, and which showed the face. Frames are numbered through all clips.
+    """Which frames to search, and which showed the face. Frames are numbered through all clips.
 
     Attributes:
         counts: frames of each clip.
@@ -193,8 +193,8 @@ class _Search:
     def clip(self, frame: int) -> int:
         return int(np.searchsorted(self._starts, frame, "right")) - 1
 
-    def round(self, wanted: int, finder: _Detectors) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
-        """Looks for the faces that are missing, once through the clips: (clip, frame index in it, crop)."""
+    def round(self, wanted: int, detectors: _Detectors) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+        """Searches for the faces that are missing, once through the clips: (clip, frame index in it, crop)."""
         missing = wanted - len(self.boxes)
         # At first anywhere; later around the faces that are known, as long as there are untried frames.
         pool = np.flatnonzero(~self.tried & self._fruitful)
@@ -216,7 +216,7 @@ class _Search:
                     self.tried[frame] = True
                     index = frame - int(self._starts[clip])
                     image = video.retrieve() if video is not None and video.skip_to(index) else None
-                    crop = None if image is None else self._look(image, frame, clip, finder)
+                    crop = None if image is None else self._detect(image, frame, clip, detectors)
                     if crop is not None:
                         self._fruitful[max(0, frame - around) : frame + around + 1] = True
                         yield clip, index, crop
@@ -230,14 +230,14 @@ class _Search:
         frames = [int(part[place]) for place in places if place < part.size]
         return [frame for frame in frames if frame < self._starts[clip + 1]]
 
-    def _look(self, image: NDArray[np.uint8], frame: int, clip: int, finder: _Detectors) -> NDArray[np.uint8] | None:
+    def _detect(self, image: NDArray[np.uint8], frame: int, clip: int, detectors: _Detectors) -> NDArray[np.uint8] | None:
         known = [other for other in self.boxes if self.clip(other) == clip]
         last = self.boxes[min(known, key=lambda other: abs(other - frame))] if known else None
-        for faces in finder.faces(image):
+        for faces in detectors.faces(image):
             if len(faces) > 1:
                 self._crowded.add(clip)
             face, jumps = _pick(faces, last)
-            crop = None if jumps and clip in self._crowded else finder.crop(image, face.box)
+            crop = None if jumps and clip in self._crowded else detectors.crop(image, face.box)
             if crop is not None:
                 digest = hashlib.sha256(crop.tobytes()).digest()
                 if digest in self._seen:

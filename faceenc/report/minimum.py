@@ -52,32 +52,32 @@ def read_minimum(path: Path) -> pd.DataFrame | None:
     return table
 
 
-def minimum_curve(minima: pd.DataFrame) -> pd.DataFrame:
+def minimum_curve(minimal: pd.DataFrame) -> pd.DataFrame:
     """Accuracy against eps from each image's smallest noise, with Wilson 95 % intervals.
 
     Args:
-        minima: rows of minimum.csv.
+        minimal: rows of minimum.csv.
 
     Returns:
         One row for each (recognizer, norm, goal) and each eps at which an image falls, from 0 to the largest size searched:
         those three, eps, n, accuracy, ci_low, ci_high.
     """
     rows = []
-    for names, part in minima.groupby(MINIMUM_KEYS):
+    for names, part in minimal.groupby(MINIMUM_KEYS):
         values = part["minimum_eps"].to_numpy()
         steps = np.unique(np.append(values[np.isfinite(values)], (0.0, float(part["largest"].iloc[0]))))
         rows += [dict(zip(MINIMUM_KEYS, names, strict=True)) | {"eps": float(eps)} | _standing(values, eps) for eps in steps]
     return pd.DataFrame(rows)
 
 
-def minimum_summary(minima: pd.DataFrame) -> pd.DataFrame:
+def minimum_summary(minimal: pd.DataFrame) -> pd.DataFrame:
     """One row for each (recognizer, norm, goal): n, quartiles of the smallest noise, and who stands at the usual sizes.
 
     A quartile is infinite where so many images stand at the largest size. `standing` is a list of (eps, accuracy, ci_low,
     ci_high) for the sizes of `SIZES` that the search reached; queries and seconds are means over images.
     """
     rows = []
-    for names, part in minima.groupby(MINIMUM_KEYS):
+    for names, part in minimal.groupby(MINIMUM_KEYS):
         values, largest = part["minimum_eps"].to_numpy(), float(part["largest"].iloc[0])
         at = [(eps, _standing(values, eps)) for eps in SIZES[str(names[1])] if eps <= largest + _TINY]
         rows.append(
@@ -112,9 +112,9 @@ _COLOURS = {"dodge": "#1f5fa8", "impersonate": "#b3261e"}
 _LINES = ("-", "--", ":", "-.")
 
 
-def minimum_table(minima: pd.DataFrame, norm: str) -> Table:
+def minimum_table(minimal: pd.DataFrame, norm: str) -> Table:
     """Quartiles of the smallest noise and the share that stands at the usual sizes, for one norm."""
-    lines = records(minimum_summary(minima[minima["norm"] == norm]))
+    lines = records(minimum_summary(minimal[minimal["norm"] == norm]))
     sizes = [eps_text(eps, norm) for eps, *_ in lines[0]["standing"]]
     rows = [
         [
@@ -136,30 +136,30 @@ def minimum_table(minima: pd.DataFrame, norm: str) -> Table:
     return Table(f"Smallest noise that fools, {norm}", columns, rows, 2)
 
 
-def minimum_tables_of(minima: pd.DataFrame) -> list[Table]:
+def minimum_tables_of(minimal: pd.DataFrame) -> list[Table]:
     """One table for each norm, Linf first."""
-    return [minimum_table(minima, norm) for norm in _norms(minima)]
+    return [minimum_table(minimal, norm) for norm in _norms(minimal)]
 
 
-def minimum_words(minima: pd.DataFrame) -> str:
+def minimum_words(minimal: pd.DataFrame) -> str:
     """The picture for those who do not see it: the median of each curve."""
-    told = []
-    for line in records(minimum_summary(minima)):
+    sentences = []
+    for line in records(minimum_summary(minimal)):
         aim = "are taken for a chosen other person" if line["goal"] == "impersonate" else "are no longer recognised"
         median = _size(line["median"], line["largest"], line["norm"])
-        told.append(f"{line['recognizer']}: half of the photos {aim} by {median}")
-    return f"Share of photos that stand, against the size of the noise. {'; '.join(told)}."
+        sentences.append(f"{line['recognizer']}: half of the photos {aim} by {median}")
+    return f"Share of photos that stand, against the size of the noise. {'; '.join(sentences)}."
 
 
-def minimum_picture(minima: pd.DataFrame) -> bytes:
+def minimum_picture(minimal: pd.DataFrame) -> bytes:
     """Accuracy against eps as PNG bytes, a step at every size at which a photo falls; one panel a norm."""
     from matplotlib.figure import Figure
 
-    norms = _norms(minima)
+    norms = _norms(minimal)
     figure = Figure(figsize=(8.6, 4.2 * len(norms)), layout="constrained")
     for number, norm in enumerate(norms):
         axes = figure.add_subplot(len(norms), 1, number + 1)
-        steps = minimum_curve(minima[minima["norm"] == norm])
+        steps = minimum_curve(minimal[minimal["norm"] == norm])
         names = list(dict.fromkeys(steps["recognizer"]))
         scale = 255 if norm == "linf" else 1
         for (name, goal), part in steps.groupby(["recognizer", "goal"]):
@@ -178,15 +178,15 @@ def minimum_picture(minima: pd.DataFrame) -> bytes:
     return png(figure)
 
 
-def minimum_context(minima: pd.DataFrame | None) -> Mapping[str, Any]:
-    """What the templates show of it; nothing where the run did not look."""
-    if minima is None:
+def minimum_context(minimal: pd.DataFrame | None) -> Mapping[str, Any]:
+    """What the templates show of it; nothing where the run did not search for it."""
+    if minimal is None:
         return {"minimum": [], "minimum_alt": "", "minimum_note": ""}
-    return {"minimum": minimum_tables_of(minima), "minimum_alt": minimum_words(minima), "minimum_note": MINIMUM_NOTE}
+    return {"minimum": minimum_tables_of(minimal), "minimum_alt": minimum_words(minimal), "minimum_note": MINIMUM_NOTE}
 
 
-def _norms(minima: pd.DataFrame) -> list[str]:
-    return sorted(minima["norm"].unique(), key=lambda norm: norm != "linf")
+def _norms(minimal: pd.DataFrame) -> list[str]:
+    return sorted(minimal["norm"].unique(), key=lambda norm: norm != "linf")
 
 
 def _size(eps: float, largest: float, norm: str) -> str:

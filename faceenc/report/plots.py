@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# Colour tells attack and goal. ART's are hollow markers without a line: they usually lie on ours, at fewer sizes.
+# Colour shows attack and goal. ART's are hollow markers without a line: they usually lie on ours, at fewer sizes.
 _COLOURS = {
     ("pgd", "dodge"): "#1f5fa8",
     ("pgd", "impersonate"): "#b3261e",
@@ -134,9 +134,9 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
         difference = adversarial.astype(np.int16) - original.astype(np.int16)
         factor = max(1, 100 // max(1, int(np.abs(difference).max())))
         noise = np.clip(128 + factor * difference, 0, 255).astype(np.uint8)
-        told = [_answer(entry, key) for key in ("clean", "adversarial")]
+        answers = [_answer(entry, key) for key in ("clean", "adversarial")]
         size = f"eps {tables.eps_text(float(entry['eps']), str(entry.get('norm', 'linf')))}, shown {factor} times larger"
-        texts = [(f"Original {entry['image']}", *told[0]), ("Noise", size, "#444444"), (_aim(entry), *told[1])]
+        texts = [(f"Original {entry['image']}", *answers[0]), ("Noise", size, "#444444"), (_aim(entry), *answers[1])]
         for column, (picture, (title, line, colour)) in enumerate(zip((original, noise, adversarial), texts, strict=True)):
             axes = figure.add_subplot(len(shown), 3, 3 * index + column + 1)
             axes.imshow(picture, interpolation="nearest")
@@ -148,7 +148,7 @@ def examples(folder: Path, entries: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _with_palette(picture: bytes) -> bytes:
-    """In 256 colours, which halves a picture of noise, and looks alike; the pixels as judged are in `examples/`."""
+    """In 256 colours, which halves a picture of noise, and appears the same; the pixels as judged are in `examples/`."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -195,9 +195,9 @@ def check_table(survey: Mapping[str, list[Flag] | None]) -> Table:
     rows = []
     for check in CHECKS:
         flags = survey[check.flag]
-        result = "nothing to look at" if flags is None else f"{len(flags)} raised" if flags else "passed"
-        rows.append([TableCell(check.flag), TableCell(check.looks), TableCell(result)])
-    return Table("Checks made", ["check", "looks at", "result"], rows, 3)
+        result = "nothing to examine" if flags is None else f"{len(flags)} raised" if flags else "passed"
+        rows.append([TableCell(check.flag), TableCell(check.examines), TableCell(result)])
+    return Table("Checks made", ["check", "examines", "result"], rows, 3)
 
 
 def setup_tables(run: Mapping[str, Any]) -> list[Table]:

@@ -109,5 +109,5 @@ def _flags(flags: Mapping[str, list[Flag] | None], raised: Sequence[Flag]) -> li
         lines += [f"- **{one.flag}** ({one.recognizer or 'run'}): {one.saw}. It may mean: {one.meaning}. {one.remedy}."]
     if not raised:
         lines += ["None raised."]
-    lines += [f"- {check.flag}: nothing to look at." for check in TRANSFER_CHECKS if flags[check.flag] is None]
+    lines += [f"- {check.flag}: nothing to examine." for check in TRANSFER_CHECKS if flags[check.flag] is None]
     return lines

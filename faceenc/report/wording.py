@@ -21,7 +21,7 @@ NOTES = {
     "interval_note": "Intervals are Wilson 95 % intervals over distinct photos; with several seeds each photo counts"
     " once, with its mean. Photos of one person are alike, so the true uncertainty about other people"
     " is larger.",
-    "targeted_note": "A targeted attack is told twice: the tables above count photos no longer recognised as their"
+    "targeted_note": "A targeted attack is reported twice: the tables above count photos no longer recognised as their"
     " owner; this one counts photos taken for the chosen other person.",
     "worst_note": "A photo counts only if it is recognised untouched and under every attack, goal and seed that was"
     " run at this size, random noise included.",
@@ -93,15 +93,15 @@ def headlines(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Headline]:
 
 def _attack_sentence(pair: Sequence[Mapping[str, Any]], size: str) -> str:
     """In-house PGD and ART's, or whichever was run, against the truth and, if aimed, toward the target."""
-    told = []
+    parts = []
     for cell in pair:
         whose = "ART's" if cell["attack"].startswith("art-") else "ours"
         hit = f", {points(cell['target_rate'])} % taken for that person" if cell["goal"] == "impersonate" else ""
         bounds = interval(cell["ci_low"], cell["ci_high"])
-        told.append(f"{points(cell['adversarial_accuracy'])} % with {whose} (95 % interval {bounds} %{hit})")
+        parts.append(f"{points(cell['adversarial_accuracy'])} % with {whose} (95 % interval {bounds} %{hit})")
     if pair[0]["goal"] == "dodge":
-        return f"Under PGD noise of at most {size} it recognises {' and '.join(told)}."
-    return f"When PGD aims at another person, it still recognises {' and '.join(told)}."
+        return f"Under PGD noise of at most {size} it recognises {' and '.join(parts)}."
+    return f"When PGD aims at another person, it still recognises {' and '.join(parts)}."
 
 
 def _tile(cell: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -132,19 +132,19 @@ def crosscheck_words(crosscheck: pd.DataFrame) -> list[str]:
 
 
 def _engine_words(name: str, first: pd.DataFrame, last: pd.DataFrame) -> str:
-    """One engine's differences. An L2 step is no sign: every pixel differs a little, so the largest difference tells."""
-    told = []
+    """One engine's differences. An L2 step is no sign: every pixel differs a little, so the largest difference counts."""
+    parts = []
     if (first["norm"] == "linf").any():
         start, end = (1 - t.loc[t["norm"] == "linf", "identical_pixels"] for t in (first, last))
-        told.append(f"{_span(start)} of the pixels differ after the first Linf step and {_span(end)} after the last")
+        parts.append(f"{_span(start)} of the pixels differ after the first Linf step and {_span(end)} after the last")
     if (first["norm"] == "l2").any():
         one, all_steps = (float(t.loc[t["norm"] == "l2", "max_difference"].max()) for t in (first, last))
-        told.append(
+        parts.append(
             f"the largest L2 difference is {255 * one:.2g} of 255 after the first step and {255 * all_steps:.2g} at the end"
         )
     accuracy, loss = (last["accuracy"] - last["art_accuracy"]).abs(), (last["loss"] - last["art_loss"]).abs()
     return (
-        f"With the {name} engine {'; '.join(told)}. Accuracy then differs from ART's by at most"
+        f"With the {name} engine {'; '.join(parts)}. Accuracy then differs from ART's by at most"
         f" {points(accuracy.max())} points, the mean loss by at most {loss.max():.2g}."
     )
 
@@ -166,8 +166,8 @@ def examples_words(entries: Sequence[Mapping[str, Any]]) -> str:
     """The picture grid for those who do not see it; empty without pictures."""
     if not entries:
         return ""
-    told = [
+    parts = [
         f"{e['image']}: {e['clean_prediction']} before, {e['adversarial_prediction']} after {attack_title(str(e['attack']))}"
         for e in entries
     ]
-    return f"Rows of original, magnified noise and adversarial picture. {'; '.join(told)}."
+    return f"Rows of original, magnified noise and adversarial picture. {'; '.join(parts)}."

@@ -67,11 +67,11 @@ def start_from_dlib(
     Args:
         model: on the CPU.
         data: aligned crops of 224 x 224 pixels.
-        rows: the training images, every person at least once; no other image is looked at.
+        rows: the training images, every person at least once; no other image is used.
         unlabelled: (M, 224, 224, 3) aligned crops of other faces; M may be 0.
         view: what training will show of (N, 3, 224, 224) crops, without its randomness.
         precision: autocast or not, for the passes through the recogniser.
-        progress: is told of the teacher's work.
+        progress: called with the teacher's work.
 
     Raises:
         DataError: the crops are not aligned ones of 224 pixels.
@@ -86,7 +86,7 @@ def start_from_dlib(
     known, total = data.images[rows], len(rows) + len(unlabelled)
     embeddings = teach(net, known, lambda done: progress("teacher", done, total) if progress else None)
     others = teach(net, unlabelled, lambda done: progress("teacher", len(rows) + done, total) if progress else None)
-    # All faces share most of their embedding: only without its mean do cosines tell people apart.
+    # All faces share most of their embedding: only without its mean do cosines distinguish people.
     mean = torch.cat([embeddings, others]).mean(0)
     embeddings, others = F.normalize(embeddings - mean), F.normalize(others - mean)
     labels = torch.from_numpy(data.labels[rows])
@@ -107,11 +107,11 @@ def start_from_dlib(
 
 
 @torch.no_grad()
-def teach(net: DlibNet, crops: NDArray[np.uint8], told: Callable[[int], None] = lambda done: None) -> torch.Tensor:
+def teach(net: DlibNet, crops: NDArray[np.uint8], progress: Callable[[int], None] = lambda done: None) -> torch.Tensor:
     """(N, 128) unit embeddings of (N, 224, 224, 3) aligned crops, each averaged over the picture and its mirror image."""
     parts = [torch.zeros(0, 128)]
     for start in range(0, len(crops), _BATCH):
         x = to_tensor(np.ascontiguousarray(chip_of_crop(crops[start : start + _BATCH])))
         parts.append(F.normalize(F.normalize(net(x)) + F.normalize(net(x.flip(-1)))))
-        told(min(start + _BATCH, len(crops)))
+        progress(min(start + _BATCH, len(crops)))
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""The record of a training's epochs: which one was best, when a stage has nothing more to give, and what to tell of one."""
+"""The record of a training's epochs: which one was best, when a stage has nothing more to give, and its line in the log."""
 
 from __future__ import annotations
 

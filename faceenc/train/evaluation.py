@@ -142,7 +142,7 @@ def evaluate_model(
         rows: (N,) indices into `data`.
         mirror: average the logits over each image and its mirror image.
         seed: of the intervals.
-        progress: is told of the images done.
+        progress: called with the images done.
 
     Raises:
         DataError: no images, or nobody among them whom the recogniser knows.

@@ -22,7 +22,7 @@ class Stage:
         epochs: passes over the training images.
         learning_rate: peak of the one-cycle schedule.
         crop: training images show random parts, down to this share of the side. A stage at a lower size than the last one
-            wants it: faces then look as large as they will (FixRes, https://arxiv.org/abs/1906.06423).
+            wants it: faces are then as large as they will be (FixRes, https://arxiv.org/abs/1906.06423).
         centre: only the middle of each crop is shown, this share of its side: another way to the same end.
     """
 

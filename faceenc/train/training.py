@@ -61,7 +61,7 @@ def train(
         unlabelled: (M, 224, 224, 3) aligned crops of other faces, for init "dlib".
         keeper: keeps each epoch's state, and hands over the one to go on from.
         device: "cpu" or "cuda".
-        progress: is told of the steps done.
+        progress: called with the steps done.
 
     Returns:
         The recogniser of the best epoch in evaluation mode, and a JSON-like record: data, settings, accuracies in [0, 1],

@@ -126,7 +126,7 @@ def attacked(
 
 @pytest.fixture(scope="module")
 def run(recognizer: nn.Module, images: torch.Tensor) -> Run:
-    """Each attack once, for all the tests that look at what came out."""
+    """Each attack once, for all the tests of what came out."""
     known: dict[tuple[Attack, str], Outcome] = {}
 
     def outcome(attack: Attack, name: str) -> Outcome:
@@ -269,7 +269,7 @@ def test_result_depends_on_seed_and_image_only(recognizer: nn.Module, images: to
 
 
 class _Linear(nn.Module):
-    """Few people, told apart by the mean of the picture."""
+    """Few people, distinguished by the mean of the picture."""
 
     def __init__(self, people: int, *, softmax: bool = False) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ def test_recognisers_that_art_refuses_are_named(images: torch.Tensor) -> None:
         ArtSimBA()(_Linear(3), x[..., :8], Dodge(torch.tensor([2])), eps=0.1, rng=image_generators(0, x))
 
 
-def witness(norm: Norm = LINF, **settings: Any) -> BudgetedRecognizer:
+def budgeted(norm: Norm = LINF, **settings: Any) -> BudgetedRecognizer:
     """Of a grey image of level 128 whose label, 2 of 3, holds as long as its mean is above level 127.7."""
     x = torch.full((1, 3, 8, 8), 128 / 255)
     goal = Dodge(torch.tensor([2]))
@@ -319,9 +319,9 @@ def witness(norm: Norm = LINF, **settings: Any) -> BudgetedRecognizer:
     return found
 
 
-def test_witness_ends_a_search_in_circles() -> None:
+def test_budgeted_recognizer_ends_a_search_in_circles() -> None:
     """A loop that asks for the same picture for ever would never use up its budget."""
-    one, picture = witness(budget=10), torch.full((1, 3, 8, 8), 0.9)
+    one, picture = budgeted(budget=10), torch.full((1, 3, 8, 8), 0.9)
     for _ in range(CIRCLES + 1):
         one(picture)
     with pytest.raises(Finished):
@@ -329,9 +329,9 @@ def test_witness_ends_a_search_in_circles() -> None:
     assert one.queries == 2
 
 
-def test_witness_believes_rounded_pictures_only() -> None:
+def test_budgeted_recognizer_believes_rounded_pictures_only() -> None:
     """A hundredth of a level below the boundary: within eps, reached, and gone after rounding."""
-    one = witness(stop=True)
+    one = budgeted(stop=True)
     one(torch.full((1, 3, 8, 8), 127.69 / 255))
     assert one.queries == 3, "the image, the picture, and the picture rounded"
     assert torch.equal(one.best, one.x)
@@ -340,9 +340,9 @@ def test_witness_believes_rounded_pictures_only() -> None:
     torch.testing.assert_close(one.best, torch.full((1, 3, 8, 8), 127 / 255))
 
 
-def test_witness_prefers_as_it_was_told() -> None:
+def test_budgeted_recognizer_prefers_as_it_was_asked_to() -> None:
     near, far = (torch.full((1, 3, 8, 8), level / 255) for level in (126, 125))
     for closest, best in ((True, near), (False, far)):
-        one = witness(closest=closest)
+        one = budgeted(closest=closest)
         one(torch.cat([near, far, far - 0.5, torch.full_like(far, torch.nan)]))
         torch.testing.assert_close(one.best, best)

@@ -1,4 +1,4 @@
-"""The smallest noise that fools: right where it is known, on the grid, and told right in the report's tables."""
+"""The smallest noise that fools: right where it is known, on the grid, and reported right in the report's tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PGD20 = PGD(steps=20, engine="exact")
 
 
 class Flat(nn.Module):
-    """Two people, told apart by the weighted sum of a small picture: the smallest noise is known by arithmetic."""
+    """Two people, distinguished by the weighted sum of a small picture: the smallest noise is known by arithmetic."""
 
     def __init__(self, lead: float) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Flat(nn.Module):
 
 
 def greys(levels: list[float]) -> torch.Tensor:
-    """Pictures on the grid whose first pixel's red tells them apart; noise of 16 levels clips nothing."""
+    """Pictures on the grid whose first pixel's red distinguishes them; noise of 16 levels clips nothing."""
     pictures = torch.full((len(levels), 3, 4, 4), 128 / 255)
     pictures[:, 0, 0, 0] = torch.tensor(levels) / 255
     return pictures
@@ -108,7 +108,7 @@ def test_curve_is_what_single_sizes_give(
         assert (found.eps <= level / 255 + 1e-6).sum() >= direct.sum() - 1
 
 
-def minima() -> pd.DataFrame:
+def minimal() -> pd.DataFrame:
     """Ten images: one misclassified untouched, one that stands."""
     sizes = [0.0, *(level / 255 for level in (1, 1, 2, 2, 2, 3, 5, 9)), math.inf]
     rows = [["r", "linf", "dodge", f"s{i}/1", f"s{i}", "", size, 16 / 255, 40.0, 0.5] for i, size in enumerate(sizes)]
@@ -116,18 +116,18 @@ def minima() -> pd.DataFrame:
 
 
 def test_tables_count_right() -> None:
-    [line] = minimum_summary(minima()).to_dict("records")
+    [line] = minimum_summary(minimal()).to_dict("records")
     assert (line["n"], line["lower"], line["median"]) == (10, pytest.approx(1 / 255), pytest.approx(2 / 255))
     assert line["upper"] == pytest.approx(5 / 255)
     assert [(round(255 * eps), share) for eps, share, *_ in line["standing"]] == [(1, 0.7), (2, 0.4), (4, 0.3), (8, 0.2)]
-    steps = minimum_curve(minima())
+    steps = minimum_curve(minimal())
     assert steps["accuracy"].tolist() == [0.9, 0.7, 0.4, 0.3, 0.2, 0.1, 0.1]
     assert steps["eps"].iloc[-1] == pytest.approx(16 / 255)
     assert (steps["ci_low"] < steps["accuracy"]).all()
 
 
 def test_quartiles_beyond_the_search_are_not_made_up() -> None:
-    table = minima()
+    table = minimal()
     table.loc[table.index[4:], "minimum_eps"] = np.inf
     [line] = minimum_summary(table).to_dict("records")
     assert math.isinf(line["median"])
@@ -139,7 +139,7 @@ def test_quartiles_beyond_the_search_are_not_made_up() -> None:
 def test_table_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "minimum.csv"
     assert read_minimum(path) is None
-    table = minima()
+    table = minimal()
     table.loc[0, "label"] = "NA"
     table.to_csv(path, index=False)
     pd.testing.assert_frame_equal(read_minimum(path), table, check_dtype=False)
@@ -150,15 +150,15 @@ def test_table_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_picture_is_one(tmp_path: Path) -> None:
-    both = pd.concat([minima(), minima().assign(goal="impersonate", norm="l2", largest=4.0)])
+    both = pd.concat([minimal(), minimal().assign(goal="impersonate", norm="l2", largest=4.0)])
     picture = minimum_picture(both)
     assert picture.startswith(b"\x89PNG")
     assert minimum_picture(both) == picture
 
 
-def test_report_tells_it(tmp_path: Path) -> None:
+def test_report_holds_it(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    minima().to_csv(folder / "minimum.csv", index=False)
+    minimal().to_csv(folder / "minimum.csv", index=False)
     render(folder)
     assert (folder / "minimum.png").is_file()
     for name in ("report.md", "report.html"):

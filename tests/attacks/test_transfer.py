@@ -143,9 +143,9 @@ def test_every_view_is_a_query_with_shaken_weights_too(
 
 def test_shaken_weights_leave_the_recogniser_alone(recognizer: FaceResNet, images: torch.Tensor) -> None:
     before = {name: value.clone() for name, value in recognizer.state_dict().items()}
-    looks = RandomViews(recognizer, Diversity(), 2, rng_of(images), weight_noise=0.05)
+    views = RandomViews(recognizer, Diversity(), 2, rng_of(images), weight_noise=0.05)
     with torch.no_grad():
-        first, second = looks(images).unbind(1)
+        first, second = views(images).unbind(1)
         plain = recognizer(images)
     assert not torch.allclose(first, second)
     assert (first - plain).norm() < plain.norm()

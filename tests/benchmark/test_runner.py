@@ -103,7 +103,7 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
     assert all(str(Path.home()) not in line for line in (finished / "run.json").read_text().splitlines())
 
 
-def test_smallest_noise_of_the_first_images_is_told(finished: Path) -> None:
+def test_smallest_noise_of_the_first_images_is_kept(finished: Path) -> None:
     table = pd.read_csv(finished / "minimum.csv", keep_default_na=False)
     assert table.groupby("goal").size().to_dict() == {"dodge": 6, "impersonate": 6}
     assert (table["target"] == "").equals(table["goal"] == "dodge")

@@ -92,7 +92,7 @@ def plan_for(people: FaceSet, **changes: Any) -> TransferPlan:
     )
     plan = TransferPlan(
         config={"name": "small"}, data=people, surrogates=[one], judges=[one, other], variants=("", "jpeg75"),
-        entries=entries, lent="pgd", count=8, far=0.05,
+        entries=entries, borrowed="pgd", count=8, far=0.05,
     )  # fmt: skip
     return replace(plan, **changes)
 
@@ -304,9 +304,9 @@ Build = Callable[[nn.Module], nn.Module]
 @pytest.mark.parametrize(
     ("build", "flag", "words"),
     [
-        (Masked, "gradients-obfuscated", "zero for 100%"),
-        (Pretended, "gradients-obfuscated", "false: the loss rises by"),
-        (Dice, "gradients-obfuscated", "random: asked twice"),
+        (Masked, "gradients-masked", "zero for 100%"),
+        (Pretended, "gradients-masked", "false: the loss rises by"),
+        (Dice, "gradients-masked", "random: asked twice"),
         (Softmax, "surrogate-answers-probabilities", "probabilities"),
         (nn.Identity, "", ""),
     ],
@@ -320,16 +320,16 @@ def test_recognisers_built_to_deserve_it_raise_the_flags_of_gradients(
     with torch.no_grad():
         answers = model(x)
     goal = Dodge(answers.argmax(1)) if build is Softmax else MoveAway(answers[:, None])
-    look = {"recognizer": "one", **gradient_health(model, x, goal, seed=0)}
-    run = json.loads((finished / "run.json").read_text()) | {"diagnostics": [look]}
+    diagnosis = {"recognizer": "one", **gradient_health(model, x, goal, seed=0)}
+    run = json.loads((finished / "run.json").read_text()) | {"diagnostics": [diagnosis]}
     raised = survey_transfer(read_rows(finished), run)
     hit = {name: [one.saw for one in found or []] for name, found in raised.items()}
     gradients = {name: saws for name, saws in hit.items() if "gradients" in name or "probabilities" in name}
     if not flag:
         assert not any(gradients.values()), gradients
-        assert look["slope_ratio"] == pytest.approx(1, abs=0.3)
+        assert diagnosis["slope_ratio"] == pytest.approx(1, abs=0.3)
         return
-    assert any(words in saw for saw in gradients[flag]), (look, gradients)
+    assert any(words in saw for saw in gradients[flag]), (diagnosis, gradients)
 
 
 def run_of(rows: pd.DataFrame, surrogates: Mapping[str, str], judges: Mapping[str, str], shared: int = 0) -> dict[str, Any]:
@@ -349,12 +349,12 @@ def test_a_judge_that_masks_its_gradients_falls_to_transfer_alone(people: FaceSe
     hidden = Embedder("hidden", "masked", Masked(Pixels(1)).eval())
     plain = embedder("plain", 1)
     plan = plan_for(
-        people, surrogates=[hidden, plain], judges=[hidden], variants=("",), lent="",
+        people, surrogates=[hidden, plain], judges=[hidden], variants=("",), borrowed="",
         entries=(AttackEntry("pgd", PGD(steps=3, engine="exact"), ("away",), (8 / 255,)),),
     )  # fmt: skip
     run_transfer(plan, RunFolder(tmp_path / "r", resume=False), command="here", progress=quiet)
     rows, run = read_rows(tmp_path / "r"), json.loads((tmp_path / "r" / "run.json").read_text())
-    assert raised(rows, run) == {"transfer-beats-white-box", "diagonal-not-maximum", "gradients-obfuscated"}
+    assert raised(rows, run) == {"transfer-beats-white-box", "diagonal-not-maximum", "gradients-masked"}
 
 
 def test_the_other_flags_and_none_without_reason(people: FaceSet, finished: Path) -> None:
@@ -405,11 +405,51 @@ GOOD: dict[str, Any] = {
 
 
 def test_a_configuration_names_everything() -> None:
-    config = transfer_config(GOOD | {"surrogates": ["dlib", "dlib+a"], "lent": "transfer"})
+    config = transfer_config(GOOD | {"surrogates": ["dlib", "dlib+a"], "borrowed": "transfer"})
     assert config.entries[0].goals == ("away", "contrast")
     assert config.entries[0].eps == (8 / 255,)
     assert config.surrogates == ("dlib", "dlib+a")
     assert json.dumps(config.resolved())
+
+
+def test_the_old_name_of_a_key_is_read_for_one_release(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        old = transfer_config(GOOD | {"lent": "transfer"})
+    [record] = caplog.records
+    assert "'lent' is now called 'borrowed'" in record.getMessage()
+    caplog.clear()
+    assert transfer_config(GOOD | {"borrowed": "transfer"}) == old
+    assert not caplog.records
+    with pytest.raises(ConfigError, match="both are given"):
+        transfer_config(GOOD | {"lent": "transfer", "borrowed": "transfer"})
+    with pytest.raises(ConfigError, match="names no attack"):
+        transfer_config(GOOD | {"lent": "pgd"})
+
+
+def test_a_run_of_the_old_name_is_resumed(people: FaceSet, finished: Path, tmp_path: Path) -> None:
+    """As a 0.1 transfer run left it, unfinished: the stored config says "lent"."""
+    plan = plan_for(people, config={"name": "small", "borrowed": "pgd"})
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    stored = json.loads((folder / "run.json").read_text()) | {"finished": False}
+    lines = (folder / "rows.csv").read_text().splitlines(keepends=True)
+
+    def store(config: dict[str, Any]) -> None:
+        (folder / "run.json").write_text(json.dumps(stored | {"config": config}))
+
+    store({"name": "small", "lent": "noise"})
+    with pytest.raises(RunError, match="another config"):
+        run_transfer(plan, RunFolder(folder, resume=True), command="here", progress=quiet)
+    store({"name": "small", "lent": "pgd"})
+    (folder / "rows.csv").write_text("".join(lines[:-3]))
+    run_transfer(plan, RunFolder(folder, resume=True), command="here", progress=quiet)
+    run = json.loads((folder / "run.json").read_text())
+    assert run["finished"]
+    assert run["config"] == {"name": "small", "borrowed": "pgd"}
+    shown = ["judge", "attack", "goal", "eps", "image", "adversarial_prediction", "loss", "success", "linf"]
+    order = ["judge", "attack", "goal", "image"]
+    before, after = (read_rows(one)[shown].sort_values(order, ignore_index=True) for one in (finished, folder))
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
 
 
 def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
@@ -426,7 +466,7 @@ def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     [
         ({"surrogates": ["b"]}, "none of the recognizers"),
         ({"variants": ["jpg"]}, "is not known: use jpeg1"),
-        ({"lent": "pgd"}, "names no attack"),
+        ({"borrowed": "pgd"}, "names no attack"),
         ({"attacks": [{"name": "pgd", "goals": ["dodge"]}]}, "must be some of away"),
         ({"recognizers": [{"name": "a+b", "source": "dlib"}]}, "has no +"),
         ({"far": 0.0}, "far lies between"),

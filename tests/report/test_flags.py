@@ -167,7 +167,7 @@ SPOILS: list[tuple[str, Spoil]] = [
 ]
 
 
-def test_healthy_run_raises_no_flag_though_every_check_looked() -> None:
+def test_healthy_run_raises_no_flag_though_every_check_examined_something() -> None:
     found = survey(make_rows(), make_run(), make_crosscheck())
     assert found == {one.flag: [] for one in CHECKS}
 
@@ -234,8 +234,8 @@ def test_checks_without_material_say_so() -> None:
     rows = make_rows()
     only = rows[(rows["attack"] == "noise") & (rows["eps"] == 4 / 255)]
     found = survey(only, {"schema": 1}, None)
-    looked = {flag for flag, flags in found.items() if flags is not None}
-    assert looked == {"clean-mismatch", "budget-exceeded", "not-finite"}
+    examined = {flag for flag, flags in found.items() if flags is not None}
+    assert examined == {"clean-mismatch", "budget-exceeded", "not-finite"}
 
 
 def test_loss_of_images_already_fooled_is_no_flag() -> None:

@@ -34,7 +34,7 @@ VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
-    """Checks that every tag is closed in its turn, and collects what a reader or a browser would look at."""
+    """Checks that every tag is closed in its turn, and collects what a reader or a browser would see."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -334,16 +334,16 @@ def test_missing_folder(tmp_path: Path) -> None:
         render(tmp_path / "nowhere")
 
 
-def test_many_attacks_are_told_one_a_line(tmp_path: Path) -> None:
+def test_many_attacks_are_listed_one_a_line(tmp_path: Path) -> None:
     """Side by side only where there are too many for a grid; the best first, success with its interval."""
     assert comparison_tables(summarize(make_rows()), make_run()) == []
     found = comparison_tables(summarize(make_rows(black_box=True)), make_run())
     assert [table.caption.partition("eps ")[2] for table in found] == ["1/255", "2/255", "4/255", "8/255"]
-    told = {row[0].text: row for row in found[2].rows}
-    assert {"PGD", "square-100", "square-1000", "Random noise", "PGD, targeted"} <= set(told)
-    assert list(told).index("PGD") < list(told).index("square-1000") < list(told).index("square-100")
+    lines = {row[0].text: row for row in found[2].rows}
+    assert {"PGD", "square-100", "square-1000", "Random noise", "PGD, targeted"} <= set(lines)
+    assert list(lines).index("PGD") < list(lines).index("square-1000") < list(lines).index("square-100")
     reached = make_rows(black_box=True).query("attack == 'square-1000' and abs(eps * 255 - 4) < 0.1")["success"].mean()
-    assert told["square-1000"][2].text == f"{100 * reached:.1f}"
+    assert lines["square-1000"][2].text == f"{100 * reached:.1f}"
     folder = write_run(tmp_path / "run", rows=make_rows(black_box=True))
     assert "All attacks side by side" in render(folder).read_text(encoding="utf-8")
     assert "All attacks side by side" in (folder / "report.md").read_text(encoding="utf-8")

@@ -188,7 +188,7 @@ ALL = ["done"] * 6
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_each_file_is_done_once(jobs: int, studio: Studio) -> None:
-    told: list[tuple[FileResult, int, int]] = []
+    calls: list[tuple[FileResult, int, int]] = []
     results = run_files(
         studio.plan(),
         Invert(studio.calls, together=jobs),
@@ -196,14 +196,14 @@ def test_each_file_is_done_once(jobs: int, studio: Studio) -> None:
         jobs=jobs,
         force=False,
         ledger=studio.ledger,
-        progress=lambda *words: told.append(words),
+        progress=lambda *words: calls.append(words),
     )
     assert statuses(results) == ALL
     assert exit_code(results) == 0
     studio.check(6)
     assert [result.source for result in results] == [task.source for task in studio.plan()]
-    assert [(done, total) for _, done, total in told] == [(k + 1, 6) for k in range(6)]
-    assert sorted(str(result.target) for result, _, _ in told) == sorted(str(result.target) for result in results)
+    assert [(done, total) for _, done, total in calls] == [(k + 1, 6) for k in range(6)]
+    assert sorted(str(result.target) for result, _, _ in calls) == sorted(str(result.target) for result in results)
     assert results[0].details == {"size": [30, 20], "output": str(studio.out / "0-x.png")}
     [line] = [line for line in studio.lines() if line["target"] == "a/2-x.png"]
     assert line["source"] == "../in/a/2.png"
@@ -275,9 +275,9 @@ def test_the_photo_itself_is_never_overwritten(studio: Studio) -> None:
 
 def test_a_file_that_comes_in_the_way_during_the_work_is_left(studio: Studio) -> None:
     def meanwhile(source: Path, target: Path) -> dict[str, Any]:
-        told = Invert(studio.calls)(source, target)
+        details = Invert(studio.calls)(source, target)
         (studio.out / target.name).write_bytes(b"a holiday")
-        return told
+        return details
 
     task = studio.plan()[0]
     [result] = run_files([task], meanwhile, settings_key="k", jobs=1, force=False, ledger=studio.ledger)
@@ -312,7 +312,7 @@ def test_a_photo_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("work", "said"), [(fail, "unexpected ZeroDivisionError: a slip of ours"), (exhaust, "memory")])
-def test_slips_of_the_work_are_told_in_a_line(
+def test_slips_of_the_work_are_reported_in_a_line(
     work: Any, said: str, studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="faceenc")
@@ -456,7 +456,7 @@ def test_runs_with_records_of_their_own_do_not_spoil_each_other(studio: Studio, 
         other.communicate()
 
 
-def test_ctrl_c_keeps_what_was_told(studio: Studio) -> None:
+def test_ctrl_c_keeps_what_was_reported(studio: Studio) -> None:
     def stop(result: FileResult, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt

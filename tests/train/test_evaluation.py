@@ -212,7 +212,7 @@ def test_people_are_matched_by_name_not_by_place(people: FaceSet) -> None:
     model = make_model(["s3", "other", "s2", "s1"], bias=[2, 0, 0, 0], threshold=0.5)
     rows = np.arange(len(people.labels))
     calls: list[tuple[str, int, int]] = []
-    found = evaluate_model(model, people, rows, progress=lambda *told: calls.append(told))
+    found = evaluate_model(model, people, rows, progress=lambda *call: calls.append(call))
     assert calls == [("faces", 24, 24)]
     assert found.record["top1"]["right"] == 6
     assert found.record["top1"]["images"] == 18

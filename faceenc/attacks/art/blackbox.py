@@ -1,6 +1,6 @@
-"""ART's attacks that ask for the scores alone, Square and SimBA, under a budget.
+"""ART's attacks that ask for the scores alone, Square and SimBA, under a query budget.
 
-`max_queries` is a budget for each image: when it is used up, the attack ends and its best picture so far is proposed. It
+`max_queries` is each image's budget: when it is used up, the attack ends and its best picture so far is proposed. It
 ends earlier as soon as a picture within eps reaches the goal after rounding to 8 bits, since that is what will be judged; so
 `queries` says how many it took. Pictures asked about need not lie on the 8-bit grid, as the literature has it.
 
@@ -52,7 +52,7 @@ class ArtSquare:
 
         aimed: dict[str, Any] = {}
         if job.targeted:  # ART has no such switch, but takes another loss and another sign of success
-            goal, device = job.witness.goal, job.witness.x.device
+            goal, device = job.budgeted.goal, job.budgeted.x.device
             aimed = {
                 "adv_criterion": lambda outputs, _: goal.reached(torch.from_numpy(outputs).to(device)).cpu().numpy(),
                 "loss": lambda x, _: -goal.loss(torch.from_numpy(job.classifier.predict(x)).to(device)).cpu().numpy(),

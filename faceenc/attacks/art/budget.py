@@ -1,7 +1,7 @@
-"""One image under attack: every question about it is counted, a budget ends the search, and the best picture is kept.
+"""One image under attack: every question about it is counted, a query budget ends the search, and the best picture is kept.
 
 An implementation from outside (ART's) hands back what it likes, counts nothing and knows no budget. So it is given a
-`Witness` to ask instead of the recogniser, and what it hands back matters less than what it has asked about.
+`BudgetedRecognizer` to ask instead of the recogniser, and what it hands back matters less than what it has asked about.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CIRCLES = 100  # answers from memory in a row: whoever asks so goes in circles
 
 
 class Finished(Exception):  # noqa: N818 - no error: the way out of somebody else's loop
-    """The search is over: the budget is used up, or what was looked for is found."""
+    """The search is over: the budget is used up, or what was searched for is found."""
 
 
 class BudgetedRecognizer:
@@ -35,9 +35,9 @@ class BudgetedRecognizer:
         goal: of this image.
         norm: measures the distance from `x`.
         eps: size of the ball.
-        closest: prefer the smaller distance, as attacks do that look for the smallest perturbation.
+        closest: prefer the smaller distance, as attacks do that search for the minimal perturbation.
         stop: end the search at the first picture whose rounded version is within eps and reaches the goal.
-        budget: questions allowed; None is without limit.
+        budget: questions allowed, the query budget; None is without limit.
 
     Attributes:
         queries: questions asked so far, one a picture. A picture that was asked about alone and without gradient is

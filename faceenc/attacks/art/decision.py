@@ -1,6 +1,6 @@
-"""ART's attacks that hear the name alone, Boundary and HopSkipJump, under a budget as in `art_blackbox`.
+"""ART's attacks that hear the name alone, Boundary and HopSkipJump, under a query budget as in `blackbox`.
 
-Both look for the smallest perturbation and know no eps: if the closest picture found is larger than eps, it is projected
+Both search for the minimal perturbation and know no eps: if the closest picture found is larger than eps, it is projected
 onto the ball, and rarely reaches its goal there. The same seed gives the same search under any budget, so a larger one goes
 on where a smaller one ended.
 """
@@ -36,7 +36,7 @@ class DecisionAttack(ABC):
 
     Attributes:
         norm: by which pictures are chosen and judged.
-        max_queries: for each image.
+        max_queries: the query budget of each image.
     """
 
     one_by_one: ClassVar[bool] = True
@@ -76,9 +76,9 @@ class DecisionAttack(ABC):
             raise ConfigError("an attack that hears only names needs a photo of the person it aims at: give it as `start`")
 
         def make(job: ImageAttack) -> Any:
-            job.witness.searching = True
+            job.budgeted.searching = True
             first = _toward(job, _random_start(job) if start is None else start[job.row : job.row + 1])
-            job.witness.searching = False
+            job.budgeted.searching = False
             return self.attacker(job), {"x_adv_init": first.cpu().numpy()}
 
         settings: dict[str, Any] = {"norm": self.norm, "eps": eps, "rng": rng, "budget": self.max_queries}
@@ -147,12 +147,12 @@ def _random_start(job: ImageAttack) -> torch.Tensor:
     Raises:
         Finished: none was found, and the attack cannot begin.
     """
-    size = job.witness.x.shape[2:]
+    size = job.budgeted.x.shape[2:]
     for draw in range(STARTS):
         side = min(2 ** (7 - draw % 8), *size)
-        grains = torch.rand(1, 3, side, side, generator=job.rng).to(job.witness.x.device)
+        grains = torch.rand(1, 3, side, side, generator=job.rng).to(job.budgeted.x.device)
         picture = torch.nn.functional.interpolate(grains, size, mode="nearest")
-        if job.witness.reached(picture):
+        if job.budgeted.reached(picture):
             return picture
     raise Finished
 
@@ -163,14 +163,14 @@ def _toward(job: ImageAttack, picture: torch.Tensor) -> torch.Tensor:
     Raises:
         Finished: the picture does not reach the goal.
     """
-    witness = job.witness
-    if not witness.reached(picture):
+    budgeted = job.budgeted
+    if not budgeted.reached(picture):
         raise Finished
     near, far = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (near + far) / 2
-        if witness.reached(torch.lerp(witness.x, picture, middle)):
+        if budgeted.reached(torch.lerp(budgeted.x, picture, middle)):
             far = middle
         else:
             near = middle
-    return torch.lerp(witness.x, picture, far)
+    return torch.lerp(budgeted.x, picture, far)

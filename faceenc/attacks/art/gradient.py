@@ -1,6 +1,6 @@
 """ART's attacks with gradients and a ball: APGD, AutoAttack, and one noise for many images.
 
-Of all pictures that ART asks about, and of the one that it hands back, the best is proposed (see `Witness`).
+Of all pictures that ART asks about, and of the one that it hands back, the best is proposed (see `BudgetedRecognizer`).
 `gradient_steps` is what an attack costs for one image, in gradient steps, to foretell a run's time.
 """
 
@@ -162,7 +162,7 @@ class ArtUniversal:
         passes: over the batch, at most; 20 in ART, with little left to gain after a few.
         share: of the batch that must be fooled to end earlier.
         steps: of DeepFool on one image.
-        candidates: the likeliest people whose gradients DeepFool looks at.
+        candidates: the likeliest people whose gradients DeepFool computes.
     """
 
     goals: ClassVar[tuple[str, ...]] = ("dodge",)

@@ -1,4 +1,4 @@
-"""ART's attacks with gradients that look for the smallest perturbation: Carlini and Wagner's, DeepFool.
+"""ART's attacks with gradients that search for the minimal perturbation: Carlini and Wagner's, DeepFool.
 
 They know no eps. Of the pictures they ask about, the closest one within eps that still reaches the goal after rounding to 8
 bits is proposed; if there is none, the closest that reaches the goal at all, projected onto the ball, which rarely helps.
@@ -124,7 +124,7 @@ class ArtDeepFool:
     Attributes:
         norm: by which pictures are chosen and judged; the attack itself always makes the L2 length small.
         steps: at most, as in the paper; a handful is usual.
-        candidates: the likeliest people whose gradients it looks at.
+        candidates: the likeliest people whose gradients it computes.
         overshoot: how far it goes beyond the boundary, as a fraction of the way; 0.02 in the paper, 1e-6 in ART.
     """
 

@@ -1,4 +1,4 @@
-"""ART's attacks on one image at a time, each with a `Witness` that counts, stops and keeps the best picture.
+"""ART's attacks on one image at a time, each with a `BudgetedRecognizer` that counts, stops and keeps the best picture.
 
 One image at a time, because ART does what it likes with a batch: Square shares one square over it, DeepFool takes the
 gradients of all classes that any of its images might become, and nobody says which image a question is about. So the result
@@ -29,7 +29,7 @@ class ImageAttack(NamedTuple):
     """One image's attack, ready to begin: what an adapter needs to make ART's attack object."""
 
     classifier: PyTorchClassifier
-    witness: BudgetedRecognizer
+    budgeted: BudgetedRecognizer
     targeted: bool
     eps: float
     norm: float | str  # as ART writes it: "inf" or 2
@@ -71,9 +71,9 @@ def one_by_one(
         norm: by which pictures are measured.
         eps: size of the ball.
         rng: one generator an image.
-        closest: as of `Witness`.
-        stop: as of `Witness`.
-        budget: as of `Witness`.
+        closest: as of `BudgetedRecognizer`.
+        stop: as of `BudgetedRecognizer`.
+        budget: as of `BudgetedRecognizer`.
         probabilities: ART's attack wants a softmax behind the recogniser.
         dodge_only: the name of an attack that cannot aim at a person.
 
@@ -85,32 +85,32 @@ def one_by_one(
     with frozen(model), silent():
         for row in range(len(x)):
             only = torch.tensor([row], device=x.device)
-            witness = BudgetedRecognizer(
+            budgeted = BudgetedRecognizer(
                 uncounted(model), x[only], goal.select(only), norm, eps, closest=closest, stop=stop, budget=budget
             )
             with suppress(Finished), seeded(rng[row : row + 1]):
-                witness.begin()
-                classifier = art_classifier(witness, x[only], probabilities=probabilities)
+                budgeted.begin()
+                classifier = art_classifier(budgeted, x[only], probabilities=probabilities)
                 kind = "inf" if norm.name == "linf" else 2
-                _attack(make, ImageAttack(classifier, witness, targeted, eps, kind, rng[row], row), labels[only])
+                _attack(make, ImageAttack(classifier, budgeted, targeted, eps, kind, rng[row], row), labels[only])
             if isinstance(model, Counted):
-                model.queries[row] += witness.queries
-            best.append(witness.best)
+                model.queries[row] += budgeted.queries
+            best.append(budgeted.best)
     return torch.cat(best)
 
 
 def _attack(make: Make, job: ImageAttack, label: torch.Tensor) -> None:
-    witness = job.witness
+    budgeted = job.budgeted
     # What ART's constructors ask (whether an all-white picture gets probabilities, say) is no question about this image.
-    witness.searching = False
+    budgeted.searching = False
     try:
         made = make(job)
     except ValueError as error:
         raise ConfigError(f"ART refuses this recogniser or these settings: {' '.join(str(error).split())}") from error
     attacker, more = made if isinstance(made, tuple) else (made, {})
-    witness.searching = True
+    budgeted.searching = True
     wanted = torch.nn.functional.one_hot(label, job.classifier.nb_classes).float()
     # A copy, since Square and SimBA write into what they are given.
-    found = attacker.generate(witness.x.cpu().numpy().copy(), y=wanted.cpu().numpy(), **more)
+    found = attacker.generate(budgeted.x.cpu().numpy().copy(), y=wanted.cpu().numpy(), **more)
     # DeepFool, for one, hands back a picture that it never asked about.
-    witness(torch.from_numpy(found).to(witness.x.device))
+    budgeted(torch.from_numpy(found).to(budgeted.x.device))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import LINF, Noise, parse_eps
 from faceenc.benchmark.entries import read_entry
+from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
 from faceenc.benchmark.transfer.pairs import halves, threshold_of
@@ -16,6 +18,8 @@ from faceenc.benchmark.transfer.runner import TransferPlan
 from faceenc.core import ConfigError, Progress, build, check_keys, checked, describe_environment, listed, read_toml
 from faceenc.data import DataConfig, FaceSet, expand
 from faceenc.recognizers import DLIB, Embedder, defence, joined, load_embedder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class TransferConfig:
         surrogates: names of those that noise is made on; several joined by + are attacked together.
         variants: what becomes of a picture before it is judged, besides nothing: defences such as "jpeg75".
         entries: the attacks.
-        lent: the attack whose noise is also put on other images; "" for none.
+        borrowed: the attack whose noise is also put on other images; "" for none.
         pairs: photos attacked, at most.
         far: false accept rate of the thresholds.
         seed: of everything.
@@ -51,7 +55,7 @@ class TransferConfig:
     surrogates: tuple[str, ...]
     variants: tuple[str, ...]
     entries: tuple[AttackEntry, ...]
-    lent: str
+    borrowed: str
     pairs: int
     far: float
     seed: int
@@ -62,7 +66,7 @@ class TransferConfig:
         """JSON-like, for run.json; a folder of this machine means nothing to who reads it elsewhere."""
         record = dataclasses.asdict(dataclasses.replace(self, entries=()))
         for part in (record["data"], *record["recognizers"]):
-            if Path(part["source"]).is_absolute():  # judges are told by their networks' fingerprints as well
+            if Path(part["source"]).is_absolute():  # judges are identified by their networks' fingerprints as well
                 part["source"] = Path(part["source"]).name
         if Path(self.lfw_pairs).is_absolute():
             record["lfw_pairs"] = Path(self.lfw_pairs).name
@@ -89,6 +93,7 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
     Raises:
         ConfigError: as of `read_transfer_config`.
     """
+    table = _renamed(table)
     known = {one.name for one in dataclasses.fields(TransferConfig)} - {"entries"} | {"attacks", "eps"}
     check_keys(table, known, "the top level")
     for part in ("name", "recognizers", "attacks", "eps"):
@@ -104,7 +109,7 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
         surrogates=checked(tuple(table.get("surrogates", names)), tuple[str, ...], "surrogates"),
         variants=checked(tuple(table.get("variants", ["jpeg75"])), tuple[str, ...], "variants"),
         entries=tuple(_entry(part, eps) for part in listed(table, "attacks")),
-        lent=checked(table.get("lent", ""), str, "lent"),
+        borrowed=checked(table.get("borrowed", ""), str, "borrowed"),
         pairs=checked(table.get("pairs", 100), int, "pairs"),
         far=checked(table.get("far", 0.01), float, "far"),
         seed=checked(table.get("seed", 0), int, "seed"),
@@ -113,6 +118,19 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
     )
     _check_names(config, names)
     return config
+
+
+def _renamed(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with the keys of 0.1 under their names of now; for one release, then they are unknown keys."""
+    renamed = dict(table)
+    for old, new in RENAMED_KEYS.items():
+        if old not in renamed:
+            continue
+        if new in renamed:
+            raise ConfigError(f"{old!r} is the old name of {new!r}, and both are given: leave out {old!r}")
+        logger.warning("the key %r is now called %r: rename it, the next release no longer knows the old name", old, new)
+        renamed[new] = renamed.pop(old)
+    return renamed
 
 
 def _entry(table: Any, eps: tuple[float, ...]) -> AttackEntry:
@@ -139,8 +157,10 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
     for surrogate in config.surrogates:
         if unknown := [name for name in surrogate.split("+") if name not in names]:
             raise ConfigError(f"surrogate {unknown[0]!r} is none of the recognizers: {', '.join(names)}")
-    if config.lent and config.lent not in [entry.name for entry in config.entries]:
-        raise ConfigError(f"lent = {config.lent!r} names no attack: known are {', '.join(e.name for e in config.entries)}")
+    if config.borrowed and config.borrowed not in [entry.name for entry in config.entries]:
+        raise ConfigError(
+            f"borrowed = {config.borrowed!r} names no attack: known are {', '.join(e.name for e in config.entries)}"
+        )
     if not config.pairs or not 0 < config.far < 1 or not config.batch_size:
         raise ConfigError("pairs and batch_size are at least 1, far lies between 0 and 1")
     for entry in config.entries:
@@ -174,7 +194,7 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
         judges=list(embedders.values()),
         variants=("", *config.variants),
         entries=config.entries,
-        lent=config.lent,
+        borrowed=config.borrowed,
         count=min(config.pairs, limit or config.pairs),
         far=config.far,
         seed=config.seed,

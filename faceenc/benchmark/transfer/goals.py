@@ -1,4 +1,4 @@
-"""What an attack on an embedder may be told to do, by name: goals made from the attacked photos and other people's."""
+"""What an attack on an embedder may have to do, by name: goals made from the attacked photos and other people's."""
 
 from __future__ import annotations
 

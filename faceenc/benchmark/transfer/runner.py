@@ -28,7 +28,7 @@ from faceenc.benchmark.transfer.pairs import (
     spread,
     threshold_of,
 )
-from faceenc.benchmark.transfer.verification import VerificationFile, VerificationView, verification_view
+from faceenc.benchmark.transfer.verification import Verification, VerificationFile, fit_verification
 from faceenc.core import Progress, write_atomically
 from faceenc.data import FaceSet
 from faceenc.media import psnr, ssim
@@ -51,8 +51,8 @@ class TransferPlan:
         surrogates: what noise is made on.
         judges: what it is shown to; those with a surrogate's network are white-box.
         variants: what becomes of the picture before it is judged, as defences: "" for nothing, "jpeg75".
-        entries: the attacks; `goals` says how each is told what to do.
-        lent: name of the entry whose noise is also put on other images, as a control; "" for none.
+        entries: the attacks; `goals` says what each is to do.
+        borrowed: name of the entry whose noise is also put on other images, as a control; "" for none.
         count: pairs, at most.
         far: false accept rate of the thresholds.
         seed: of everything.
@@ -66,7 +66,7 @@ class TransferPlan:
     judges: Sequence[Embedder]
     variants: Sequence[str]
     entries: Sequence[AttackEntry]
-    lent: str = ""
+    borrowed: str = ""
     count: int = 100
     far: float = 0.01
     seed: int = 0
@@ -83,7 +83,7 @@ class TransferPlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Judge:
     """A judge of one variant, with what it says of the clean photos: its threshold and (N, D) embeddings."""
 
     name: str
@@ -92,7 +92,7 @@ class _Seen:
     references: torch.Tensor
     targets: torch.Tensor
     probes: torch.Tensor
-    view: VerificationView
+    verification: Verification
 
 
 def run_transfer(
@@ -136,26 +136,28 @@ def run_transfer(
     folder.finish(run)
 
 
-def _judges(plan: TransferPlan, progress: Progress) -> list[_Seen]:
+def _judges(plan: TransferPlan, progress: Progress) -> list[_Judge]:
     """Thresholds are fitted on untouched photos: a judge does not know what became of a picture."""
-    seen = []
+    found = []
     clean = [pictures(plan.data, rows) for rows in (plan.pairs.references, plan.pairs.targets, plan.pairs.probes)]
     for number, judge in enumerate(plan.judges):
         progress("judges", number, len(plan.judges))
         references, targets = (embed(judge.model, x) for x in clean[:2])
-        view = verification_view(judge, plan.data, plan.halves, plan.pairs)
-        threshold = checked_threshold(view.fitted, far=plan.far, name=plan.data.name)
+        verification = fit_verification(judge, plan.data, plan.halves, plan.pairs)
+        threshold = checked_threshold(verification.fitted, far=plan.far, name=plan.data.name)
         for variant in plan.variants:
             through = judge.defended(variant) if variant else judge
-            seen.append(_Seen(through.name, through, threshold, references, targets, embed(through.model, clean[2]), view))
+            found.append(
+                _Judge(through.name, through, threshold, references, targets, embed(through.model, clean[2]), verification)
+            )
     progress("judges", len(plan.judges), len(plan.judges))
-    return seen
+    return found
 
 
 class _Maker:
     """Makes noise and asks the judges about it; keeps what cells share."""
 
-    def __init__(self, plan: TransferPlan, judges: Sequence[_Seen], folder: RunFolder) -> None:
+    def __init__(self, plan: TransferPlan, judges: Sequence[_Judge], folder: RunFolder) -> None:
         self.plan, self.judges, self.folder = plan, judges, folder
         self.x = pictures(plan.data, plan.pairs.probes)
         # A surrogate's own threshold only scales its loss.
@@ -176,18 +178,18 @@ class _Maker:
         self.done = folder.done_cells(expected)
         self.ledger = VerificationFile(folder.path / "verification.csv", keep=self.done)
         for judge in judges:
-            self.ledger.add({"judge": judge.name, "eps": 0.0}, judge.view.of(judge.probes))
+            self.ledger.add({"judge": judge.name, "eps": 0.0}, judge.verification.of(judge.probes))
 
-    def _columns(self, surrogate: Embedder, entry: AttackEntry, how: str, eps: float, judge: _Seen) -> list[dict[str, Any]]:
-        """Of the attack's cell, and of the lent noise's where there is one."""
+    def _columns(self, surrogate: Embedder, entry: AttackEntry, how: str, eps: float, judge: _Judge) -> list[dict[str, Any]]:
+        """Of the attack's cell, and of the borrowed noise's where there is one."""
         alone = how == IMPERSONATE or sum(goal != IMPERSONATE for goal in entry.goals) == 1
         title = entry.name if alone else f"{entry.name} ({how})"
         base = {
             "recognizer": surrogate.name, "judge": judge.name, "attack": title, "norm": entry.attack.norm.name,
             "goal": IMPERSONATE if how == IMPERSONATE else DODGE, "eps": eps, "seed": self.plan.seed,
         }  # fmt: skip
-        lent = entry.name == self.plan.lent and how == entry.goals[0] and eps > 0
-        return [base, {**base, "attack": BORROWED}] if lent else [base]
+        borrowed = entry.name == self.plan.borrowed and how == entry.goals[0] and eps > 0
+        return [base, {**base, "attack": BORROWED}] if borrowed else [base]
 
     def make(self, surrogate: Embedder, entry: AttackEntry, how: str, eps: float, progress: Progress) -> None:
         cells = [self._columns(surrogate, entry, how, eps, judge) for judge in self.judges]
@@ -195,7 +197,7 @@ class _Maker:
             return
         done = 0
 
-        def tell(images: int) -> None:
+        def report(images: int) -> None:
             nonlocal done
             done += images
             progress("images", done, len(self.x))
@@ -208,7 +210,7 @@ class _Maker:
         )  # fmt: skip
         outcome = run_attack(
             entry.attack, surrogate.model, self.x, goal, eps=eps, seed=self.plan.seed, batch_size=self.plan.batch_size,
-            progress=tell,
+            progress=report,
         )  # fmt: skip
         shown = [outcome.adversarial, borrow(self.x, outcome.adversarial)]
         own = {"overshoot": outcome.overshoot.tolist(), "queries": outcome.queries.tolist()}
@@ -218,11 +220,11 @@ class _Maker:
                     self.folder.append(self._describe(columns, judge, adversarial, own, outcome.seconds))
 
     def _describe(
-        self, columns: dict[str, Any], judge: _Seen, adversarial: torch.Tensor, own: dict[str, list[float]], seconds: float
+        self, columns: dict[str, Any], judge: _Judge, adversarial: torch.Tensor, own: dict[str, list[float]], seconds: float
     ) -> list[dict[str, Any]]:
         plan, n = self.plan, len(self.x)
         after = embed(judge.embedder.model, adversarial)
-        self.ledger.add(columns, judge.view.of(after))
+        self.ledger.add(columns, judge.verification.of(after))
         before = (judge.probes - judge.references).norm(dim=1)
         now, to_target = (after - judge.references).norm(dim=1), (after - judge.targets).norm(dim=1)
         aimed = columns["goal"] == IMPERSONATE

@@ -1,4 +1,4 @@
-"""The verification view: how well strangers are told apart, with thresholds from other people, before and after noise."""
+"""Verification: how well strangers are distinguished, with thresholds from other people, before and after noise."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class VerificationView:
-    """One judge's view of the tested people.
+class Verification:
+    """What one judge needs to verify the tested people.
 
     Attributes:
         fitted: distances of the first half's genuine and impostor pairs.
@@ -51,7 +51,7 @@ class VerificationView:
     labels: NDArray[np.int64]
 
     def of(self, probes: torch.Tensor) -> dict[str, Any]:
-        """`COLUMNS` for (N, D) embeddings of the attacked photos, clean or not: shares in [0, 1].
+        """`VERIFICATION_COLUMNS` for (N, D) embeddings of the attacked photos, clean or not: shares in [0, 1].
 
         Genuine pairs are probe and reference; impostor pairs are clean ones, for whoever attacks does not change them.
         """
@@ -66,7 +66,7 @@ class VerificationView:
         return dict(zip(VERIFICATION_COLUMNS, [*numbers, len(np.unique(self.gallery_labels))], strict=True))
 
 
-def verification_view(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pairs) -> VerificationView:
+def fit_verification(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pairs) -> Verification:
     """Embed what is not attacked, and fit the thresholds.
 
     Args:
@@ -85,7 +85,7 @@ def verification_view(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pai
             thresholds.append(fit_threshold(*fitted, far=far))
         except ValueError:  # too few pairs for this rate
             thresholds.append(float("nan"))
-    return VerificationView(
+    return Verification(
         fitted=fitted,
         thresholds=tuple(thresholds),
         impostor=pair_scores(embeddings["rest"], data.labels[rest])[1],
@@ -106,7 +106,7 @@ class VerificationFile:
 
     Args:
         path: the file; lines of other cells than `keep` are dropped.
-        keep: cells that are done, as `runfolder.cell_key` names them.
+        keep: cells that are done, as `cell_key` names them.
     """
 
     def __init__(self, path: Path, *, keep: set[tuple[str, ...]]) -> None:

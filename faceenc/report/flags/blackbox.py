@@ -1,6 +1,6 @@
-"""What the flags about black-box attacks look for, after `faceenc.report.None`.
+"""The checks about black-box attacks, beside those of `checks`.
 
-A black-box attack is one with a budget of queries (`max_queries`) in the run's configuration.
+A black-box attack is one with a query budget (`max_queries`) in the run's configuration.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ def _attacks(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return known
 
 
-def _rows(evidence: RunResults, attacks: list[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of these attacks, whose judge is the recogniser that they know; with the attack's budget, if it has one."""
+def _rows(results: RunResults, attacks: list[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of these attacks, whose judge is the recogniser that they know; with the attack's query budget, if any."""
     columns = {"attack": "name", "norm": "norm", "budget": "max_queries"}
     wanted = pd.DataFrame([{name: one.get(key) for name, key in columns.items()} for one in attacks], columns=list(columns))
-    rows = evidence.rows[[*_SAME, "attack", "success"]]
-    return usual(evidence, rows[rows["recognizer"] == rows["judge"]].merge(wanted, on=_ATTACK))
+    rows = results.rows[[*_SAME, "attack", "success"]]
+    return usual(results, rows[rows["recognizer"] == rows["judge"]].merge(wanted, on=_ATTACK))
 
 
-def black_box_beats_white_box(evidence: RunResults) -> list[Hit] | None:
+def black_box_beats_white_box(results: RunResults) -> list[Hit] | None:
     """A black-box attack must not reach its goal on more images than the best attack with gradients.
 
     On the images that both attacked, by more than 2 points and one image, against each of PGD, APGD and AutoAttack that was
     run (attacks for the smallest noise do not count: they promise less).
     """
-    attacks = _attacks(evidence.run)
-    black = _rows(evidence, [one for one in attacks if one.get("max_queries") is not None])
-    white = _rows(evidence, [one for one in attacks if one.get("attack") in _WHITE])
+    attacks = _attacks(results.run)
+    black = _rows(results, [one for one in attacks if one.get("max_queries") is not None])
+    white = _rows(results, [one for one in attacks if one.get("attack") in _WHITE])
     both = black.merge(white, on=_SAME, suffixes=("", "_white"))
     hits = []
     for names, group in both.groupby(tables.KEYS):
@@ -67,26 +67,26 @@ class _Lead:
         self.points, self.n = self.black - self.white, int(both["image"].nunique())
 
 
-def more_queries_do_not_help(evidence: RunResults) -> list[Hit] | None:
+def more_queries_do_not_help(results: RunResults) -> list[Hit] | None:
     """One black-box attack under its smallest and its largest budget, same images: not one image more, though some stand.
 
     Some: more than one, and more than 2 points.
     """
     families: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for one in _attacks(evidence.run):
+    for one in _attacks(results.run):
         if one.get("max_queries") is not None:
             same = tuple(sorted((key, str(value)) for key, value in one.items() if key not in _OWN))
             families.setdefault(same, []).append(one)
-    hits, looked = [], 0
+    hits, examined = [], 0
     for members in families.values():
-        rows = _rows(evidence, members)
+        rows = _rows(results, members)
         least, most = (rows[rows["budget"] == limit] for limit in (rows["budget"].min(), rows["budget"].max()))
         both = most.merge(least, on=_SAME, suffixes=("", "_least"))
         for names, group in both[both["budget"] > both["budget_least"]].groupby(tables.KEYS):
-            looked += 1
+            examined += 1
             few, many, n = float(group["success_least"].mean()), float(group["success"].mean()), group["image"].nunique()
             if beyond(1 - many, n) and (many - few) * n < 1 - 1e-6:
-                told = [f"{percent(share)} of images with {budget:.0f} queries" for share, budget in (
+                shares = [f"{percent(share)} of images with {budget:.0f} queries" for share, budget in (
                     (few, group["budget_least"].iloc[0]), (many, group["budget"].iloc[0]))]  # fmt: skip
-                hits.append(Hit(dict(zip(tables.KEYS, names, strict=True)), f"goal reached on {' and on '.join(told)}"))
-    return hits if looked else None
+                hits.append(Hit(dict(zip(tables.KEYS, names, strict=True)), f"goal reached on {' and on '.join(shares)}"))
+    return hits if examined else None

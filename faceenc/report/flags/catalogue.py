@@ -1,7 +1,7 @@
 """Flags: signs, in the results themselves, that an evaluation flatters the recogniser or is broken.
 
 After AutoAttack's checks and Carlini et al., "On evaluating adversarial robustness" (2019). `CHECKS` states for each what it
-looks at, what a hit may mean and what to do; its function in `finders` says where the line is drawn and why.
+examines, what a hit may mean and what to do; its function in `checks` or `blackbox` says where the line is drawn and why.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 from faceenc.report import tables
 from faceenc.report.flags import blackbox, checks
 
-# None: the run holds nothing that this check could look at.
-_Find = Callable[[checks.RunResults], list[checks.Hit] | None]
+# None: the run holds nothing that this check could examine.
+_Hits = Callable[[checks.RunResults], list[checks.Hit] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is looked at, what a hit may mean, what to do, and the function that looks."""
+    """What is examined, what a hit may mean, what to do, and the function that finds the hits."""
 
     flag: str
-    looks: str
+    examines: str
     meaning: str
     remedy: str
-    find: _Find
+    hits: _Hits
 
 
 def find_flags(rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None) -> list[Flag]:
@@ -53,13 +53,13 @@ def find_flags(rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFr
 def survey(
     rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None
 ) -> dict[str, list[Flag] | None]:
-    """Flags by the name of their check; None for a check that found nothing to look at."""
+    """Flags by the name of their check; None for a check that found nothing to examine."""
     return raised(CHECKS, checks.RunResults(rows, tables.summarize(rows), run, crosscheck))
 
 
 def raised(catalogue: Sequence[Check], results: checks.RunResults) -> dict[str, list[Flag] | None]:
     """Flags of these checks, as of `survey`."""
-    found = {one: one.find(results) for one in catalogue}
+    found = {one: one.hits(results) for one in catalogue}
     return {one.flag: None if hits is None else [_flag(one, hit) for hit in hits] for one, hits in found.items()}
 
 
@@ -101,7 +101,7 @@ CHECKS = (
         "accuracy at the huge eps reaches chance",
         "an image may be replaced almost wholly at this eps, so the attack fails for its own reasons: masked gradients or"
         " too short steps",
-        "look at the gradients, add steps and restarts, try an attack without gradients; do not report robustness before",
+        "examine the gradients, add steps and restarts, try an attack without gradients; do not report robustness before",
         checks.above_chance,
     ),
     Check(
@@ -130,7 +130,7 @@ CHECKS = (
         "no attack that only asks reaches more than the best one with gradients",
         "gradients are masked (an operation without a gradient, saturated outputs, randomness) or the attack with gradients"
         " is set up wrongly: the accuracy it leaves is no robustness",
-        "report the black-box result; look for what hides the gradient and attack through it or around it, with more steps"
+        "report the black-box result; find what masks the gradient and attack through it or around it, with more steps"
         " and restarts",
         blackbox.black_box_beats_white_box,
     ),
@@ -154,13 +154,13 @@ CHECKS = (
         "zero-gradients",
         "no image has a gradient of zero",
         "saturated outputs or an operation that stops the gradient; attacks by gradient then see nothing",
-        "attack the logits before the softmax, look for rounding or thresholds in the recogniser",
+        "attack the logits before the softmax, search for rounding or thresholds in the recogniser",
         checks.zero_gradients,
     ),
     Check(
         "outputs-are-probabilities",
         "the recogniser answers with logits",
-        "a softmax inside the recogniser flattens the loss, so that attacks look weaker than they are",
+        "a softmax inside the recogniser flattens the loss, so that attacks appear weaker than they are",
         "wrap the recogniser so that it returns what goes into the softmax",
         checks.probabilities,
     ),
@@ -176,7 +176,7 @@ CHECKS = (
         "not-finite",
         "every number measured is finite",
         "an overflow in the recogniser or its loss; the sign of nan is 0, so the attack stands still there",
-        "run these images in float32 and look for the first layer that overflows",
+        "run these images in float32 and find the first layer that overflows",
         checks.not_finite,
     ),
 )

@@ -1,4 +1,4 @@
-"""What the flags of `checks` look for, one function a check: the evidence of a run -> hits.
+"""The checks of `catalogue`, one function each: the results of a run -> hits.
 
 A difference between two accuracies counts when it is larger than a number of points and than one image: with few images
 a single one is many points. Each docstring says where its line is drawn and why.
@@ -64,18 +64,18 @@ def _dicts(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def usual(evidence: RunResults, table: pd.DataFrame) -> pd.DataFrame:
+def usual(results: RunResults, table: pd.DataFrame) -> pd.DataFrame:
     """Without eps 0 and without the huge eps, where `above_chance` has the say."""
-    limit = table["norm"].map(lambda norm: tables.huge_eps(evidence.run, norm))
+    limit = table["norm"].map(lambda norm: tables.huge_eps(results.run, norm))
     return table[(table["eps"] > 0) & (table["eps"] < limit)]
 
 
-def not_monotone(evidence: RunResults) -> list[Hit] | None:
+def not_monotone(results: RunResults) -> list[Hit] | None:
     """Accuracy must not rise above its lowest value at any smaller eps by more than 2 points and one image.
 
     Held against the running lowest value, so that a slow climb counts too. Iterative attacks only.
     """
-    cells = evidence.summary[~evidence.summary["attack"].isin(_NOT_ITERATIVE)]
+    cells = results.summary[~results.summary["attack"].isin(_NOT_ITERATIVE)]
     hits = []
     curves = 0
     for _, curve in cells.groupby([key for key in tables.KEYS if key != "eps"]):
@@ -89,9 +89,9 @@ def not_monotone(evidence: RunResults) -> list[Hit] | None:
     return hits if curves else None
 
 
-def clean_mismatch(evidence: RunResults) -> list[Hit] | None:
+def clean_mismatch(results: RunResults) -> list[Hit] | None:
     """No image may change its prediction at eps = 0, nor be predicted differently, untouched, in two cells: no tolerance."""
-    rows = evidence.rows
+    rows = results.rows
     still = rows[rows["eps"] == 0]
     moved = still[still["clean_prediction"] != still["adversarial_prediction"]]
     hits = [
@@ -110,25 +110,25 @@ def _count(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(tables.KEYS)["image"].nunique().reset_index()
 
 
-def above_chance(evidence: RunResults) -> list[Hit] | None:
+def above_chance(results: RunResults) -> list[Hit] | None:
     """Iterative attacks at the huge eps: the Wilson interval of the accuracy must reach down to chance, one in K people."""
-    cells = evidence.summary[~evidence.summary["attack"].isin(_NOT_ITERATIVE)]
-    limit = cells["norm"].map(lambda norm: tables.huge_eps(evidence.run, norm))
-    looked, hits = 0, []
+    cells = results.summary[~results.summary["attack"].isin(_NOT_ITERATIVE)]
+    limit = cells["norm"].map(lambda norm: tables.huge_eps(results.run, norm))
+    examined, hits = 0, []
     for cell in _dicts(cells[cells["eps"] >= limit]):
-        chance = tables.chance(evidence.run, cell["judge"])
+        chance = tables.chance(results.run, cell["judge"])
         if chance is None:
             continue
-        looked += 1
+        examined += 1
         if cell["ci_low"] > chance:
             low, accuracy = percent(cell["ci_low"]), percent(cell["adversarial_accuracy"])
             hits.append(Hit(cell, f"accuracy {accuracy} (at least {low}) where guessing gives {percent(chance)}"))
-    return hits if looked else None
+    return hits if examined else None
 
 
-def noise_beats_attack(evidence: RunResults) -> list[Hit] | None:
+def noise_beats_attack(results: RunResults) -> list[Hit] | None:
     """Random noise must not cost more accuracy than an attack of the same size, by more than 2 points and one image."""
-    cells = usual(evidence, evidence.summary[evidence.summary["attack"] != tables.CONTROL])
+    cells = usual(results, results.summary[results.summary["attack"] != tables.CONTROL])
     keys = ["recognizer", "judge", "norm", "eps"]
     noise = cells.loc[cells["attack"] == tables.NOISE, [*keys, "adversarial_accuracy"]]
     both = cells[cells["attack"] != tables.NOISE].merge(noise, on=keys, suffixes=("", "_noise"))
@@ -140,9 +140,9 @@ def noise_beats_attack(evidence: RunResults) -> list[Hit] | None:
     return hits if len(both) else None
 
 
-def single_step_beats(evidence: RunResults) -> list[Hit] | None:
+def single_step_beats(results: RunResults) -> list[Hit] | None:
     """One step must not reach its goal on more images than many steps, by more than 2 points and one image."""
-    summary = usual(evidence, evidence.summary).assign(reached=tables.reached)
+    summary = usual(results, results.summary).assign(reached=tables.reached)
     both = tables.compare(summary, _SINGLE_STEP)
     hits = [
         Hit(
@@ -155,17 +155,17 @@ def single_step_beats(evidence: RunResults) -> list[Hit] | None:
     return hits if len(both) else None
 
 
-def more_steps_help(evidence: RunResults) -> list[Hit] | None:
+def more_steps_help(results: RunResults) -> list[Hit] | None:
     """Twice the steps, same images, seeds, eps: success up by more than 2 points and one image, or the loss still climbing.
 
-    A loss that grows on images already fooled says nothing about robustness, so the loss is looked at on the images that
+    A loss that grows on images already fooled says nothing about robustness, so the loss is examined on the images that
     plain PGD left standing, if there are at least two: a mean gain of 0.2 nats takes a fifth off the truth's probability.
     """
     keys = [*(key for key in tables.KEYS if key != "attack"), "seed", "image"]
-    rows = evidence.rows[[*keys, "attack", "success", "loss"]]
+    rows = results.rows[[*keys, "attack", "success", "loss"]]
     once = rows[rows["attack"] == "pgd"]
     twice = rows[rows["attack"] == tables.CONTROL].drop(columns="attack")
-    both = usual(evidence, once.merge(twice, on=keys, suffixes=("", "_twice")))
+    both = usual(results, once.merge(twice, on=keys, suffixes=("", "_twice")))
     hits = []
     for names, group in both.groupby(tables.KEYS):
         where = dict(zip(tables.KEYS, names, strict=True))
@@ -179,14 +179,14 @@ def more_steps_help(evidence: RunResults) -> list[Hit] | None:
     return hits if len(both) else None
 
 
-def disagree(evidence: RunResults) -> list[Hit] | None:
+def disagree(results: RunResults) -> list[Hit] | None:
     """Ours against ART's: accuracies over 1 point and one image apart, or a cross-check outside what rounding explains.
 
     The exact engine may differ from ART by 1e-6, the fused one after one Linf step in 1e-4 of the pixels (a low-precision
     one in many more; an L2 step is no sign, so there every pixel differs in its last bits). The final loss of each may
     differ by 2 % and 0.05.
     """
-    both = tables.compare(evidence.summary, tables.COUNTERPARTS)
+    both = tables.compare(results.summary, tables.COUNTERPARTS)
     hits = [
         Hit({**cell, "attack": cell["attack_a"]}, f"accuracy {percent(ours)}, {percent(theirs)} with ART's implementation")
         for cell in _dicts(both)
@@ -196,7 +196,7 @@ def disagree(evidence: RunResults) -> list[Hit] | None:
             _PARITY_POINTS,
         )
     ]
-    crosscheck = evidence.crosscheck
+    crosscheck = results.crosscheck
     if crosscheck is not None:
         hits += [hit for _, steps in crosscheck.groupby(["norm", "goal", "engine"]) for hit in _crosscheck_hits(steps)]
     return hits if len(both) or crosscheck is not None else None
@@ -219,27 +219,27 @@ def _crosscheck_hits(steps: pd.DataFrame) -> Iterable[Hit]:
         yield Hit(where, f"cross-check: loss {last['loss']:.3g}, ART's {last['art_loss']:.3g}")
 
 
-def zero_gradients(evidence: RunResults) -> list[Hit] | None:
+def zero_gradients(results: RunResults) -> list[Hit] | None:
     """Any image whose gradient is zero everywhere: no tolerance."""
-    told = [d for d in evidence.run.get("diagnostics", []) if d.get("zero_gradient_share") is not None]
+    diagnoses = [d for d in results.run.get("diagnostics", []) if d.get("zero_gradient_share") is not None]
     hits = [
         Hit(d, f"{percent(d['zero_gradient_share'])} of the images have a gradient of zero everywhere")
-        for d in told
+        for d in diagnoses
         if d["zero_gradient_share"] > 0
     ]
-    return hits if told else None
+    return hits if diagnoses else None
 
 
-def probabilities(evidence: RunResults) -> list[Hit] | None:
+def probabilities(results: RunResults) -> list[Hit] | None:
     """The run's own test of the outputs: all in [0, 1] and summing to one for every image."""
-    told = [d for d in evidence.run.get("diagnostics", []) if d.get("probabilities") is not None]
-    hits = [Hit(d, "the outputs lie in [0, 1] and sum to one") for d in told if d["probabilities"]]
-    return hits if told else None
+    diagnoses = [d for d in results.run.get("diagnostics", []) if d.get("probabilities") is not None]
+    hits = [Hit(d, "the outputs lie in [0, 1] and sum to one") for d in diagnoses if d["probabilities"]]
+    return hits if diagnoses else None
 
 
-def budget_exceeded(evidence: RunResults) -> list[Hit] | None:
+def budget_exceeded(results: RunResults) -> list[Hit] | None:
     """Proposals and judged images may leave the ball by float32's own error: 1e-6; for L2 3e-6 times eps, if larger."""
-    rows = evidence.rows
+    rows = results.rows
     slack = (_LENGTH_SLACK * rows["eps"]).where(rows["norm"] == "l2", 0).clip(lower=_SLACK)
     measured = rows["linf"].where(rows["norm"] == "linf", rows["l2"]) - rows["eps"]
     hits = []
@@ -251,12 +251,12 @@ def budget_exceeded(evidence: RunResults) -> list[Hit] | None:
     return hits
 
 
-def not_finite(evidence: RunResults) -> list[Hit] | None:
+def not_finite(results: RunResults) -> list[Hit] | None:
     """Every measured number must be finite, but for the PSNR of an unchanged image, which is infinite."""
     names = ["clean_probability", "adversarial_probability", "label_probability", "loss", "linf", "l2", "ssim", "overshoot"]
-    finite = np.isfinite(evidence.rows[names].to_numpy(dtype=float)).all(axis=1)
-    bad = ~finite | evidence.rows["psnr"].isna().to_numpy()
+    finite = np.isfinite(results.rows[names].to_numpy(dtype=float)).all(axis=1)
+    bad = ~finite | results.rows["psnr"].isna().to_numpy()
     return [
         Hit(where, f"{where['image']} images with a number that is not finite")
-        for where in _dicts(_count(evidence.rows[bad]))
+        for where in _dicts(_count(results.rows[bad]))
     ]

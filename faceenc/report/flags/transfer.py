@@ -22,7 +22,7 @@ _CONTROLS = ("another image's noise", tables.NOISE)
 
 
 def survey_transfer(rows: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, list[Flag] | None]:
-    """Flags by the name of their check; None for a check that found nothing to look at."""
+    """Flags by the name of their check; None for a check that found nothing to examine."""
     return raised(TRANSFER_CHECKS, RunResults(rows, tables.summarize(rows), run, None))
 
 
@@ -31,10 +31,10 @@ def _networks(run: Mapping[str, Any], part: str) -> dict[str, set[str]]:
     return {str(one["name"]): set(str(one["network"]).split("|")) for one in run.get(part, [])}
 
 
-def _marked(evidence: RunResults) -> pd.DataFrame:
+def _marked(results: RunResults) -> pd.DataFrame:
     """Cells of attacks at eps > 0, with `reached`, and `white`: the judge's network is among the surrogate's."""
-    surrogates, judges = _networks(evidence.run, "surrogates"), _networks(evidence.run, "judges")
-    cells = evidence.summary[(evidence.summary["eps"] > 0) & ~evidence.summary["attack"].isin(_CONTROLS)].copy()
+    surrogates, judges = _networks(results.run, "surrogates"), _networks(results.run, "judges")
+    cells = results.summary[(results.summary["eps"] > 0) & ~results.summary["attack"].isin(_CONTROLS)].copy()
     targeted = cells["goal"] == "impersonate"
     cells["reached"] = cells["target_rate"].where(targeted, cells["success_rate"])
     cells["white"] = [
@@ -43,66 +43,66 @@ def _marked(evidence: RunResults) -> pd.DataFrame:
     return cells
 
 
-def _foreign_beats_own(evidence: RunResults, by: list[str], saw: str) -> list[Hit] | None:
+def _foreign_beats_own(results: RunResults, by: list[str], saw: str) -> list[Hit] | None:
     """Groups of cells where noise made on another network beats the best made on the judge's own; `saw` is formatted."""
-    hits, looked = [], False
-    for _, group in _marked(evidence).groupby(by):
+    hits, examined = [], False
+    for _, group in _marked(results).groupby(by):
         own, foreign = group[group["white"]], group[~group["white"]]
         if own.empty or foreign.empty:
             continue
-        looked = True
+        examined = True
         best, most = foreign.sort_values("reached").iloc[-1], own["reached"].max()
         ahead = best["reached"] - most
         if ahead > _POINTS + 1e-9 and ahead * best["n"] > 1 + 1e-6:
             hits.append(Hit(_where(best), saw.format(best=best["reached"], surrogate=best["recognizer"], own=most)))
-    return hits if looked else None
+    return hits if examined else None
 
 
-def transfer_beats_white_box(evidence: RunResults) -> list[Hit] | None:
+def transfer_beats_white_box(results: RunResults) -> list[Hit] | None:
     """The best attack from elsewhere against the best attack on the judge itself: 5 points and one image better."""
     return _foreign_beats_own(
-        evidence, ["judge", "norm", "goal", "eps"], "{best:.1%} from {surrogate}, {own:.1%} on the judge itself"
+        results, ["judge", "norm", "goal", "eps"], "{best:.1%} from {surrogate}, {own:.1%} on the judge itself"
     )
 
 
-def diagonal_not_maximum(evidence: RunResults) -> list[Hit] | None:
+def diagonal_not_maximum(results: RunResults) -> list[Hit] | None:
     """One attack's matrix: in a judge's column no surrogate may stand above the judge itself by 5 points and one image."""
     return _foreign_beats_own(
-        evidence, ["judge", "attack", "norm", "goal", "eps"], "{surrogate} {best:.1%}, diagonal {own:.1%}"
+        results, ["judge", "attack", "norm", "goal", "eps"], "{surrogate} {best:.1%}, diagonal {own:.1%}"
     )
 
 
-def gradients_masked(evidence: RunResults) -> list[Hit] | None:
+def gradients_masked(results: RunResults) -> list[Hit] | None:
     """Zero for any image, another one when asked again (cosine below 0.9), or a loss that does not follow (below 0.1)."""
     hits = []
-    looks = [look for look in evidence.run.get("diagnostics", []) if "slope_ratio" in look]
-    for look in looks:
-        slope = float(look["slope_ratio"])
+    diagnoses = [one for one in results.run.get("diagnostics", []) if "slope_ratio" in one]
+    for one in diagnoses:
+        slope = float(one["slope_ratio"])
         doubts = []
-        if look["zero_gradient_share"] > 0:
-            doubts.append(f"zero for {look['zero_gradient_share']:.0%} of the images")
-        if look["zero_gradient_share"] < 1 and look["repeat_cosine"] < _REPEAT:
-            doubts.append(f"random: asked twice, cosine {look['repeat_cosine']:.2f}")
+        if one["zero_gradient_share"] > 0:
+            doubts.append(f"zero for {one['zero_gradient_share']:.0%} of the images")
+        if one["zero_gradient_share"] < 1 and one["repeat_cosine"] < _REPEAT:
+            doubts.append(f"random: asked twice, cosine {one['repeat_cosine']:.2f}")
         if not math.isnan(slope) and slope < _SLOPE:
             doubts.append(f"false: the loss rises by {slope:.0%} of what it promises")
         if doubts:
-            hits.append(Hit({"recognizer": look["recognizer"]}, f"the gradient is {'; '.join(doubts)}"))
-    return hits if looks else None
+            hits.append(Hit({"recognizer": one["recognizer"]}, f"the gradient is {'; '.join(doubts)}"))
+    return hits if diagnoses else None
 
 
-def softmax_output(evidence: RunResults) -> list[Hit] | None:
+def softmax_output(results: RunResults) -> list[Hit] | None:
     """Outputs that are positive and sum to one."""
-    looks = [look for look in evidence.run.get("diagnostics", []) if "probabilities" in look]
-    hits = [Hit({"recognizer": look["recognizer"]}, "outputs are probabilities") for look in looks if look["probabilities"]]
-    return hits if looks else None
+    diagnoses = [one for one in results.run.get("diagnostics", []) if "probabilities" in one]
+    hits = [Hit({"recognizer": one["recognizer"]}, "outputs are probabilities") for one in diagnoses if one["probabilities"]]
+    return hits if diagnoses else None
 
 
-def judge_is_surrogate(evidence: RunResults) -> list[Hit] | None:
+def judge_is_surrogate(results: RunResults) -> list[Hit] | None:
     """A judge under another name, or inside an ensemble, that computes with a surrogate's weights. No tolerance.
 
     A judge of the surrogate's own name, with or without a defence, says openly that it is white-box.
     """
-    surrogates, judges = _networks(evidence.run, "surrogates"), _networks(evidence.run, "judges")
+    surrogates, judges = _networks(results.run, "surrogates"), _networks(results.run, "judges")
     if not surrogates or not judges:
         return None
     return [
@@ -113,9 +113,9 @@ def judge_is_surrogate(evidence: RunResults) -> list[Hit] | None:
     ]
 
 
-def fitted_on_test(evidence: RunResults) -> list[Hit] | None:
+def fitted_on_test(results: RunResults) -> list[Hit] | None:
     """Photos in both halves: no tolerance."""
-    data = evidence.run.get("data", {})
+    data = results.run.get("data", {})
     if "fit_and_test_photos_shared" not in data:
         return None
     shared = int(data["fit_and_test_photos_shared"])
@@ -130,19 +130,19 @@ TRANSFER_CHECKS = (
     Check(
         "transfer-beats-white-box",
         "no attack from another recogniser does better than the best one on the judge itself",
-        "the judge's own gradients are masked, or the attack on it is badly set up: it looks more robust than it is",
-        "look at the judge's gradients, add steps and restarts; report the transfer result as its robustness",
+        "the judge's own gradients are masked, or the attack on it is badly set up: it appears more robust than it is",
+        "examine the judge's gradients, add steps and restarts; report the transfer result as its robustness",
         transfer_beats_white_box,
     ),
     Check(
         "diagonal-not-maximum",
         "each attack does best on the recogniser it was made on",
         "that recogniser hides its gradients, or its crop or threshold differs between attack and judgement",
-        "compare the surrogate's and the judge's embeddings of one picture; look at the gradients",
+        "compare the surrogate's and the judge's embeddings of one picture; examine the gradients",
         diagonal_not_maximum,
     ),
     Check(
-        "gradients-obfuscated",
+        "gradients-masked",
         "gradients are there, stay the same, and the loss follows them",
         "the recogniser withstands attacks by gradient because there is none to follow, not because it is robust",
         "attack through a smooth stand-in or with expectation over the dice, and with attacks that need no gradient",
