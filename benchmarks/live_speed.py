@@ -22,7 +22,7 @@ from faceenc.cli import print_table, progress_bars, set_up_logging
 from faceenc.core import Detector, at_place
 from faceenc.data import enlarge, read_orl
 from faceenc.live import (
-    LOOK_EVERY,
+    READ_EVERY,
     Controls,
     Feed,
     Frame,
@@ -161,7 +161,7 @@ def raw_pass_ms(watcher: Watcher, rounds: int = 7) -> tuple[float, float]:
 
 def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) -> float:
     """Share of the kept frames' faces that the recogniser, finding them anew, does not take for whom they are."""
-    looks, hidden = 0, 0
+    views, hidden = 0, 0
     for shown in kept:
         noisy_faces = detector(shown.pixels)
         for face in detector(shown.frame.pixels):
@@ -169,7 +169,7 @@ def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) ->
             name = watcher.reading(clean, [clean]).name
             if name is None:
                 continue
-            looks += 1
+            views += 1
             box = at_place([other.box for other in noisy_faces], face.box)
             found = next((other for other in noisy_faces if other.box is box), None)
             if found is None:
@@ -177,12 +177,12 @@ def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) ->
                 continue
             noisy = watcher.answers(watcher.crop(shown.pixels, found)[None])[0]
             hidden += watcher.reading(noisy, [clean]).name != name
-    return hidden / looks if looks else float("nan")
+    return hidden / views if views else float("nan")
 
 
 def measure(
     name: str,
-    engine: Method,
+    method: Method,
     clip: Clip,
     watcher: Watcher,
     detector: Detector,
@@ -192,12 +192,12 @@ def measure(
     pace: float = PACE,
 ) -> tuple[Summary, Watched]:
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, watcher, engine, Controls(eps), look_every=LOOK_EVERY, rate=30)
+    processor = Processor(tracker, watcher, method, Controls(eps), read_every=READ_EVERY, rate=30)
     for index, frame in enumerate(clip[:3]):  # engines are built and memory is fetched at the first frames
         worker.submit(processor, Frame(index - 10, frame, time.perf_counter(), 0.0)).result()
     watched = Watched(processor, seconds)
     with Feed(LoopSource(clip, rate=pace), drop=True, pace=pace) as feed:
-        live = Live(feed, watched, Outputs(drawn=[Nowhere()]), engine=name, steps=1, worker=worker)
+        live = Live(feed, watched, Outputs(drawn=[Nowhere()]), method=name, steps=1, worker=worker)
         return live.run(), watched
 
 
@@ -238,13 +238,13 @@ def main(
         for name in engines[:1] if minutes else engines:
             forward, both = worker.submit(raw_pass_ms, watcher).result()
 
-            def engine(name: str = name) -> Method:
+            def method(name: str = name) -> Method:
                 if name == "noise":
                     return NoiseMethod(torch.Generator().manual_seed(0))
                 return make_method(name, watcher, masks or MaskBook([]), steps=1)
 
-            summary, watched = measure(name, engine(), clip, watcher, detector, eps, 60 * minutes or seconds, worker)
-            judged = watched if minutes else measure(name, engine(), clip, watcher, detector, eps, seconds, worker, RATE)[1]
+            summary, watched = measure(name, method(), clip, watcher, detector, eps, 60 * minutes or seconds, worker)
+            judged = watched if minutes else measure(name, method(), clip, watcher, detector, eps, seconds, worker, RATE)[1]
             hidden = worker.submit(unrecognized, judged.kept, watcher, detector).result()
             rows.append(_row(name, summary, watched, hidden, forward, both))
     _tell(rows, bool(minutes))

@@ -3,8 +3,8 @@
     faceenc encrypt PHOTOS --output OUT --json > protected.jsonl
     python benchmarks/photo_evidence.py protected.jsonl
 
-faceenc protects, and judges, whatever its own detectors find. dlib's finder is made for upright faces seen from the front:
-a face that it misses in the original is one that a recogniser built on dlib alone never looks at.
+faceenc protects, and judges, whatever its own detectors find. dlib's detector is made for upright faces seen from the front:
+a face that it misses in the original is one that a recogniser built on dlib alone never sees.
 """
 
 from __future__ import annotations

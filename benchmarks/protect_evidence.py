@@ -5,7 +5,7 @@
 
 Each DATA is a folder with one sub-folder of photos a person (or "orl", the built-in faces). Of each person some photos are
 protected, written as PNG, decoded anew, and judged as saved, after JPEG at quality 75 and at half size: faces are found anew
-by MediaPipe in the whole picture, cut out by dlib's own finder and landmarks, and compared with the original and with the
+by MediaPipe in the whole picture, cut out by dlib's own detector and landmarks, and compared with the original and with the
 person's other photos; the rank is among all people of the folder. Beside it stand plain PGD (same noise budget and mask, no
 alignment jitter, JPEG, halving or blur in the loop) and random signs of the same size at every pixel. Recognisers given by
 --model were not attacked: they judge the same files.
@@ -151,7 +151,7 @@ def _protect_and_judge(
     detector, surrogates, judges = _tools(job.models, job.surrogates)
     image, strength = photo.pixels, STRENGTHS[job.strength]
     protection = Protection(strength, surrogates)
-    plain = Protection(replace(strength, diversity=None), surrogates, fates=())
+    plain = Protection(replace(strength, diversity=None), surrogates, transforms=())
     changed: dict[str, tuple[Pixels, float]] = {"clean": (image, 0.0)}
     for name, how in (("faceenc", protection), ("plain PGD", plain)):
         pixels, (outcome,) = protect_faces(image, [face], how, grey=photo.grey)

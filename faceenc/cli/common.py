@@ -93,14 +93,14 @@ def progress_bars() -> Iterator[Progress]:
     redirect = sys.stdout.isatty()
     with Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=redirect) as bars:
 
-        def tell(what: str, done: int, total: int) -> None:
+        def advance(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
                 if not console.is_terminal and done < total:
                     logging.getLogger("faceenc").info("%s: %d to do", what, total)
             bars.update(tasks[what], completed=done, total=total)
 
-        yield tell
+        yield advance
 
 
 def check_device(device: str) -> None:

@@ -67,10 +67,10 @@ def celeba(
 
     if download:
         download_celeba(folder)
-    with progress_bars() as tell:
-        subset = choose(folder, identities=identities, min_images=min_images, progress=partial(tell, "images"))
+    with progress_bars() as progress:
+        subset = choose(folder, identities=identities, min_images=min_images, progress=partial(progress, "images"))
         manifest = lay_out(subset, output)
-        faces = load_folder(output, size, framing=framing, on_no_face=on_no_face, progress=partial(tell, "faces"))
+        faces = load_folder(output, size, framing=framing, on_no_face=on_no_face, progress=partial(progress, "faces"))
     _summarize(subset, faces, manifest, photos_table(output, size, framing=framing))
 
 

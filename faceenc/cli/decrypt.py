@@ -39,7 +39,7 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     from faceenc.media import read_photo, save_photo
     from faceenc.protect import audit, need_cryptography, read_key, restore
 
-    # All that can be told without the passphrase, before asking for it.
+    # All that can be checked without the passphrase, before asking for it.
     need_cryptography()
     key, photo = read_key(key_file), read_photo(protected)
     if output.exists() and not force:

@@ -85,7 +85,7 @@ def encrypt(
     Exit code 0 if all photos are protected, 3 if some are not, 2 if none is, 130 after Ctrl-C. Skipped photos without a face
     do not count, unless there are no others.
     """
-    from faceenc.cli.encrypt_results import conclude, tell, tell_stopped
+    from faceenc.cli.encrypt_results import conclude, print_result, print_stopped
     from faceenc.protect import find_ledger, plan_photos
 
     try:
@@ -100,9 +100,9 @@ def encrypt(
             results += run() if tasks else []
         for result in results:
             if result.target is None:
-                tell(result, options, as_json=as_json)
+                print_result(result, options, as_json=as_json)
     except KeyboardInterrupt as stop:
-        context.exit(tell_stopped(stop))
+        context.exit(print_stopped(stop))
     context.exit(conclude(results, options, as_json=as_json))
 
 
@@ -168,7 +168,7 @@ def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file:
 
 @dataclass(frozen=True)
 class _Run:
-    """All photos of a run, each told of as soon as it is done."""
+    """All photos of a run, each reported as soon as it is done."""
 
     tasks: list[Task]
     options: Options
@@ -180,7 +180,7 @@ class _Run:
     key: Key | None
 
     def __call__(self) -> list[FileResult]:
-        from faceenc.cli.encrypt_results import tell
+        from faceenc.cli.encrypt_results import print_result
         from faceenc.protect import Encrypt
         from faceenc.runs import StoppedError, run_files
 
@@ -195,10 +195,10 @@ class _Run:
                 progress = stack.enter_context(progress_bars())
                 progress("photos", 0, len(self.tasks))
 
-            def told(result: FileResult, done: int, total: int) -> None:
+            def print_done(result: FileResult, done: int, total: int) -> None:
                 if progress is not None:
                     progress("photos", done, total)
-                tell(result, self.options, as_json=self.as_json, alone=total == 1)
+                print_result(result, self.options, as_json=self.as_json, alone=total == 1)
 
             try:
                 results = run_files(
@@ -209,7 +209,7 @@ class _Run:
                     force=self.force,
                     ledger=self.ledger,
                     locks=self.locks,
-                    progress=told,
+                    progress=print_done,
                     initializer=work.prepare,
                 )
             except StoppedError as stop:

@@ -49,7 +49,7 @@ class Key:
 
 
 def new_key(path: Path, task: Task, passphrase_file: Path | None, *, force: bool) -> Key:
-    """Ask for the passphrase, after all that can be told without it.
+    """Ask for the passphrase, after all that can be checked without it.
 
     Raises:
         ConfigError: the key's name is taken, there is no passphrase, or the extra is not installed.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NONE, _SOME, _INTERRUPTED = 2, 3, 130
 
 
-def tell(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
+def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
     """One photo's result; of the only photo with all the evidence. Whatever went wrong is a line on standard error."""
     if as_json:
         record = {"source": str(result.source), "status": result.status, "message": result.message, **result.details}
@@ -29,26 +29,26 @@ def tell(result: FileResult, options: Options, *, as_json: bool, alone: bool = F
     elif result.status == "skipped":
         click.echo(f"{click.format_filename(result.source)}: {result.message}")
     else:
-        _tell_done(result, alone=alone)
+        _print_done(result, alone=alone)
 
 
-def _tell_done(result: FileResult, *, alone: bool) -> None:
+def _print_done(result: FileResult, *, alone: bool) -> None:
     from faceenc.cli.evidence_tables import print_evidence
 
-    told: dict[str, Any] = result.details
+    details: dict[str, Any] = result.details
     if alone:
-        print_evidence(told, told["undetected"])
+        print_evidence(details, details["undetected"])
     names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
     changed = "unchanged"
-    if told["photo"]["psnr"] is not None:
-        changed = f"changed by at most {told['photo']['max_change']} of 255, PSNR {told['photo']['psnr']:.1f} dB"
+    if details["photo"]["psnr"] is not None:
+        changed = f"changed by at most {details['photo']['max_change']} of 255, PSNR {details['photo']['psnr']:.1f} dB"
     click.echo(f"{names}: {changed}; {result.seconds:.1f} s")
-    for note in told["notes"]:
+    for note in details["notes"]:
         click.echo(f"  note: {note}")
-    click.echo(f"  {told['summary']}")
+    click.echo(f"  {details['summary']}")
 
 
-def tell_stopped(stop: KeyboardInterrupt) -> int:
+def print_stopped(stop: KeyboardInterrupt) -> int:
     """Ctrl-C, in a line; returns the exit code."""
     results: Sequence[FileResult] = getattr(stop, "results", ())
     done = sum(result.status == "done" or bool(result.details.get("faces")) for result in results)

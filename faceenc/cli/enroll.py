@@ -40,6 +40,6 @@ def enroll(name: str, photos: tuple[Path, ...], model: Path | None, eps: int, st
     path = save_mask(made.mask)
     click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
     if made.held:
-        click.echo(f"hidden in {made.hidden} of {made.held} looks at photos that it was not made of")
+        click.echo(f"hidden in {made.hidden} of {made.held} views of photos that it was not made of")
     else:
         click.echo("no photo was kept back to try it on: give 5 or more")

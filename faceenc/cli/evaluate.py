@@ -93,14 +93,14 @@ def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:
     """The photos, cut out as the model wants them."""
     from faceenc.data import load_folder, load_orl
 
-    tell = partial(progress, "photos")
+    advance = partial(progress, "photos")
     if source != "orl":
-        return load_folder(Path(source), model.input_size, framing=model.framing, progress=tell)
+        return load_folder(Path(source), model.input_size, framing=model.framing, progress=advance)
     if model.framing != "square":
         raise ConfigError(
             f'--data orl: its crops are "square", the recogniser wants them "{model.framing}"; name a folder of photos'
         )
-    return load_orl(model.input_size, progress=tell)
+    return load_orl(model.input_size, progress=advance)
 
 
 def _print(found: Evaluation) -> None:

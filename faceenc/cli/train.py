@@ -70,7 +70,7 @@ def train(
         folder = TrainFolder(output or Path("runs") / config.name, plan, resume=resume)
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
-    _tell(record)
+    _print_record(record)
     click.echo(f"recogniser: {checkpoint}\ncurve:      {folder.path / 'curve.png'}")
 
 
@@ -97,7 +97,7 @@ def _settings(what: str, init: str | None, epochs: int | None, seed: int | None,
     return replace(config, training=training)
 
 
-def _tell(record: dict[str, Any]) -> None:
+def _print_record(record: dict[str, Any]) -> None:
     images = record["images"]
     click.echo(
         f"{record['people']} people, {images['train']} training images, started from {record['init']}: "

@@ -51,10 +51,10 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
         raise DataError(f"{output} exists already: choose another name, or give --force to replace it")
     watcher, masks = load_watcher(options["model"])
     pgd, steps = options["engine"] == "pgd", options["steps"]
-    engine = video_method(steps) if pgd else make_method(options["engine"], watcher, masks, steps=steps)
+    method = video_method(steps) if pgd else make_method(options["engine"], watcher, masks, steps=steps)
     with progress_bars() as progress, live_detector() as detector:
         done = protect_video(
-            source, output, watcher, engine, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
+            source, output, watcher, method, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
             overwrite=options["force"], seed=options["seed"], progress=progress,
         )  # fmt: skip
         proof = prove(source, output, watcher, detector, progress=progress) if options["evidence"] else None
@@ -64,10 +64,10 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     click.echo(f"{click.format_filename(output)}: {done.frames} frames, {done.faces} faces protected")
     click.echo(f"noise {done.noise:.1f} levels on average, changing by {done.flicker:.1f} from frame to frame")
     if proof is not None:
-        _tell(proof)
+        _print_proof(proof)
 
 
-def _tell(proof: Recognition) -> None:
+def _print_proof(proof: Recognition) -> None:
     if not proof.faces:
         click.echo("no face was found in the frames that were looked at")
         return

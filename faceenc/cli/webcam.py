@@ -60,7 +60,7 @@ def webcam(**options: Any) -> None:
         raise ConfigError("--engine mask only hides people: use pgd or auto for --goal impersonate")
     with ExitStack() as stack:
         summary = _run(stack, options)
-    _tell(summary)
+    _print_summary(summary)
 
 
 def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
@@ -69,7 +69,7 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
 
         check_display()  # before seconds are spent on loading networks
     from faceenc.live import (
-        LOOK_EVERY,
+        READ_EVERY,
         Controls,
         Feed,
         Live,
@@ -94,21 +94,21 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     worker = stack.enter_context(one_thread())
     watcher, masks = worker.submit(load_watcher, options["model"]).result()
     steps = options["steps"] or (4 if options["engine"] == "auto" else 1)
-    engine = make_method(options["engine"], watcher, masks, steps=steps)
+    method = make_method(options["engine"], watcher, masks, steps=steps)
     controls = Controls(options["eps"], targets, target=next(iter(targets), None))
     if controls.target is not None:
         watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
-    finder = stack.enter_context(live_detector())
-    tracker = Tracker(finder, every=options["detect_every"], most=options["max_faces"])
-    look_every = LOOK_EVERY if live or shown else 1
+    detector = stack.enter_context(live_detector())
+    tracker = Tracker(detector, every=options["detect_every"], most=options["max_faces"])
+    read_every = READ_EVERY if live or shown else 1
     held = rate if live or shown else _NO_HURRY
-    processor = Processor(tracker, watcher, engine, controls, look_every=look_every, rate=held)
+    processor = Processor(tracker, watcher, method, controls, read_every=read_every, rate=held)
     pace = rate if shown and not live else None
     mirrored = Mirrored(source) if options["mirror"] else source
     feed = stack.enter_context(Feed(mirrored, drop=live or shown, pace=pace, limit=options["frames"]))
     guard.pop_all()
     shown_steps = steps if options["engine"] == "pgd" else 0
-    return Live(feed, processor, outputs, engine=options["engine"], steps=shown_steps, worker=worker).run()
+    return Live(feed, processor, outputs, method=options["engine"], steps=shown_steps, worker=worker).run()
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:
@@ -139,9 +139,9 @@ def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bo
     return Outputs(drawn, plain, steady, key, stats)
 
 
-def _tell(summary: Summary) -> None:
+def _print_summary(summary: Summary) -> None:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in summary.stages_ms.items())
     click.echo(f"{summary.frames} frames, {summary.dropped} dropped, {summary.fps:.1f} frames a second")
     click.echo(f"latency {summary.latency_ms:.0f} ms; {stages} ms")
     if summary.hidden is not None:
-        click.echo(f"faces not recognised as whom they are: {summary.hidden:.1%} of the looks at them")
+        click.echo(f"faces not recognised as whom they are: {summary.hidden:.1%} of the views of them")

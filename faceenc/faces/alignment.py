@@ -108,7 +108,7 @@ def key_points_similarity(
 
 
 def square_similarity(box: Box, *, size: int, margin: float) -> Similarity:
-    """The crop of `images.crop_square`: the upright square around a box, `margin` of its side added on each side."""
+    """The crop of `crop_square`: the upright square around a box, `margin` of its side added on each side."""
     side = max(box.width, box.height) * (1 + 2 * margin)
     corner = complex(box.x0 + box.x1 - side, box.y0 + box.y1 - side) / 2
     return Similarity(complex(side / size), corner + _CENTRE * (side / size) - _CENTRE)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_LOOK = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
+_SHOWN = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
 
-_AROUND = 0.75  # box sides on each side of a face that a second look takes in
+_AROUND = 0.75  # box sides on each side of a face that a second detection takes in
 
 _SAME_FACE = 0.5  # share of the smaller box that lies in the other one
 
@@ -41,7 +41,7 @@ class GroupDetector:
 
     Attributes:
         near: for large faces (MediaPipe's "short" range).
-        wide: for smaller ones (its "full" range); takes some 15 to 25 looks of about 5 ms a photo.
+        wide: for smaller ones (its "full" range); takes some 15 to 25 detections of about 5 ms a photo.
     """
 
     near: Detector
@@ -72,7 +72,7 @@ def detect_reduced(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
 def detect_at(window: NDArray[np.uint8], place: Face, detector: Detector) -> tuple[Face, bool]:
     """The face at a place in an (H, W, 3) uint8 RGB picture of its surroundings, and whether one was found; else `place`."""
     height, width = window.shape[:2]
-    factor = min(1.0, _LOOK / max(width, height))
+    factor = min(1.0, _SHOWN / max(width, height))
     size = max(1, round(width * factor)), max(1, round(height * factor))
     picture = Image.fromarray(np.ascontiguousarray(window)).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     faces = [scaled(face, width / size[0], height / size[1]) for face in detector(np.array(picture))]
@@ -81,7 +81,7 @@ def detect_at(window: NDArray[np.uint8], place: Face, detector: Detector) -> tup
 
 
 def detect_closely(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
-    """As `detect_reduced`, with each face where a second look at its surroundings alone finds it.
+    """As `detect_reduced`, with each face where a second detection in its surroundings alone finds it.
 
     In a whole photo the box of a face seen from the side is off by up to a third, and all key points with it.
     """
@@ -92,7 +92,7 @@ def detect_closely(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
         x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
         found, _ = detect_at(image[y0:y1, x0:x1], moved(face, -x0, -y0), detector)
         better = moved(found, x0, y0)
-        # Of two faces cheek by cheek, a second look must not find one twice.
+        # Of two faces cheek by cheek, a second detection must not find one twice.
         doubled = any(_shared(better.box, other.box) > _SAME_FACE for other in faces if other is not face)
         closely.append(face if doubled else better)
     return closely

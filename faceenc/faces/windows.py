@@ -1,4 +1,4 @@
-"""The part of a photo around one face, at the scale at which recognisers look at it."""
+"""The part of a photo around one face, at the scale at which recognisers see it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEATHER = 24.0
 class FaceWindow:
     """A face's part of the photo.
 
-    Large faces are looked at by recognisers in a reduced copy; the noise is made in that copy's pixels and spread over the
+    Large faces are seen by recognisers in a reduced copy; the noise is made in that copy's pixels and spread over the
     photo's. Memory and time do not grow with the photo.
 
     Attributes:

@@ -53,7 +53,7 @@ from .processor import Shown as Shown
 from .proof import Recognition as Recognition
 from .proof import prove as prove
 from .setup import (
-    LOOK_EVERY as LOOK_EVERY,
+    READ_EVERY as READ_EVERY,
 )
 from .setup import (
     live_detector as live_detector,

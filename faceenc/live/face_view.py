@@ -1,4 +1,4 @@
-"""A recogniser's look at a face in a frame: what gradients go through on their way to the frame's own pixels."""
+"""A recogniser's view of a face in a frame: what gradients go through on their way to the frame's own pixels."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class FaceView:
         (1, 3, h, w) -> (1, K), as the network answers.
 
     Attributes:
-        network: what looks at the crop.
+        network: what is shown the crop.
         cut: where the crop lies in the picture.
         size: side of the crop in pixels.
-        rng: draws crops and fates; None looks straight at the face.
+        rng: draws crops and transforms; None cuts out the face as it lies, in the frame as it is.
         diversity: by how much crops are off; its turn, zoom and shift count.
-        fates: what may become of the frame; one of them is drawn, or none.
+        transforms: what the frame may go through; one of them is drawn, or none.
     """
 
     network: Recognizer
@@ -42,7 +42,7 @@ class FaceView:
     size: int
     rng: torch.Generator | None = None
     diversity: Diversity = BY_KEY_POINTS
-    fates: tuple[RandomTransform, ...] = ()
+    transforms: tuple[RandomTransform, ...] = ()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self.network(self.crop(x))
@@ -54,9 +54,9 @@ class FaceView:
             *draw, which = torch.rand(5, generator=self.rng).tolist()
             draw = [2 * value - 1 for value in draw]
             cut = cut.jittered(draw, size=size, degrees=how.degrees, zoom=how.zoom, shift=how.shift * size)
-            number = int(which * (len(self.fates) + 1))
-            if number < len(self.fates):
-                x = self.fates[number](x, self.rng)
+            number = int(which * (len(self.transforms) + 1))
+            if number < len(self.transforms):
+                x = self.transforms[number](x, self.rng)
         return _reduced_cut(x, cut, size)
 
     def engine(self, name: str) -> GradientEngine:
@@ -76,13 +76,13 @@ def _reduced_cut(x: torch.Tensor, cut: Similarity, size: int) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Back:
-    look: FaceView
+    view: FaceView
     inner: GradientEngine
 
     def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
-            crop = self.look.crop(x)
+            crop = self.view.crop(x)
         # Never `last`: with one step a frame every step would be a closing one, and low precision would never be used.
         answer = self.inner(crop.detach(), goal, last=False, margin=margin)
         if not len(answer.gradient):

@@ -46,7 +46,7 @@ _MOMENTUM = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
+class _PhotoView:
     """A photo at one size of the face: its window, where the chip lies in it, and the goal there."""
 
     window: FaceWindow
@@ -64,7 +64,7 @@ class Enrolled:
     Attributes:
         mask: to be saved.
         photos: that it was made of.
-        held: looks at photos that were kept back; 0 where there were too few photos.
+        held: views of photos that were kept back; 0 where there were too few photos.
         hidden: of these, where the recogniser took the face for somebody else or nobody.
     """
 
@@ -97,22 +97,22 @@ def enroll(
         steps: over `batch` photos each.
         batch: photos a step.
         seed: of all randomness.
-        progress: is told of photos and steps.
+        progress: called for photos and steps.
 
     Raises:
         DataError: too few photos, or one that cannot be read or shows no face.
     """
     if len(paths) < FEWEST:
         raise DataError(f"{len(paths)} photos of {name}: at least {FEWEST} are needed, better 10 or more from all sides")
-    looks, answers = [], []
+    photos, answers = [], []
     for number, path in enumerate(paths, start=1):
-        photo_looks, answer = _looks(path, watcher, detector)
-        looks.append(photo_looks)
+        views, answer = _photo_views(path, watcher, detector)
+        photos.append(views)
         answers.append(answer)
         if progress is not None:
             progress("photos", number, len(paths))
-    held = looks[_HELD - 1 :: _HELD]
-    made = [views for number, views in enumerate(looks, start=1) if number % _HELD]
+    held = photos[_HELD - 1 :: _HELD]
+    made = [views for number, views in enumerate(photos, start=1) if number % _HELD]
     rng = torch.Generator().manual_seed(seed)
     views = [view for photo_views in made for view in photo_views]
     noise = _ascend(views, watcher, eps, steps, batch, rng, progress)
@@ -121,7 +121,7 @@ def enroll(
     return Enrolled(mask, len(made), len(tested), sum(tested))
 
 
-def _looks(path: Path, watcher: Watcher, detector: Detector) -> tuple[list[_View], torch.Tensor]:
+def _photo_views(path: Path, watcher: Watcher, detector: Detector) -> tuple[list[_PhotoView], torch.Tensor]:
     """A photo at several sizes of its face, and the recogniser's answer about it."""
     photo = read_photo(path).pixels
     faces = detector(photo)
@@ -138,14 +138,14 @@ def _looks(path: Path, watcher: Watcher, detector: Detector) -> tuple[list[_View
         there = scaled(face, size[0] / photo.shape[1], size[1] / photo.shape[0])
         window, chip = live_window(small, there, [(watcher.cut(there), watcher.size)])
         goal = watcher.dodge([watcher.answers(watcher.crop(small, there)[None])[0]])
-        views.append(_View(window, chip, window.crops[0][0].moved(0, window.levels), goal, small, there))
+        views.append(_PhotoView(window, chip, window.crops[0][0].moved(0, window.levels), goal, small, there))
         if factor == 1:
             break
     return views, answer
 
 
 def _ascend(
-    views: Sequence[_View],
+    views: Sequence[_PhotoView],
     watcher: Watcher,
     eps: float,
     steps: int,
@@ -169,19 +169,19 @@ def _ascend(
     return noise
 
 
-def _gradient(noise: torch.Tensor, view: _View, watcher: Watcher, eps: float, rng: torch.Generator) -> torch.Tensor:
+def _gradient(noise: torch.Tensor, view: _PhotoView, watcher: Watcher, eps: float, rng: torch.Generator) -> torch.Tensor:
     """Of the goal's loss, at the mask's pixels."""
-    look = FaceView(watcher.model, view.cut, watcher.size, rng, watcher.diversity)
+    face_view = FaceView(watcher.model, view.cut, watcher.size, rng, watcher.diversity)
     with torch.enable_grad():
         leaf = noise.clone().requires_grad_(True)
         laid = FaceNoise(leaf, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
         x = (view.window.picture + eps * laid).clamp(0, 1)
-    answer = gradient_engine(look, "fused")(x.detach(), view.goal)
+    answer = gradient_engine(face_view, "fused")(x.detach(), view.goal)
     (gradient,) = torch.autograd.grad(x, leaf, answer.gradient)
     return gradient
 
 
-def _hides(mask: Mask, view: _View, watcher: Watcher, eps: float) -> bool:
+def _hides(mask: Mask, view: _PhotoView, watcher: Watcher, eps: float) -> bool:
     """Whether the mask, laid over the photo's own pixels and rounded, has the recogniser name somebody else or nobody."""
     laid = FaceNoise(mask.noise * eps, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
     changed = view.photo.copy()

@@ -96,13 +96,13 @@ def load_masks(network: str) -> list[Mask]:
                     raise ValueError("another size than masks have")
                 masks.append(Mask(json.loads(metadata["person"]), network, noise.float().clamp(-1, 1), answers.float()))
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            log.warning("mask %s left out (%s): enrol the person again", path, str(error).partition("\n")[0])
+            log.warning("mask %s left out (%s): enroll the person again", path, str(error).partition("\n")[0])
     return masks
 
 
 @dataclass(frozen=True)
 class MaskBook:
-    """The masks for the engines: a person's own, or else anybody's, for some protection is better than none."""
+    """The masks for the methods: a person's own, or else anybody's, for some protection is better than none."""
 
     masks: Sequence[Mask]
 

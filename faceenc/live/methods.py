@@ -36,7 +36,7 @@ class FaceInFrame:
     Attributes:
         window: the face's part of the frame.
         chip: where the face's chip lies in the window's picture.
-        look: the recogniser's look at the picture.
+        view: the recogniser's view of the picture.
         goal: what the noise shall reach.
         eps: the largest change, as a share of the pixel range.
         last: the noise of the frame before; None for a new face.
@@ -46,7 +46,7 @@ class FaceInFrame:
 
     window: FaceWindow
     chip: Similarity
-    look: FaceView
+    view: FaceView
     goal: Goal
     eps: float
     last: FaceNoise | None
@@ -61,7 +61,7 @@ class Method(Protocol):
     Resampling it frame after frame would wear it off.
     """
 
-    def __call__(self, job: FaceInFrame) -> FaceNoise: ...
+    def __call__(self, face: FaceInFrame) -> FaceNoise: ...
 
 
 # The mask of the person that a recogniser took the face for, in shares of eps; None if there is none to use.
@@ -94,48 +94,48 @@ class PgdMethod:
     early_stop: float | None = None
     gradients: str | None = None
 
-    def __call__(self, job: FaceInFrame) -> FaceNoise:
-        steps = self.steps if job.last is not None else max(self.first, self.steps)
-        return self.ascend(job, job.last, steps)
+    def __call__(self, face: FaceInFrame) -> FaceNoise:
+        steps = self.steps if face.last is not None else max(self.first, self.steps)
+        return self.ascend(face, face.last, steps)
 
-    def ascend(self, job: FaceInFrame, last: FaceNoise | None, steps: int) -> FaceNoise:
+    def ascend(self, face: FaceInFrame, last: FaceNoise | None, steps: int) -> FaceNoise:
         """The noise after so many steps from `last`, which may be another frame's."""
-        picture = job.window.picture
-        norm = ShapedLinf(job.window.share)
-        start = torch.zeros_like(picture) if last is None else last.moved_to(job.chip, picture.shape[-2:])
-        start = norm.project(start, job.eps)
-        memory = last.momentum_at(job.chip, picture.shape[-2:]) if last is not None and self.momentum else None
+        picture = face.window.picture
+        norm = ShapedLinf(face.window.share)
+        start = torch.zeros_like(picture) if last is None else last.moved_to(face.chip, picture.shape[-2:])
+        start = norm.project(start, face.eps)
+        memory = last.momentum_at(face.chip, picture.shape[-2:]) if last is not None and self.momentum else None
         if steps:
-            look = _Remembering(job.look, self.momentum, memory)
+            view = _Remembering(face.view, self.momentum, memory)
             gradients = self.gradients or ("bf16" if has_bfloat16("cpu") else "fused")
             attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=gradients, early_stop=self.early_stop)
             rng = [torch.Generator()]  # not asked: there is a start
-            current = attack(look, picture, job.goal, eps=job.eps, rng=rng, start=(picture + start).clamp_(0, 1))
-            if last is not None and look.memory is memory:
+            current = attack(view, picture, face.goal, eps=face.eps, rng=rng, start=(picture + start).clamp_(0, 1))
+            if last is not None and view.memory is memory:
                 return last  # it rests: resampled in every frame, noise would wear off
-            start, memory = current - picture, look.memory
-        return FaceNoise(start, job.chip, memory)
+            start, memory = current - picture, view.memory
+        return FaceNoise(start, face.chip, memory)
 
 
 @dataclass(eq=False)
 class _Remembering:
-    """A look whose gradients are added to those of earlier frames (momentum: Dong et al., https://arxiv.org/abs/1710.06081).
+    """A view whose gradients are added to those of earlier frames (momentum: Dong et al., https://arxiv.org/abs/1710.06081).
 
     Attributes:
-        look: at one face.
+        view: of one face.
         decay: of what is remembered, with each gradient.
         memory: (1, 3, h, w), the sum so far; None before the first gradient.
     """
 
-    look: FaceView
+    view: FaceView
     decay: float
     memory: torch.Tensor | None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.look(x)
+        return self.view(x)
 
     def engine(self, name: str) -> GradientEngine:
-        inner = self.look.engine(name)
+        inner = self.view.engine(name)
 
         def gradients(x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
             answer = inner(x, goal, last=last, margin=margin)
@@ -160,8 +160,8 @@ class MaskMethod:
 
     masks: Masks
 
-    def __call__(self, job: FaceInFrame) -> FaceNoise:
-        return _scaled(self.masks(job.name), job.eps) or no_noise(job)
+    def __call__(self, face: FaceInFrame) -> FaceNoise:
+        return _scaled(self.masks(face.name), face.eps) or no_noise(face)
 
 
 @dataclass
@@ -181,11 +181,11 @@ class AutoMethod:
     _credit: float = field(default=0.0, init=False)  # seconds that earlier frames left over
     _rests: int = field(default=0, init=False)  # calls in a row without a step
 
-    def __call__(self, job: FaceInFrame) -> FaceNoise:
-        mask = _scaled(self.masks(job.name), job.eps)
-        last = mask if mask is not None and self._rests > _FRESH else job.last or mask
+    def __call__(self, face: FaceInFrame) -> FaceNoise:
+        mask = _scaled(self.masks(face.name), face.eps)
+        last = mask if mask is not None and self._rests > _FRESH else face.last or mask
         # A frame may have too little time for one step where two have enough.
-        self._credit = min(max(self._credit, 0.0) + job.seconds, self.most * self._seconds)
+        self._credit = min(max(self._credit, 0.0) + face.seconds, self.most * self._seconds)
         steps = max(0, int(self._credit / self._seconds + 1e-6))
         self._credit -= steps * self._seconds
         if last is None:  # nothing protects this face yet
@@ -194,27 +194,27 @@ class AutoMethod:
         if last is not None and not steps:
             return last
         start = time.perf_counter()
-        noise = self.pgd.ascend(job, last, steps)
+        noise = self.pgd.ascend(face, last, steps)
         self._seconds += _WEIGHT * ((time.perf_counter() - start) / steps - self._seconds)
         return noise
 
 
 @dataclass(frozen=True, eq=False)
 class NoiseMethod:
-    """The control: random signs of size eps on the face, made once a face. What an engine does beyond it is its own."""
+    """The control: random signs of size eps on the face, made once a face. What a method does beyond it is its own."""
 
     rng: torch.Generator
 
-    def __call__(self, job: FaceInFrame) -> FaceNoise:
-        if job.last is not None:
-            return job.last
-        draws = torch.randn(job.window.picture.shape, generator=self.rng)
-        return FaceNoise(draws.sign() * job.window.share * job.eps, job.chip)
+    def __call__(self, face: FaceInFrame) -> FaceNoise:
+        if face.last is not None:
+            return face.last
+        draws = torch.randn(face.window.picture.shape, generator=self.rng)
+        return FaceNoise(draws.sign() * face.window.share * face.eps, face.chip)
 
 
-def no_noise(job: FaceInFrame) -> FaceNoise:
+def no_noise(face: FaceInFrame) -> FaceNoise:
     """Leaves the face as it is."""
-    return FaceNoise(torch.zeros_like(job.window.picture), job.chip)
+    return FaceNoise(torch.zeros_like(face.window.picture), face.chip)
 
 
 def _scaled(mask: FaceNoise | None, eps: float) -> FaceNoise | None:

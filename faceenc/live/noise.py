@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Cut = tuple[Similarity, int]  # a recogniser's crop in the frame, and its side in pixels
 
-_AROUND = 6  # frame pixels, around what recognisers look at
+_AROUND = 6  # frame pixels, around what recognisers see
 
 _CRISP = 0.35  # pixels: as long as nothing is moved by more than this beside a whole shift, noise is shifted, not resampled
 
@@ -82,7 +82,7 @@ def live_window(frame: NDArray[np.uint8], face: Face, cuts: Sequence[Cut]) -> tu
     Args:
         frame: (H, W, 3) uint8 RGB.
         face: as found in this frame.
-        cuts: what recognisers look at; lies inside the window.
+        cuts: what recognisers see; lies inside the window.
 
     Raises:
         ValueError: the face's key points lie on one another.

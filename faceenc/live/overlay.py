@@ -27,16 +27,16 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """How fast it goes: frames a second, milliseconds from camera to screen, and the engine's name and steps a frame."""
+    """How fast it goes: frames a second, milliseconds from camera to screen, and the method's name and steps a frame."""
 
     fps: float
     latency: float
-    engine: str
+    method: str
     steps: int
 
 
 def who(reading: Reading | None) -> str:
-    """As in "Ada 97%" and "unknown 31%"; an ellipsis before the first look."""
+    """As in "Ada 97%" and "unknown 31%"; an ellipsis before the first reading."""
     if reading is None:
         return "…"
     return f"{reading.name or _UNKNOWN} {reading.score:.0%}"
@@ -85,7 +85,7 @@ def _bars(draw: ImageDraw.ImageDraw, face: FaceShown, size: tuple[int, int]) -> 
 
 
 def _status(shown: Shown, gauges: Gauges) -> list[str]:
-    what = f"{gauges.engine}, eps {shown.eps}/255" if shown.eps else "protection off"
+    what = f"{gauges.method}, eps {shown.eps}/255" if shown.eps else "protection off"
     steps = f", {gauges.steps} steps" if shown.eps and gauges.steps else ""
     target = f", as {_printable(shown.target)}" if shown.eps and shown.target else ""
     stages = "  ".join(f"{stage} {1000 * seconds:.0f}" for stage, seconds in shown.seconds.items())

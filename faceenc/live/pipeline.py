@@ -121,7 +121,7 @@ class Live:
         feed: entered already.
         processor: of the frames.
         outputs: where they go.
-        engine: its name, for the screen.
+        method: its name, for the screen.
         steps: gradient steps a frame, for the screen.
         worker: of `one_thread`, idle; protects the frames. None makes one for the run.
     """
@@ -132,13 +132,13 @@ class Live:
         processor: FrameProtector,
         outputs: Outputs,
         *,
-        engine: str,
+        method: str,
         steps: int,
         worker: Executor | None = None,
     ) -> None:
         self._feed, self._processor, self._outputs = feed, processor, outputs
         self._worker = worker
-        self._engine, self._steps = engine, steps
+        self._method, self._steps = method, steps
         self._done: queue.Queue[Shown | BaseException | None] = queue.Queue(maxsize=1)
         self._stopped = threading.Event()
         self._meter = Meter()
@@ -202,7 +202,7 @@ class Live:
         drawn = shown.pixels
         if outputs.drawn:
             latency = 1000 * (start - shown.frame.taken)
-            drawn = draw_overlay(shown, Gauges(self._meter.fps, latency, self._engine, self._steps))
+            drawn = draw_overlay(shown, Gauges(self._meter.fps, latency, self._method, self._steps))
         missing = shown.frame.index - self._last[0] - 1 if self._last else 0
         last_drawn, last_plain = self._last[1:] if self._last else (drawn, shown.pixels)
         for sinks, picture, before in ((outputs.drawn, drawn, last_drawn), (outputs.plain, shown.pixels, last_plain)):

@@ -108,11 +108,11 @@ class Processor:
     Args:
         tracker: finds the faces.
         watcher: the recogniser.
-        engine: makes the noise.
+        method: makes the noise.
         controls: are read anew at each frame.
-        look_every: a face is read without and with noise in every so many frames; in turn, to spread the work.
-        fates: what may become of the frame, and is prepared for.
-        rate: frames a second to hold; an engine that can adapt does.
+        read_every: a face is read without and with noise in every so many frames; in turn, to spread the work.
+        transforms: what the frame may go through, and is prepared for.
+        rate: frames a second to hold; a method that can adapt does.
         seed: of the crops that are drawn.
         noted: is shown each track that got new noise.
     """
@@ -121,19 +121,19 @@ class Processor:
         self,
         tracker: Tracker,
         watcher: Watcher,
-        engine: Method,
+        method: Method,
         controls: Controls,
         *,
-        look_every: int = 1,
-        fates: tuple[RandomTransform, ...] = (),
+        read_every: int = 1,
+        transforms: tuple[RandomTransform, ...] = (),
         rate: float = 30.0,
         seed: int = 0,
         noted: Callable[[Track], None] | None = None,
     ) -> None:
         if not 1 <= controls.eps <= MAX_LEVELS:
             raise ConfigError(f"eps is {controls.eps}/255: use 1/255 to {MAX_LEVELS}/255")
-        self.tracker, self.watcher, self.engine, self.controls = tracker, watcher, engine, controls
-        self._look_every, self._fates, self._rate, self._noted = look_every, fates, rate, noted
+        self.tracker, self.watcher, self.method, self.controls = tracker, watcher, method, controls
+        self._read_every, self._transforms, self._rate, self._noted = read_every, transforms, rate, noted
         self._rng = torch.Generator().manual_seed(seed)
         self._turn = 0  # frames processed: their own indices leap where frames were dropped
 
@@ -170,10 +170,10 @@ class Processor:
         window, chip = live_window(frame.pixels, track.face, [(watcher.cut(track.face), watcher.size)])
         x0, y0, x1, y1 = window.place
         cut = window.crops[0][0].moved(0, window.levels)
-        look = FaceView(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._fates)
+        view = FaceView(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._transforms)
         name = track.before.name if track.before is not None else None
-        job = FaceInFrame(window, chip, look, self._goal(track, target), eps, track.noise, name, seconds)
-        track.noise = self.engine(job)
+        face = FaceInFrame(window, chip, view, self._goal(track, target), eps, track.noise, name, seconds)
+        track.noise = self.method(face)
         if self._noted is not None:
             self._noted(track)
         changed = window.add(track.noise.moved_to(chip, window.picture.shape[-2:]), eps)
@@ -189,17 +189,17 @@ class Processor:
         return self.watcher.dodge(track.clean)
 
     def _read_clean(self, frame: Frame, tracks: Sequence[Track]) -> None:
-        due = [track for track in tracks if self._turn - track.before_at >= self._look_every]
+        due = [track for track in tracks if self._turn - track.before_at >= self._read_every]
         for track, answer in self._ask(frame.pixels, due):
             track.remember(answer)
             track.before, track.before_at = self.watcher.reading(answer, track.clean), self._turn
 
     def _read_noisy(self, tracks: Sequence[Track], result: NDArray[np.uint8]) -> None:
-        half = self._look_every // 2  # between two looks without noise
+        half = self._read_every // 2  # between two readings without noise
         due = [
             track
             for track in tracks
-            if self._turn - track.after_at >= self._look_every and self._turn - track.before_at >= half
+            if self._turn - track.after_at >= self._read_every and self._turn - track.before_at >= half
         ]
         for track, answer in self._ask(result, due):
             track.after, track.after_at = self.watcher.reading(answer, track.clean), self._turn

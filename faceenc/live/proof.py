@@ -62,7 +62,7 @@ def prove(
     frames: int = FRAMES,
     progress: Progress | None = None,
 ) -> Recognition:
-    """Looks at the same frames of both files; every face is detected and cut out anew in each.
+    """Reads the same frames of both files; every face is detected and cut out anew in each.
 
     Raises:
         DataError: a file that cannot be read.

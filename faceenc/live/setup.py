@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LOOK_EVERY = 10  # frames of a live run between two looks: each costs almost as much as a gradient step in bfloat16
+READ_EVERY = 10  # frames between two readings of a face: each costs almost as much as a gradient step in bfloat16
 
 _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
 
@@ -49,10 +49,10 @@ def load_watcher(checkpoint: Path | None) -> tuple[Watcher, MaskBook]:
 
 
 def make_method(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> Method:
-    """An engine by its name.
+    """A method by its name.
 
     Raises:
-        ConfigError: no such engine, or one that needs a mask where nobody is enrolled.
+        ConfigError: no such method, or one that needs a mask where nobody is enrolled.
     """
     if name == "pgd":
         return PgdMethod(steps=steps)
@@ -65,7 +65,7 @@ def make_method(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> 
         return MaskMethod(masks)
     if name == "auto":
         return AutoMethod(masks, PgdMethod(early_stop=watcher.margin), most=max(1, steps))
-    raise ConfigError(f"there is no engine {name!r}: choose one of {', '.join(METHODS)}")
+    raise ConfigError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
 
 
 def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dict[str, NDArray[np.float32]]:

@@ -47,9 +47,9 @@ class Track:
         face: where it is in the current frame.
         noise: of the last frame it was protected in.
         clean: the recogniser's latest answers about the face without noise, oldest first.
-        before: whom it was taken for without noise, at the last look.
+        before: whom it was taken for without noise, at the last reading.
         after: the same with noise.
-        before_at: which of the processed frames had that look; as is `after_at`.
+        before_at: which of the processed frames had that reading; as is `after_at`.
     """
 
     number: int

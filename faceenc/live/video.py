@@ -34,7 +34,7 @@ _FIRST_STEPS = 24  # of a new face: here they may take their time
 
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
 
-_LOOK_EVERY = 3  # frames between two looks at a face without noise
+_READ_EVERY = 3  # frames between two readings of a face without noise
 
 # What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.
 VIDEO_TRANSFORMS: tuple[RandomTransform, ...] = (
@@ -70,7 +70,7 @@ def protect_video(
     source: Path,
     output: Path,
     watcher: Watcher,
-    engine: Method,
+    method: Method,
     detector: Detector,
     *,
     eps: int,
@@ -86,14 +86,14 @@ def protect_video(
         source: the video.
         output: the copy, by its ending as of `VideoFile`; appears in one piece at the end.
         watcher: the recogniser to hide from.
-        engine: makes the noise.
+        method: makes the noise.
         detector: finds the faces, in every frame.
         eps: the largest change, in levels of 255.
         targets: the first of them is who faces shall be taken for; none hides them.
         most: faces a frame.
         overwrite: replace the output.
         seed: of all randomness.
-        progress: is told of "frames".
+        progress: called for "frames".
 
     Raises:
         DataError: the source cannot be read, holds no frame, or the output cannot be written.
@@ -107,8 +107,9 @@ def protect_video(
     controls = Controls(eps, dict(targets or {}), target=next(iter(targets or {}), None))
     tracker = Tracker(detector, every=1, most=most)
     processor = Processor(
-        tracker, watcher, engine, controls, look_every=_LOOK_EVERY, fates=VIDEO_TRANSFORMS, seed=seed, noted=steadiness.note
-    )
+        tracker, watcher, method, controls,
+        read_every=_READ_EVERY, transforms=VIDEO_TRANSFORMS, seed=seed, noted=steadiness.note,
+    )  # fmt: skip
     frames = faces = 0
     with ExitStack() as stack:
         clip = FileSource(source)

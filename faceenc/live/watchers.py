@@ -27,7 +27,7 @@ TOP = 3
 
 SOMEBODY = "face"  # whom an embedder takes for a person it saw without noise, but has no name for
 
-_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `images.align_face` around dlib's chip
+_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `align_face` around dlib's chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Watcher(Protocol):
         ...
 
     def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        """(S, S, 3) uint8: what it really looks at, cut out by its own means."""
+        """(S, S, 3) uint8: what it really sees, cut out by its own means."""
         ...
 
     def answers(self, crops: NDArray[np.uint8]) -> torch.Tensor:

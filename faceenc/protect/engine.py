@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 # with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
 _SCANT = 1 / 3
 
-_CHUNK = 10  # steps between two looks at what would be saved
+_CHUNK = 10  # steps between two checks of what would be saved
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Protection:
         own: for each surrogate (R, D) embeddings of more photos of the person to move away from, in units of its threshold;
             empty tensors where there are none.
         targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
-        fates: what may become of the photo and is prepared for.
+        transforms: what the photo may go through, and is prepared for.
         momentum: of PGD.
         mask: keep the noise on the face.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
@@ -58,7 +58,7 @@ class Protection:
     surrogates: Sequence[Surrogate]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
-    fates: Sequence[RandomTransform] = PHOTO_TRANSFORMS
+    transforms: Sequence[RandomTransform] = PHOTO_TRANSFORMS
     momentum: float = 0.0
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
@@ -73,10 +73,10 @@ class FaceOutcome:
     Attributes:
         face: as detected.
         steps: that were needed.
-        reached: the goal is reached with at least a third of the margin, in every look at what will be saved.
-        distance: the worst of these looks, in thresholds: the nearest to the photo itself (or the farthest from the target).
+        reached: the goal is reached with at least a third of the margin, in every view of what will be saved.
+        distance: the worst of these views, in thresholds: the nearest to the photo itself (or the farthest from the target).
         seconds: wall time.
-        attack_seconds: of that, the gradient steps; the rest cuts out the face and looks at what would be saved.
+        attack_seconds: of that, the gradient steps; the rest cuts out the face and checks what would be saved.
     """
 
     face: Face
@@ -102,7 +102,7 @@ def protect_faces(
         faces: as detected in this very image; one after the other, where they overlap within one eps together.
         protection: how.
         grey: change all channels alike.
-        progress: told of each face done.
+        progress: called for each face done.
 
     Returns:
         (H, W, 3) uint8 RGB, nowhere farther than eps from `image`, and one outcome a face.
@@ -142,7 +142,7 @@ def _protect_face(
     goal = _goal(clean, protection)
     norm = ShapedLinf(window.share, grey=grey)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = FaceViews(surrogates, window, rng, fates=protection.fates, diversity=strength.diversity)
+    views = FaceViews(surrogates, window, rng, transforms=protection.transforms, diversity=strength.diversity)
     origin, current, done, attacking, limit = window.picture, None, 0, 0.0, strength.steps
     while True:
         steps = min(_CHUNK, limit - done)
@@ -154,7 +154,7 @@ def _protect_face(
         done += steps
         late = protection.budget is not None and time.perf_counter() - start > protection.budget
         last = done >= limit or late
-        # A look at what would be saved costs as much as many steps: first the picture itself has to be good enough.
+        # A check of what would be saved costs as much as many steps: first the picture itself has to be good enough.
         if last or goal.reached(views.plain(current), strength.margin):
             changed = window.add(current - origin, strength.eps)
             outputs = saved_views(changed, window, surrogates, protection.encode)
@@ -188,11 +188,11 @@ def _goal(window: FaceWindow, protection: Protection) -> MoveAway | MoveTo:
 
 
 def _references(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """S times (R, D) -> (1, S, 1, R, D), as the goals compare with `Views`."""
+    """S times (R, D) -> (1, S, 1, R, D), as the goals compare with `FaceViews`."""
     return stack_embeddings(parts)[None, :, None]
 
 
 def _worst(goal: MoveAway | MoveTo, outputs: torch.Tensor) -> float:
-    """The look that is nearest to failing, in thresholds."""
+    """The view that is nearest to failing, in thresholds."""
     distances = goal.distances(outputs)
     return float(distances.max() if isinstance(goal, MoveTo) else distances.min())

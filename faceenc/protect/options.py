@@ -1,4 +1,4 @@
-"""What `faceenc encrypt` can be told."""
+"""The options of `faceenc encrypt`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One photo from file to file: read, find the faces, protect them, save, and look at the saved file as a stranger would."""
+"""One photo from file to file: read, find the faces, protect them, save, and judge the saved file as a stranger would."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def encrypt_photo(
         options: how.
         force: overwrite the target.
         make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
-        progress: told of each face done.
+        progress: called for each face done.
 
     Raises:
         NoFaceError: there is none, and the whole photo was not asked for.

@@ -33,11 +33,11 @@ def saved_views(
     Args:
         pixels: (H, W, 3) uint8 RGB in the place of `window.pixels`.
         window: where they belong.
-        surrogates: what looks.
+        surrogates: the recognisers that are attacked.
         encode: what saving does to pixels; None saves without loss.
 
     Returns:
-        (1, S, V, D) as of `Views`, one view for each copy and each of a surrogate's crops.
+        (1, S, V, D) as of `FaceViews`, one view for each copy and each of a surrogate's crops.
     """
     saved = encode(pixels) if encode else pixels
     height, width = saved.shape[:2]

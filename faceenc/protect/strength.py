@@ -22,7 +22,7 @@ class Strength:
         eps: the largest change of any channel of any pixel, as a share of the pixel range.
         steps: gradient steps a face, at most; twice as many for one that they hardly protect.
         flat: the share of eps that flat skin gets.
-        margin: no more steps are taken when the face is so many thresholds beyond the threshold, in every look at it.
+        margin: no more steps are taken when the face is so many thresholds beyond the threshold, in every view of it.
         diversity: of the views that are attacked, of diverse surrogates; None shows every crop as it was found.
     """
 

@@ -23,10 +23,10 @@ class FaceViews:
         filled up with zeros to the longest, which leaves all distances as they are.
 
     Args:
-        surrogates: what looks.
+        surrogates: the recognisers that are attacked.
         window: the face's window.
         rng: the source of all randomness.
-        fates: what may become of the photo; without any, views are crops of the photo as it is.
+        transforms: what the photo may go through; without any, views are crops of the photo as it is.
         draws: views a call.
         diversity: how differently each crop of a diverse surrogate may lie; None leaves all as they were found.
     """
@@ -37,20 +37,20 @@ class FaceViews:
         window: FaceWindow,
         rng: torch.Generator,
         *,
-        fates: Sequence[RandomTransform] = PHOTO_TRANSFORMS,
+        transforms: Sequence[RandomTransform] = PHOTO_TRANSFORMS,
         draws: int = 1,
         diversity: Diversity | None = WIDE,
     ) -> None:
         self.surrogates = surrogates
         self.rng = rng
-        self.fates = fates
+        self.transforms = transforms
         self.draws = draws
         self.diversity = diversity
         self.views = 0
         self.crops = [[crop.moved(0, window.levels) for crop in own] for own in window.crops]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        sources = [self._fate(x, self.views + draw) for draw in range(self.draws)]
+        sources = [self._transformed(x, self.views + draw) for draw in range(self.draws)]
         answers = []
         for surrogate, own in zip(self.surrogates, self.crops, strict=True):
             crops = []
@@ -67,9 +67,9 @@ class FaceViews:
         parts = [s.embed(cut_out(x, own, size=s.size)) for s, own in zip(self.surrogates, self.crops, strict=True)]
         return stack_embeddings(parts)[None]
 
-    def _fate(self, x: torch.Tensor, view: int) -> torch.Tensor:
-        """The photo as it is and what becomes of it take turns."""
-        return self.fates[view // 2 % len(self.fates)](x, self.rng) if self.fates and view % 2 else x
+    def _transformed(self, x: torch.Tensor, view: int) -> torch.Tensor:
+        """The photo as it is and transformed take turns."""
+        return self.transforms[view // 2 % len(self.transforms)](x, self.rng) if self.transforms and view % 2 else x
 
     def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Surrogate) -> torch.Tensor:
         size = surrogate.size

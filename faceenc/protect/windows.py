@@ -1,4 +1,4 @@
-"""The part of a photo around one face, at the scale at which recognisers look at it, and where noise may go in it."""
+"""The part of a photo around one face, at the scale at which recognisers see it, and where noise may go in it."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class BitDepth:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A random square with a side of so many percent, enlarged to the whole: another one at each look."""
+    """A random square with a side of so many percent, enlarged to the whole: another one at each call."""
 
     percent: int = 90
 
@@ -131,7 +131,7 @@ class Transformed(nn.Module):
     Args:
         recognizer: a recogniser of faces by name, or any other module.
         defences: what every picture goes through first, in this order.
-        draws: looks an attacker's question is averaged over; more than one only helps where a defence is random.
+        draws: answers an attacker's question is averaged over; more than one only helps where a defence is random.
     """
 
     def __init__(self, recognizer: nn.Module, defences: tuple[Defence, ...], *, draws: int = 4) -> None:
@@ -157,12 +157,12 @@ class Transformed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self._look(x, [_own_generator(image) for image in x])
+            return self._answer(x, [_own_generator(image) for image in x])
         seeds = torch.randint(2**62, (self.draws, len(x)), generator=self._dice).tolist()
-        looks = [self._look(x, [torch.Generator().manual_seed(seed) for seed in row]) for row in seeds]
-        return torch.stack(looks).mean(0)
+        answers = [self._answer(x, [torch.Generator().manual_seed(seed) for seed in row]) for row in seeds]
+        return torch.stack(answers).mean(0)
 
-    def _look(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
+    def _answer(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
         for one in self.defences:
             x = one(x, rng)
         answer: torch.Tensor = self.recognizer(x.contiguous(memory_format=torch.channels_last))

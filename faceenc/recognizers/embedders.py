@@ -1,6 +1,6 @@
 """Recognisers as embedders of one common picture, the aligned crop of 224 pixels: each takes its own crop from it.
 
-Noise made on one of them and judged by another is then noise in the same pixels, whatever each of them looks at.
+Noise made on one of them and judged by another is then noise in the same pixels, whatever each of them sees.
 """
 
 from __future__ import annotations

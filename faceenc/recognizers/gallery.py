@@ -74,7 +74,7 @@ def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, p
         folder: the gallery.
         judges: with different names.
         detector: finds the faces.
-        progress: is told of every photo.
+        progress: called for every photo.
 
     Raises:
         DataError: no such folder, or no usable photo in it.
@@ -99,7 +99,7 @@ def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, p
 
 
 def _crops(file: Path, judges: Sequence[Judge], detector: Detector) -> list[list[NDArray[np.uint8]]]:
-    """One row, of what each judge looks at; none for an unusable photo."""
+    """One row, of what each judge sees; none for an unusable photo."""
     try:
         image = read_photo(file).pixels
     except DataError as error:

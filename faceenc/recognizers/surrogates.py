@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Align = Callable[["NDArray[np.uint8]", "Face"], Sequence[Similarity]]
 
 
-_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `images.align_face` around dlib's chip
+_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `align_face` around dlib's chip
 
 # Where ArcFace's template has the eyes and the middle of the mouth's corners, in its crop of 112 px.
 _ARCFACE_POINTS = (38.29 + 51.70j, 73.53 + 51.50j, 56.14 + 92.28j)

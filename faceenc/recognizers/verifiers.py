@@ -63,7 +63,7 @@ class Judge(Protocol):
         ...
 
     def crop(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        """(S, S, 3) uint8 RGB: what it looks at."""
+        """(S, S, 3) uint8 RGB: what it sees."""
         ...
 
     def embed_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -99,7 +99,7 @@ class TwinJudge:
 
 
 class DlibJudge(TwinJudge):
-    """dlib itself: its finder (MediaPipe's box where that sees no face), its landmarks, its chip and its net in C++.
+    """dlib itself: its detector (MediaPipe's box where that sees no face), its landmarks, its chip and its net in C++.
 
     Many crops at once are left to the torch twin of the net, which takes a tenth of the time and differs by less than 1e-5.
     """

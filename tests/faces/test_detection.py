@@ -35,9 +35,9 @@ def detector() -> Iterator[FaceDetector]:
 
 @pytest.mark.parametrize("model", ["short", "full"])
 def test_key_points_lie_where_a_face_has_them(model: str, orl: dict[str, NDArray[np.uint8]]) -> None:
-    with FaceDetector(model=model) as finder:  # type: ignore[arg-type]
+    with FaceDetector(model=model) as detector:  # type: ignore[arg-type]
         for name in [f"s{person}/1" for person in range(1, 41, 6)]:
-            (face,) = finder(orl[name])
+            (face,) = detector(orl[name])
             right_eye, left_eye, nose, mouth, right_ear, left_ear = face.key_points
             assert face.box.x0 < right_eye[0] < nose[0] < left_eye[0] < face.box.x1
             assert face.box.y0 < max(right_eye[1], left_eye[1]) < nose[1] < mouth[1] < face.box.y1
@@ -112,11 +112,11 @@ def test_views_are_taken_and_left_alone(detector: FaceDetector, orl: dict[str, N
 
 
 def test_closed_detector_says_so() -> None:
-    finder = FaceDetector()
-    finder.close()
-    finder.close()
+    detector = FaceDetector()
+    detector.close()
+    detector.close()
     with pytest.raises(ValueError, match="closed"):
-        finder(np.zeros((8, 8, 3), np.uint8))
+        detector(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_file_that_mediapipe_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +151,10 @@ def test_noise_of_the_libraries_is_kept_for_debugging(caplog: pytest.LogCaptureF
 def test_a_detector_that_nobody_holds_is_closed_later_and_never_by_garbage_collection() -> None:
     """Which may strike in the middle of MediaPipe's own calls, while these hold the lock that a call begins with."""
     FaceDetector().close()  # the first one's frame is kept by what MediaPipe tries to import
-    finder = FaceDetector()
-    raw = finder._detector
-    finder.itself = finder  # type: ignore[attr-defined]  # so that only a collection ends it
-    del finder
+    detector = FaceDetector()
+    raw = detector._detector
+    detector.itself = detector  # type: ignore[attr-defined]  # so that only a collection ends it
+    del detector
     collecting = threading.Thread(target=gc.collect, daemon=True)
     with concurrent.futures.thread._global_shutdown_lock:
         collecting.start()

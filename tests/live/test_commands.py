@@ -158,8 +158,8 @@ def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
     assert run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 1).exit_code == 0
     watcher, masks = load_watcher(None)
     with live_detector() as detector:
-        engine = make_method("mask", watcher, masks, steps=1)
-        processor = Processor(Tracker(detector), watcher, engine, Controls(1))
+        method = make_method("mask", watcher, masks, steps=1)
+        processor = Processor(Tracker(detector), watcher, method, Controls(1))
         (face,) = processor(Frame(0, read_frames(clip)[0], 0.0, 0.0)).faces
         (other,) = processor(Frame(99, moving(["s2/9"], 1)[0], 0.0, 0.0)).faces
     assert face.before is not None
@@ -180,7 +180,7 @@ def test_a_damaged_mask_is_left_out_with_a_warning(tmp_path: Path, caplog: pytes
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "x.safetensors").write_bytes(b"nothing")
     assert load_masks("dlib") == []
-    assert "enrol the person again" in caplog.text
+    assert "enroll the person again" in caplog.text
 
 
 def test_a_video_is_protected_frame_by_frame_with_proof(clip: Path, tmp_path: Path) -> None:

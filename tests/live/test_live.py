@@ -63,8 +63,8 @@ EPS = 8
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[NearOrWide]:
-    with live_detector() as finder:
-        yield finder
+    with live_detector() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +105,9 @@ class Typed:
 
 
 def processed(
-    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, engine: Method, *, smooth: bool = False
+    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, method: Method, *, smooth: bool = False
 ) -> list[Shown]:
-    processor = Processor(Tracker(detector, every=1, smooth=smooth), watcher, engine, Controls(EPS))
+    processor = Processor(Tracker(detector, every=1, smooth=smooth), watcher, method, Controls(EPS))
     return [processor(Frame(index, frame, time.perf_counter(), 0.0)) for index, frame in enumerate(frames)]
 
 
@@ -174,7 +174,7 @@ def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector
     """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
     steadiness = Steadiness()
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, embedder, PgdMethod(), Controls(EPS), look_every=4, noted=steadiness.note)
+    processor = Processor(tracker, embedder, PgdMethod(), Controls(EPS), read_every=4, noted=steadiness.note)
     for index, frame in enumerate(frames):
         processor(Frame(index, frame, time.perf_counter(), 0.0))
     assert steadiness.noise > 1
@@ -207,9 +207,9 @@ def run(
     drop: bool = False,
 ) -> tuple[Summary, Controls]:
     controls = Controls(EPS)
-    processor = Processor(Tracker(detector), watcher, PgdMethod(), controls, look_every=4)
+    processor = Processor(Tracker(detector), watcher, PgdMethod(), controls, read_every=4)
     with Feed(LoopSource(frames, rate=25), drop=drop, limit=limit) as feed:
-        return Live(feed, processor, outputs, engine="pgd", steps=1).run(), controls
+        return Live(feed, processor, outputs, method="pgd", steps=1).run(), controls
 
 
 def test_keys(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_recording_shows_a_frame_again_for_those_that_were_dropped(frames: list[
     recorded = Collected()
     steady = Outputs(plain=[recorded], steady=[recorded])
     with Feed(LoopSource(frames, rate=25), drop=False, limit=1) as feed:
-        live = Live(feed, _Untouched(), steady, engine="", steps=0)  # type: ignore[arg-type]
+        live = Live(feed, _Untouched(), steady, method="", steps=0)  # type: ignore[arg-type]
         for index in (0, 1, 4):
             live._show(Shown(Frame(index, frames[index], time.perf_counter(), 0.0), frames[index], (), 0, None, {}))
     for got, index in zip(recorded.frames, (0, 1, 1, 1, 4), strict=True):
@@ -285,15 +285,15 @@ def test_auto_rests_when_there_is_no_time_and_works_when_there_is(
     steps: list[int] = []
 
     class Watched(PgdMethod):
-        def ascend(self, job, last, steps_now):  # type: ignore[no-untyped-def]
+        def ascend(self, face, last, steps_now):  # type: ignore[no-untyped-def]
             steps.append(steps_now)
-            return super().ascend(job, last, steps_now)
+            return super().ascend(face, last, steps_now)
 
-    engine = AutoMethod(no_masks, Watched(early_stop=embedder.margin), most=3)
+    method = AutoMethod(no_masks, Watched(early_stop=embedder.margin), most=3)
     for rate, many in ((1e6, 0), (1e-6, 3)):
         steps.clear()
         tracker = Tracker(detector, every=1)
-        processor = Processor(tracker, embedder, engine, Controls(EPS), rate=rate)
+        processor = Processor(tracker, embedder, method, Controls(EPS), rate=rate)
         for index, frame in enumerate(frames[:3]):
             shown = processor(Frame(index, frame, time.perf_counter(), 0.0))
         assert steps[:2] == [4, 4]  # new faces are protected at once
@@ -381,9 +381,9 @@ def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
     face = detector(frames[0])[0]
     window, _ = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
     goal = Dodge(torch.tensor([0]))
-    looks = [FaceView(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
-    fast = looks[0].engine("fused")(window.picture, goal)
-    exact = Exact(looks[1])(window.picture, goal)
+    views = [FaceView(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
+    fast = views[0].engine("fused")(window.picture, goal)
+    exact = Exact(views[1])(window.picture, goal)
     assert fast.gradient.shape == window.picture.shape
     torch.testing.assert_close(fast.outputs, exact.outputs, rtol=1e-3, atol=1e-3)
     assert float((fast.gradient - exact.gradient).norm() / exact.gradient.norm()) < 0.02
@@ -395,17 +395,17 @@ def test_gradients_go_on_in_the_next_frame_while_they_hide_the_face(
 ) -> None:
     face = detector(frames[0])[0]
     window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    look = FaceView(watcher.model, window.crops[0][0], watcher.size)
-    answer = look(window.picture)[0]
+    view = FaceView(watcher.model, window.crops[0][0], watcher.size)
+    answer = view(window.picture)[0]
     goal = Dodge((answer.argmin() if hidden_already else answer.argmax())[None])
-    job = FaceInFrame(window, chip, look, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
+    in_frame = FaceInFrame(window, chip, view, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
 
     def momentum(last: FaceNoise | None, decay: float) -> torch.Tensor:
-        noise = PgdMethod(first=1, momentum=decay, gradients="fused")(replace(job, last=last))
+        noise = PgdMethod(first=1, momentum=decay, gradients="fused")(replace(in_frame, last=last))
         assert noise.momentum is not None
         return noise.momentum
 
-    first = PgdMethod(first=1, momentum=0.5, gradients="fused")(job)
+    first = PgdMethod(first=1, momentum=0.5, gradients="fused")(in_frame)
     torch.testing.assert_close(momentum(None, 0.5).abs().sum(), torch.tensor(1.0))
     expected = momentum(first, 0.0) + (0.5 * momentum(None, 0.5) if hidden_already else 0)
     torch.testing.assert_close(momentum(first, 0.5), expected)
@@ -416,13 +416,13 @@ def test_noise_that_rests_is_kept_as_it_was_made(
 ) -> None:
     face = detector(frames[0])[0]
     window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    look = FaceView(watcher.model, window.crops[0][0], watcher.size)
-    hidden_already = Dodge(look(window.picture)[0].argmin()[None])
+    view = FaceView(watcher.model, window.crops[0][0], watcher.size)
+    hidden_already = Dodge(view(window.picture)[0].argmin()[None])
     turned = replace(chip, turn=chip.turn * cmath.rect(1, 0.1))
     last = FaceNoise(torch.full_like(window.picture, 0.1 / 255), turned)
-    job = FaceInFrame(window, chip, look, hidden_already, 0.1 / 255, last, None, 1.0)
-    assert PgdMethod(early_stop=0.0)(job) is last
-    assert PgdMethod()(job) is not last
+    in_frame = FaceInFrame(window, chip, view, hidden_already, 0.1 / 255, last, None, 1.0)
+    assert PgdMethod(early_stop=0.0)(in_frame) is last
+    assert PgdMethod()(in_frame) is not last
 
 
 def test_frames_are_protected_in_the_thread_that_was_given(frames: list[NDArray[np.uint8]]) -> None:
@@ -433,7 +433,7 @@ def test_frames_are_protected_in_the_thread_that_was_given(frames: list[NDArray[
 
     seen: set[int] = set()
     with one_thread() as worker, Feed(LoopSource(frames, rate=25), drop=False, limit=3) as feed:
-        summary = Live(feed, Where(), Outputs(), engine="", steps=0, worker=worker).run()
+        summary = Live(feed, Where(), Outputs(), method="", steps=0, worker=worker).run()
         assert (summary.frames, seen) == (3, {worker.submit(threading.get_ident).result()})
 
 
@@ -468,11 +468,11 @@ def test_an_error_of_the_source_reaches_the_main_thread(
                 raise DataError("the camera was unplugged")
             return super().read()
 
-    processor = Processor(Tracker(detector), watcher, PgdMethod(), Controls(EPS), look_every=9)
+    processor = Processor(Tracker(detector), watcher, PgdMethod(), Controls(EPS), read_every=9)
     shown = Collected()
     with (
         pytest.raises(DataError, match="unplugged"),
         Feed(Unplugged(frames, rate=25), drop=False) as feed,
     ):
-        Live(feed, processor, Outputs(plain=[shown]), engine="pgd", steps=1).run()
+        Live(feed, processor, Outputs(plain=[shown]), method="pgd", steps=1).run()
     assert len(shown.frames) == 2

@@ -173,9 +173,9 @@ def test_of_two_processes_at_one_name_one_wins(links: bool, tmp_path: Path) -> N
         assert racer.stdin is not None
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    told = [racer.communicate(timeout=120)[0].splitlines() for racer in racers]
+    printed = [racer.communicate(timeout=120)[0].splitlines() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
-    for number, (one, other) in enumerate(zip(*told, strict=True)):
+    for number, (one, other) in enumerate(zip(*printed, strict=True)):
         lost = f"{number}.png exists already: choose another name, or --force to overwrite it"
         assert {one, other} == {"saved", lost}
         assert (tmp_path / f"{number}.png").read_bytes() == (b"a" if one == "saved" else b"b") * 5000

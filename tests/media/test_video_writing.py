@@ -112,8 +112,10 @@ def test_the_sound_of_a_file_is_kept(source: str, codec: str, tmp_path: Path) ->
     with VideoFile(tmp_path / "out.mp4", rate=25, sound=tmp_path / source) as out:
         for frame in shades():
             out.write(frame)
-    told = subprocess.run([program, "-hide_banner", "-i", str(tmp_path / "out.mp4")], capture_output=True, text=True).stderr
-    assert [kind for kind in ("Video:", "Audio:") if kind in told] == ["Video:", "Audio:"]
+    printed = subprocess.run(
+        [program, "-hide_banner", "-i", str(tmp_path / "out.mp4")], capture_output=True, text=True
+    ).stderr
+    assert [kind for kind in ("Video:", "Audio:") if kind in printed] == ["Video:", "Audio:"]
     assert len(read_frames(tmp_path / "out.mp4")) == 10
 
 

@@ -79,10 +79,10 @@ def test_what_is_saved_is_the_photo_upright_without_its_past(default: tuple[Path
 def test_the_audit_log_has_hashes_and_the_goal(default: tuple[Path, Result, bytes]) -> None:
     folder, _, before = default
     [line] = (folder / "log" / "audit.jsonl").read_text().splitlines()
-    told = json.loads(line)
-    assert (told["action"], told["goal"], told["faces"], told["consent"]) == ("encrypt", "away", 1, None)
-    assert told["source_sha256"] == hashlib.sha256(before).hexdigest()
-    assert told["output_sha256"] == hashlib.sha256((folder / "holiday-protected.png").read_bytes()).hexdigest()
+    entry = json.loads(line)
+    assert (entry["action"], entry["goal"], entry["faces"], entry["consent"]) == ("encrypt", "away", 1, None)
+    assert entry["source_sha256"] == hashlib.sha256(before).hexdigest()
+    assert entry["output_sha256"] == hashlib.sha256((folder / "holiday-protected.png").read_bytes()).hexdigest()
 
 
 def test_recognisers_no_longer_match_and_verify_agrees(default: tuple[Path, Result, bytes]) -> None:
@@ -147,10 +147,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
 def test_every_kind_comes_out_upright_and_keeps_what_matters(
     name: str, kinds: tuple[Path, dict[str, dict[str, Any]]]
 ) -> None:
-    folder, told = kinds
+    folder, results = kinds
     _, mode, note = KINDS[name]
-    assert len(told[name]["faces"]) == 1
-    assert told[name]["notes"] == ([] if note is None else [note])
+    assert len(results[name]["faces"]) == 1
+    assert results[name]["notes"] == ([] if note is None else [note])
     with Image.open(folder / "out" / f"{Path(name).stem}.png") as image:
         assert (image.format, image.mode, image.size) == ("PNG", mode, (142, 162))
         assert not image.getexif()

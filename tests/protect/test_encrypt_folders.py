@@ -195,9 +195,9 @@ def test_two_runs_over_one_folder_share_it(whole: dict[str, bytes], tmp_path: Pa
         printed, said = process.communicate(timeout=PATIENCE)
     there = [json.loads(line) for line in printed.splitlines()]
     assert (said, here.stderr) == ("", "")
-    for told, code in ((there, process.returncode), (records(here), here.exit_code)):
-        assert len(told) == 3
-        busy = [record for record in told if record["message"] == "being done by another run"]
+    for results, code in ((there, process.returncode), (records(here), here.exit_code)):
+        assert len(results) == 3
+        busy = [record for record in results if record["message"] == "being done by another run"]
         assert code == (3 if busy else 0)
     assert len([record for record in (*there, *records(here)) if record["status"] == "done"]) == 3
     assert photos(tmp_path / "out") == whole

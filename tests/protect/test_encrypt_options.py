@@ -1,4 +1,4 @@
-"""What `faceenc encrypt` can be told: formats, keys, whom to look like; and what it cannot."""
+"""The options of `faceenc encrypt`: formats, keys, whom to look like; and what is refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_protection_lasts_through_the_quality_that_it_is_saved_with(tmp_path: Pa
     done = run(photo, "--output", tmp_path / "a.jpg", "--quality", "70", "--json")
     assert done.exit_code == 0, done.output
     [record] = records(done)
-    assert record["noise"][0]["reached"], "of all looks at the file as it will be"
+    assert record["noise"][0]["reached"], "in all views of the file as it will be"
     assert not any(entry["match"] for entry in record["faces"][0]["judges"])
     with Image.open(tmp_path / "a.jpg") as image, Image.open(io.BytesIO(encoded(tinted(), "JPEG", quality=70))) as other:
         assert vars(image)["quantization"] == vars(other)["quantization"]
@@ -111,11 +111,11 @@ def test_away_from_a_person_of_the_gallery_the_rank_falls(tmp_path: Path) -> Non
     for person in ("s1", "s2", "s5"):
         save(tmp_path / "people" / person / "2.png", portrait(f"{person}/2"))
     photo = save(tmp_path / "a.png", portrait("s5/1"))
-    told = {}
+    results = {}
     for name, words in {"weak": ["--eps", "1/255", "--steps", "1"], "own": ["--as", "s5"]}.items():
         done = run(photo, *words, "--gallery", tmp_path / "people", "--json", "--output", tmp_path / f"{name}.png")
-        told[name] = records(done)[0]
-    judged = {name: record["faces"][0]["judges"][0] for name, record in told.items()}
+        results[name] = records(done)[0]
+    judged = {name: record["faces"][0]["judges"][0] for name, record in results.items()}
     assert (judged["weak"]["rank"], judged["weak"]["match"]) == (1, True)
     assert judged["own"]["rank"] > 1
     assert not judged["own"]["match"]

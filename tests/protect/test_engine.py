@@ -123,7 +123,7 @@ def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Sur
 
 
 def test_a_saved_jpeg_is_what_counts(faces: list[Found], dlib: list[Surrogate]) -> None:
-    """What saving does to pixels is looked at: a format that blurs all noise away is never protected."""
+    """What saving does to pixels is checked: a format that blurs all noise away is never protected."""
     image, face = faces[0]
     x0, y0, x1, y1 = face_window(image, face, dlib, flat=0.5).place
 
@@ -177,10 +177,10 @@ def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found]
 
     seen = [replace(dlib[0], model=halves, threshold=1.0)]
     window = face_window(bright, face, seen, flat=0.5)
-    drawn = FaceViews(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
-    plain = FaceViews(seen, window, torch.Generator().manual_seed(0), fates=(), draws=40, diversity=None)(window.picture)[
-        0, 0
-    ]
+    drawn = FaceViews(seen, window, torch.Generator().manual_seed(0), transforms=(), draws=40)(window.picture)[0, 0]
+    plain = FaceViews(seen, window, torch.Generator().manual_seed(0), transforms=(), draws=40, diversity=None)(
+        window.picture
+    )[0, 0]
     assert (plain[:, 0] > plain[:, 1]).all()
     mirrored = drawn[:, 0] < drawn[:, 1]
     assert 10 <= int(mirrored.sum()) <= 30
@@ -188,7 +188,7 @@ def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found]
     assert float(brightness.max()) > 0.9 * float(plain.max())
     assert float(brightness.min()) < 0.65 * float(plain.max())
     ours = [replace(seen[0], diverse=False)]
-    narrow = FaceViews(ours, window, torch.Generator().manual_seed(0), fates=(), draws=40)(window.picture)[0, 0]
+    narrow = FaceViews(ours, window, torch.Generator().manual_seed(0), transforms=(), draws=40)(window.picture)[0, 0]
     assert (narrow[:, 0] > narrow[:, 1]).all()
     assert float(narrow[:, 0].min()) > 0.9 * float(plain[:, 0].min())
     assert not torch.equal(narrow, plain), "moved a little"

@@ -81,7 +81,7 @@ def test_an_attacker_meets_new_dice_at_each_question(recognizer: FaceResNet, ima
     defended = Transformed(recognizer, defence("crop80"), draws=2)
     assert not torch.allclose(defended(x), defended(x))
     steady = Transformed(recognizer, defence("jpeg75"))
-    assert steady.draws == 1  # nothing random: one look is enough
+    assert steady.draws == 1  # nothing random: one answer is enough
     torch.testing.assert_close(steady(x), steady(x))
 
 

@@ -79,12 +79,12 @@ def test_photos_in_the_folder_itself_are_people_of_their_own(
     (tmp_path / "bob" / "broken.jpg").write_bytes(b"\xff\xd8 no more")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("nothing")
-    told: list[tuple[str, int, int]] = []
+    calls: list[tuple[str, int, int]] = []
     with caplog.at_level(logging.WARNING, logger="faceenc"):
-        gallery = load_gallery(tmp_path, [judge], detector, progress=lambda *now: told.append(now))
+        gallery = load_gallery(tmp_path, [judge], detector, progress=lambda *now: calls.append(now))
     assert gallery.people == ("bob", "eve.png")
     assert sorted(record.getMessage().count("left out") for record in caplog.records) == [1, 1]
-    assert told == [("gallery", done, 4) for done in range(1, 5)]
+    assert calls == [("gallery", done, 4) for done in range(1, 5)]
 
 
 def test_galleries_that_hold_nobody(tmp_path: Path, judge: Judge, detector: FaceDetector) -> None:

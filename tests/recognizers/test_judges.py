@@ -76,12 +76,12 @@ def test_dlibs_judge_is_dlibs_own_pipeline(photos: dict[str, Photo]) -> None:
     import dlib
 
     judge = DlibJudge()
-    finder, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(fetch("dlib-landmarks-5")))
+    hog, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(fetch("dlib-landmarks-5")))
     net = dlib.face_recognition_model_v1(str(fetch("dlib-face-net")))
     image, face = photos["s1/1"]
-    (rectangle,) = finder(image, 0)
+    (rectangle,) = hog(image, 0)
     own = np.array(net.compute_face_descriptor(image, predictor(image, rectangle), 0, 0.25))
-    # The finder's rectangles lie on a grid, and ours are found at another size.
+    # The detector's rectangles lie on a grid, and ours are found at another size.
     assert np.linalg.norm(judge.embed(image, face) - own) < 0.15
 
 

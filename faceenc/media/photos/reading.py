@@ -139,7 +139,7 @@ def photo_format(path: str | Path) -> PhotoFormat:
         return "PNG"
     try:
         with warnings.catch_warnings(), Path(path).open("rb") as file:
-            warnings.simplefilter("ignore")  # as in `_told`
+            warnings.simplefilter("ignore")  # as in `_with_reason`
             with _open(file, file.read(4096)) as image:
                 return _FORMATS[str(image.format)]
     except Exception:  # Pillow's readers raise nearly anything on a hostile file

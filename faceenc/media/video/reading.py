@@ -36,7 +36,7 @@ _SILENT = "-8"  # FFmpeg's AV_LOG_QUIET
 
 _MOST_RATE = 1000.0  # frames a second; files without a rate state absurd ones
 
-_WHOLE = 0.95  # of what a file promises; less is told. Containers without a frame count are off by a few frames.
+_WHOLE = 0.95  # of what a file promises; less is reported. Containers without a frame count are off by a few frames.
 
 
 class Capture:

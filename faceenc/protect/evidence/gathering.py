@@ -1,6 +1,6 @@
 """What recognisers make of a protected photo: each face against itself in the original, as saved and after some wear.
 
-Every face of the original is looked for anew in every variant of the protected photo, at its own place: a recogniser that is
+Every face of the original is searched anew in every variant of the protected photo, at its own place: a recogniser that is
 given the photo finds it with a detector of its own. Where ours does not, the judge is asked about the place where it was in
 the original, because another detector may find it: a missed face is no protection, and the record says that it was missed.
 """
@@ -36,7 +36,7 @@ class Verdict:
         distance: from the same face of the original, in the judge's own measure.
         threshold: the judge takes faces at most so far apart for one person.
         rank: of the person among the gallery's people, 1 = nearest; None without a gallery.
-        found: whether the face was detected in this variant; if not, its place in the original was looked at.
+        found: whether the face was detected in this variant; if not, its place in the original was used.
     """
 
     judge: str
@@ -122,7 +122,7 @@ def gather_evidence(
 ) -> Evidence:
     """Ask judges about every face of a photo.
 
-    Only the surroundings of each face are looked at, so that a large photo takes little longer than a small one.
+    Only the surroundings of each face are read, so that a large photo takes little longer than a small one.
 
     Args:
         original: (H, W, 3) uint8 RGB.
@@ -204,25 +204,25 @@ def _ask(
     here = moved(face, -x0, -y0)
     window = original[y0:y1, x0:x1]
     same, _ = detect_at(window, here, detector)  # in the same way as below, so that equal pictures are no distance apart
-    looks: dict[Variant, tuple[NDArray[np.uint8], Face]] = {}
+    views: dict[Variant, tuple[NDArray[np.uint8], Face]] = {}
     found: dict[Variant, bool] = {}
     for variant in variants:
         picture = vary(protected[y0:y1, x0:x1], variant, face_width=face.box.width)
         place = scaled(here, picture.shape[1] / window.shape[1], picture.shape[0] / window.shape[0])
         again, found[variant] = detect_at(picture, place, detector)
-        looks[variant] = picture, again
+        views[variant] = picture, again
     answers: dict[Variant, _Vectors] = {variant: {} for variant in variants}
     for judge in judges:
-        for variant, vector in _embed(judge, looks).items():
+        for variant, vector in _embed(judge, views).items():
             answers[variant][judge.name] = vector
     return _Answers({judge.name: judge.embed(window, same) for judge in judges}, answers, found)
 
 
-def _embed(judge: Judge, looks: Mapping[Variant, tuple[NDArray[np.uint8], Face]]) -> dict[Variant, NDArray[np.float64]]:
+def _embed(judge: Judge, views: Mapping[Variant, tuple[NDArray[np.uint8], Face]]) -> dict[Variant, NDArray[np.float64]]:
     """Of the photo as saved by the judge's very own way, which may be slow; of the others together."""
-    crops = {variant: judge.crop(*look) for variant, look in looks.items() if variant != "saved"}
+    crops = {variant: judge.crop(*view) for variant, view in views.items() if variant != "saved"}
     vectors = dict(zip(crops, judge.embed_crops(np.stack(list(crops.values()))), strict=True)) if crops else {}
-    return vectors | ({"saved": judge.embed(*looks["saved"])} if "saved" in looks else {})
+    return vectors | ({"saved": judge.embed(*views["saved"])} if "saved" in views else {})
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:

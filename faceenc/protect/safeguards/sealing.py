@@ -95,7 +95,7 @@ def seal(data: bytes, passphrase: str, *, cost: Cost | None = None) -> bytes:
 
 
 def check_sealed(data: bytes) -> None:
-    """Whether `unseal` could open it, as far as can be told without the passphrase.
+    """Whether `unseal` could open it, as far as can be seen without the passphrase.
 
     Raises:
         KeyFileError: not of this format, of a newer version, damaged or truncated, or dear beyond reason to open.

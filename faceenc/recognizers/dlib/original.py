@@ -1,7 +1,7 @@
 """dlib's own pipeline, where the extra `judge` (dlib-bin) is installed. The only user of dlib.
 
-Its steps: a finder of frontal faces by histograms of oriented gradients (HOG), 5-point landmarks, an upright chip, and the
-face net in C++. `faceenc.recognizers.None` computes what that net computes, within 1e-6, and many times faster.
+Its steps: a detector of frontal faces by histograms of oriented gradients (HOG), 5-point landmarks, an upright chip, and the
+face net in C++. `DlibNet` computes what that net computes, within 1e-6, and many times faster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OFF = ((0, 0, 1), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1), (0,
 
 _DISTINCT = 5.0  # chip pixels
 
-_FINDER_FACE = 160  # pixels; the finder looks for faces of 80 and more
+_DETECTOR_FACE = 160  # pixels; the detector finds faces of 80 and more
 
 
 def has_dlib() -> bool:
@@ -46,7 +46,7 @@ def has_dlib() -> bool:
 
 
 def hog_box(image: NDArray[np.uint8], face: Face) -> Box | None:
-    """The same face as dlib's HOG finder sees it, None where it sees none.
+    """The same face as dlib's HOG detector sees it, None where it sees none.
 
     Searched are the face's surroundings, scaled so that the face is 160 pixels wide: quick on any photo, and it also finds
     the small and the huge ones that whole photos need enlarged or reduced for.
@@ -58,23 +58,23 @@ def hog_box(image: NDArray[np.uint8], face: Face) -> Box | None:
     Raises:
         AssetError: dlib is not installed.
     """
-    finder = _hog_detector()
+    detector = _hog_detector()
     height, width = image.shape[:2]
     x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
-    factor = _FINDER_FACE / max(face.box.width, face.box.height)
+    factor = _DETECTOR_FACE / max(face.box.width, face.box.height)
     size = max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor))
     window = Image.fromarray(np.ascontiguousarray(image[y0:y1, x0:x1])).resize(
         size, Image.Resampling.BICUBIC, reducing_gap=2.0
     )
     # dlib's rectangles include their last row and column.
-    corners = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in finder(np.array(window), 0)]
+    corners = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in detector(np.array(window), 0)]
     across, down = (x1 - x0) / size[0], (y1 - y0) / size[1]
     boxes = [Box(a * across + x0, b * down + y0, c * across + x0, d * down + y0) for a, b, c, d in corners]
     return at_place(boxes, face.box)
 
 
 def dlib_chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-    """The chip of a face as dlib alone would cut it out: by its own finder and landmarks; MediaPipe's box if it finds none.
+    """The chip of a face as dlib alone would cut it out: by its own detector (else in MediaPipe's box) and landmarks.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -205,10 +205,10 @@ def _hog_detector() -> Any:
     try:
         return dlib.fhog_object_detector(str(copy))
     except RuntimeError:  # there is none yet, or it is damaged
-        finder = dlib.get_frontal_face_detector()
+        detector = dlib.get_frontal_face_detector()
         with suppress(OSError), atomic_file(copy) as file:
-            finder.save(file.name)
-        return finder
+            detector.save(file.name)
+        return detector
 
 
 @cache
