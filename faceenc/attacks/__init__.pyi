@@ -46,6 +46,7 @@ from .goals import Impersonate as Impersonate
 from .goals import MoveAway as MoveAway
 from .goals import MoveTo as MoveTo
 from .gradient_masking import gradient_health as gradient_health
+from .harness import BATCH_SIZE as BATCH_SIZE
 from .harness import image_generators as image_generators
 from .harness import run_attack as run_attack
 from .minimum import MinimumSearch as MinimumSearch
@@ -58,9 +59,6 @@ from .norms import (
 )
 from .norms import (
     NORMS as NORMS,
-)
-from .norms import (
-    SLACK as SLACK,
 )
 from .norms import (
     ShapedLinf as ShapedLinf,

@@ -13,6 +13,8 @@ from faceenc.attacks.counting import Counted
 from faceenc.core import Attack, Goal, Outcome, Recognizer
 from faceenc.recognizers import ask
 
+BATCH_SIZE = 16  # images that an attack gets at once, where nothing else is said
+
 
 def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
     """One generator an image, seeded by (seed, the image's 8-bit pixels): neither batch nor order matters.
@@ -34,7 +36,7 @@ def run_attack(
     *,
     eps: float,
     seed: int,
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
     judge: Recognizer | None = None,
     start: torch.Tensor | None = None,

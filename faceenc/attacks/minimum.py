@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from faceenc.attacks.harness import run_attack
+from faceenc.attacks.harness import BATCH_SIZE, run_attack
 from faceenc.attacks.pgd import PGD
 from faceenc.core import Goal, Recognizer
 from faceenc.recognizers import ask
@@ -61,7 +61,7 @@ def minimum_eps(
     search: MinimumSearch,
     *,
     seed: int,
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Minimum:
     """Bisect the size of the noise for each image on its own.

@@ -13,11 +13,8 @@ from typing import cast
 
 import torch
 
-from faceenc.core import ConfigError, Norm
+from faceenc.core import SLACK, ConfigError, Norm
 from faceenc.media import blur
-
-# float32 cannot hold k/255 exactly: a distance of exactly eps may measure up to 3e-8 more.
-SLACK = 1e-6
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,5 @@ from .transfer.pairs import borrow as borrow
 from .transfer.pairs import draw_pairs as draw_pairs
 from .transfer.pairs import halves as halves
 from .transfer.pairs import threshold_of as threshold_of
-from .transfer.runner import BORROWED as BORROWED
 from .transfer.runner import TransferPlan as TransferPlan
 from .transfer.runner import run_transfer as run_transfer

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faceenc.attacks import LINF, MinimumSearch, parse_eps
+from faceenc.attacks import BATCH_SIZE, LINF, MinimumSearch, parse_eps
 from faceenc.benchmark.entries import read_entry, read_minimum
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.core import ConfigError, build, check_keys, checked, listed, read_toml
@@ -115,7 +115,7 @@ def _config(table: dict[str, Any]) -> Config:
         eps=eps,
         huge_eps=huge,
         seeds=checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
-        batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
+        batch_size=checked(table.get("batch_size", BATCH_SIZE), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
         minimum=read_minimum(table["minimum"]) if "minimum" in table else None,

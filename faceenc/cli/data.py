@@ -14,7 +14,8 @@ from faceenc.cli.common import progress_bars
 from faceenc.cli.data_video import video
 
 if TYPE_CHECKING:
-    from faceenc.data import FaceSet, OnNoFace, Subset
+    from faceenc.core import OnNoFace
+    from faceenc.data import FaceSet, Subset
     from faceenc.faces import Framing
 
 

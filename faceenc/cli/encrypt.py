@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from faceenc.runs import FileResult, Task
 
 
-_LEDGER = "faceenc-run.jsonl"
-
-_LOCKS = "encrypt.lock"
-
-
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE|FOLDER",

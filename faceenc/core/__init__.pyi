@@ -48,6 +48,9 @@ from .geometry import (
     SAME_PLACE as SAME_PLACE,
 )
 from .geometry import (
+    SURROUNDINGS as SURROUNDINGS,
+)
+from .geometry import (
     Window as Window,
 )
 from .geometry import (
@@ -90,6 +93,9 @@ from .toml import (
     read_toml as read_toml,
 )
 from .types import (
+    SLACK as SLACK,
+)
+from .types import (
     Attack as Attack,
 )
 from .types import (
@@ -112,6 +118,9 @@ from .types import (
 )
 from .types import (
     Norm as Norm,
+)
+from .types import (
+    OnNoFace as OnNoFace,
 )
 from .types import (
     Outcome as Outcome,

@@ -14,6 +14,9 @@ from faceenc.core.types import Box, Face
 
 Window = tuple[int, int, int, int]
 
+# Box sides on each side of a face: room for detectors to find it again, and for the aligned crops of tilted heads.
+SURROUNDINGS = 0.75
+
 SAME_PLACE = 0.3  # IoU from which two boxes hold one face; two detectors' boxes of a face share 0.5 to 0.8
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 # Called with progress: (what is being done, how much of it is done, how much there is).
 Progress = Callable[[str, int, int], None]
+
+# float32 cannot hold k/255 exactly: a distance of exactly eps may measure up to 3e-8 more.
+SLACK = 1e-6
+
+OnNoFace = Literal["skip", "whole", "fail"]  # what becomes of a photo without a face
 
 
 @dataclass(frozen=True, slots=True)

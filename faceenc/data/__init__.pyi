@@ -9,7 +9,6 @@ from .config import expand as expand
 from .config import load_data as load_data
 from .config import load_unlabelled as load_unlabelled
 from .crops import LabelledPhoto as LabelledPhoto
-from .crops import OnNoFace as OnNoFace
 from .crops import cut_faces as cut_faces
 from .demo import enlarge as enlarge
 from .demo import load_orl as load_orl

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceenc.core import DataError, write_atomically
+from faceenc.core import DataError, OnNoFace, write_atomically
 from faceenc.data.celeba_files import FETCH, find, image_file, is_there, read_identities
-from faceenc.data.crops import Complaints, LabelledPhoto, OnNoFace
+from faceenc.data.crops import Complaints, LabelledPhoto
 from faceenc.data.faceset import FaceSet
 from faceenc.data.folder import SPLIT_FILE, cache_stem
 from faceenc.data.people import Split, cut_people
-from faceenc.faces import Framing
+from faceenc.faces import ALIGNED_SIZE, Framing
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Subset:
 
 def load_celeba(
     path: str | Path,
-    size: int = 224,
+    size: int = ALIGNED_SIZE,
     *,
     identities: int = IDENTITIES,
     min_images: int = 2,

@@ -7,18 +7,16 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 
-from faceenc.core import ConfigError, Progress
-from faceenc.data.faceset import FaceSet
-from faceenc.faces import Framing
+from faceenc.core import ConfigError, OnNoFace, Progress
+from faceenc.data.faceset import TEST_SHARE, FaceSet
+from faceenc.faces import ALIGNED_SIZE, Framing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from faceenc.data.crops import OnNoFace
 
 
 @dataclass(frozen=True)
@@ -36,15 +34,15 @@ class DataConfig:
     """
 
     source: str = "orl"
-    size: int = 224
+    size: int = ALIGNED_SIZE
     framing: str = "aligned"
-    test_share: float = 0.222
+    test_share: float = TEST_SHARE
     min_images: int = 2
     on_no_face: str = "skip"
     unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in (("framing", ("aligned", "square")), ("on_no_face", ("skip", "whole", "fail"))):
+        for name, known in (("framing", sorted(get_args(Framing))), ("on_no_face", get_args(OnNoFace))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"[data] {name} {getattr(self, name)!r} is not known: use one of {', '.join(known)}")
         if not 0 < self.test_share < 1:
@@ -80,7 +78,7 @@ def load_data(config: DataConfig, *, progress: Progress) -> FaceSet:
         framing=cast(Framing, config.framing),
         test_share=config.test_share,
         min_images=config.min_images,
-        on_no_face=cast("OnNoFace", config.on_no_face),
+        on_no_face=cast(OnNoFace, config.on_no_face),
         progress=report,
     )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from faceenc.core import ASSETS, Box, DataError, Face
+from faceenc.core import ASSETS, Box, DataError, Face, OnNoFace
 from faceenc.faces import FaceDetector, Framing, crop_square, frame_face, main_face
 from faceenc.media import read_image
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-OnNoFace = Literal["skip", "whole", "fail"]
 
 LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 

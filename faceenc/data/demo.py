@@ -13,7 +13,7 @@ from PIL import Image
 
 from faceenc.core import ASSETS, DataError, fetch
 from faceenc.data.faceset import FaceSet, cached
-from faceenc.faces import FaceDetector, crop_square
+from faceenc.faces import ALIGNED_SIZE, SQUARE_MARGIN, FaceDetector, crop_square
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,10 +29,8 @@ _ENLARGE = 4
 
 _BORDER = 100  # pixels
 
-_MARGIN = 0.2  # from hair to below the chin on all 400
 
-
-def load_orl(size: int = 224, *, progress: Callable[[int, int], None] | None = None) -> FaceSet:
+def load_orl(size: int = ALIGNED_SIZE, *, progress: Callable[[int, int], None] | None = None) -> FaceSet:
     """40 people with 10 grey images each, cropped to the face; images 1 to 7 are for training, 8 to 10 for testing.
 
     Args:
@@ -78,7 +76,7 @@ def _build(size: int, progress: Callable[[int, int], None] | None) -> FaceSet:
             faces = detector(large)
             if not faces:
                 raise DataError(f"no face found in ORL picture {name}; this MediaPipe release may have changed, try another")
-            crops.append(crop_square(large, faces[0].box, size=size, margin=_MARGIN))
+            crops.append(crop_square(large, faces[0].box, size=size, margin=SQUARE_MARGIN))
             if progress is not None:
                 progress(done, len(pictures))
     files = tuple(pictures)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceenc.core import DataError, cache_dir, cached_arrays
-from faceenc.data.crops import LabelledPhoto, OnNoFace, crops_key, cut_faces, keep_rows
-from faceenc.data.faceset import FaceSet
-from faceenc.data.people import TEST_SHARE, Split, check_numbers, cut_people, read_split, write_manifest
-from faceenc.faces import Framing
+from faceenc.core import DataError, OnNoFace, cache_dir, cached_arrays
+from faceenc.data.crops import LabelledPhoto, crops_key, cut_faces, keep_rows
+from faceenc.data.faceset import TEST_SHARE, FaceSet
+from faceenc.data.people import Split, check_numbers, cut_people, read_split, write_manifest
+from faceenc.faces import ALIGNED_SIZE, Framing
 from faceenc.media import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _RECIPE = "faces 1"  # of `load_faces`; count up when the choice of photos chang
 
 def load_folder(
     path: str | Path,
-    size: int = 224,
+    size: int = ALIGNED_SIZE,
     *,
     framing: Framing = "aligned",
     test_share: float = TEST_SHARE,
@@ -82,7 +82,7 @@ def load_folder(
 
 def load_faces(
     path: str | Path,
-    size: int = 224,
+    size: int = ALIGNED_SIZE,
     *,
     framing: Framing = "aligned",
     progress: Callable[[int, int], None] | None = None,
@@ -122,7 +122,7 @@ def load_faces(
     return stored["images"], tuple(stored["files"].tolist())
 
 
-def photos_table(path: str | Path, size: int = 224, *, framing: Framing = "aligned") -> Path:
+def photos_table(path: str | Path, size: int = ALIGNED_SIZE, *, framing: Framing = "aligned") -> Path:
     """Where `load_folder` keeps its table of a folder's photos: split, crop, box and hash, or why a photo was left out."""
     return cache_dir() / f"{cache_stem('folder', Path(path).expanduser().absolute(), size, framing)}.csv"
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.core import DataError, cache_dir, write_atomically
-from faceenc.data.crops import Complaints, CropResult, LabelledPhoto, OnNoFace, crops_key, cut_faces, keep_rows
-from faceenc.data.faceset import FaceSet, cached
+from faceenc.core import DataError, OnNoFace, cache_dir, write_atomically
+from faceenc.data.crops import Complaints, CropResult, LabelledPhoto, crops_key, cut_faces, keep_rows
+from faceenc.data.faceset import TEST_SHARE, FaceSet, cached
 from faceenc.faces import Framing
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger(__name__)
-
-TEST_SHARE = 0.222  # the student report's split: 77.8 % for training
 
 _RECIPE = "people 1"  # count up when the split or the choice of photos changes
 

@@ -1,7 +1,4 @@
 from .alignment import (
-    CHIP_SIZE as CHIP_SIZE,
-)
-from .alignment import (
     Similarity as Similarity,
 )
 from .alignment import (
@@ -56,6 +53,27 @@ from .groups import (
 )
 from .groups import (
     without_doubles as without_doubles,
+)
+from .templates import (
+    ALIGNED_BORDER as ALIGNED_BORDER,
+)
+from .templates import (
+    ALIGNED_POINTS as ALIGNED_POINTS,
+)
+from .templates import (
+    ALIGNED_SIZE as ALIGNED_SIZE,
+)
+from .templates import (
+    ARCFACE_POINTS as ARCFACE_POINTS,
+)
+from .templates import (
+    ARCFACE_SIZE as ARCFACE_SIZE,
+)
+from .templates import (
+    CHIP_SIZE as CHIP_SIZE,
+)
+from .templates import (
+    WHOLE_POINTS as WHOLE_POINTS,
 )
 from .windows import FaceWindow as FaceWindow
 from .windows import face_ellipse as face_ellipse

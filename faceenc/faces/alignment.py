@@ -16,16 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from faceenc.faces.templates import CHIP_POINTS, CHIP_SIZE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from faceenc.core import Box, Face
 
-
-CHIP_SIZE = 150
-
-# Where both eyes and the mouth's centre lie in dlib's face chip, on average over faces.
-_CHIP_POINTS = (47.12 + 47.77j, 101.88 + 47.77j, 74.5 + 107.52j)
 
 # dlib takes point p of a picture for p / 2 - this of its half; the middle of the blur's window lies at p / 2 - 1.
 _DLIB_SHIFT = 1.25 + 0.75j
@@ -102,7 +99,7 @@ def key_points_similarity(
         ValueError: the key points lie on one another.
     """
     factor = size / (CHIP_SIZE * (1 + 2 * border))
-    wanted = points or [(point + border * CHIP_SIZE * (1 + 1j)) * factor for point in _CHIP_POINTS]
+    wanted = points or [(point + border * CHIP_SIZE * (1 + 1j)) * factor for point in CHIP_POINTS]
     right_eye, left_eye, _, mouth = (complex(*point) for point in face.key_points[:4])
     return fit_similarity([p - _CENTRE for p in wanted], [p - _CENTRE for p in (right_eye, left_eye, mouth)])
 

@@ -14,17 +14,13 @@ import numpy as np
 from PIL import Image
 
 from faceenc.core import Box, Face
+from faceenc.faces.templates import ALIGNED_POINTS, ALIGNED_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 Framing = Literal["square", "aligned"]  # how a recogniser's crops were cut out: see `frame_face`
-
-# Where `align_face` puts the eyes and the mouth's centre, in a picture of 224 px: dlib's chip of 150 px and 37 px around it.
-_ALIGNED_SIZE = 224
-
-_ALIGNED_POINTS = ((84.12, 84.77), (138.88, 84.77), (111.5, 144.52))
 
 SQUARE_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
 
@@ -85,7 +81,7 @@ def align_face(image: NDArray[np.uint8], face: Face, *, size: int) -> NDArray[np
     """
     right_eye, left_eye, _, mouth = (complex(*point) for point in face.key_points[:4])
     found = np.array([right_eye, left_eye, mouth])
-    wanted = np.array([complex(*point) for point in _ALIGNED_POINTS]) * (size / _ALIGNED_SIZE)
+    wanted = np.array(ALIGNED_POINTS) * (size / ALIGNED_SIZE)
     spread = found - found.mean()
     if not np.abs(spread).max() > 0:
         raise ValueError(f"the key points {face.key_points} lie on one another")

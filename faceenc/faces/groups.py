@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.core import Box, Detector, Face, at_place, moved, scaled, shared_area, window_around
+from faceenc.core import SURROUNDINGS, Box, Detector, Face, at_place, moved, scaled, shared_area, window_around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 _SHOWN = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
-
-_AROUND = 0.75  # box sides on each side of a face that a second detection takes in
 
 _SAME_FACE = 0.5  # share of the smaller box that lies in the other one
 
@@ -89,7 +87,7 @@ def detect_closely(image: NDArray[np.uint8], detector: Detector) -> list[Face]:
     faces = detect_reduced(image, detector)
     closely = []
     for face in faces:
-        x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
+        x0, y0, x1, y1 = window_around(face.box, width, height, margin=SURROUNDINGS)
         found, _ = detect_at(image[y0:y1, x0:x1], moved(face, -x0, -y0), detector)
         better = moved(found, x0, y0)
         # Of two faces cheek by cheek, a second detection must not find one twice.

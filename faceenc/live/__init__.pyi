@@ -1,6 +1,5 @@
 from .face_view import FaceView as FaceView
 from .mask_making import enroll as enroll
-from .masks import SIDE as SIDE
 from .masks import MaskBook as MaskBook
 from .masks import load_masks as load_masks
 from .masks import save_mask as save_mask

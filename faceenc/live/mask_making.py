@@ -18,9 +18,9 @@ from PIL import Image
 
 from faceenc.attacks import gradient_engine
 from faceenc.core import DataError, Detector, Goal, Progress, scaled
-from faceenc.faces import Similarity, face_ellipse, key_points_similarity, main_face
+from faceenc.faces import ALIGNED_SIZE, Similarity, face_ellipse, key_points_similarity, main_face
 from faceenc.live.face_view import FaceView
-from faceenc.live.masks import CHIP, SIDE, Mask
+from faceenc.live.masks import CHIP, Mask
 from faceenc.live.noise import FaceNoise, live_window
 from faceenc.live.watchers import Watcher
 from faceenc.media import read_photo
@@ -153,9 +153,9 @@ def _ascend(
     rng: torch.Generator,
     progress: Progress | None,
 ) -> torch.Tensor:
-    """(1, 3, SIDE, SIDE) in [-1, 1]."""
-    share = face_ellipse(CHIP, (SIDE, SIDE))
-    noise, memory = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    """(1, 3, ALIGNED_SIZE, ALIGNED_SIZE) in [-1, 1]."""
+    share = face_ellipse(CHIP, (ALIGNED_SIZE, ALIGNED_SIZE))
+    noise, memory = torch.zeros(1, 3, ALIGNED_SIZE, ALIGNED_SIZE), torch.zeros(1, 3, ALIGNED_SIZE, ALIGNED_SIZE)
     for step in range(steps):
         total = torch.zeros_like(noise)
         for index in torch.randint(len(views), (batch,), generator=rng).tolist():

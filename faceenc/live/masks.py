@@ -23,16 +23,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from faceenc.core import DataError, atomic_file
-from faceenc.faces import CHIP_SIZE, Similarity
+from faceenc.faces import ALIGNED_SIZE, CHIP_SIZE, Similarity
 from faceenc.live.noise import FaceNoise
 
 log = logging.getLogger(__name__)
 
 FORMAT = "faceenc-mask-1"
 
-SIDE = 224  # pixels of a mask; the face's chip is their middle, at one pixel a chip pixel
-
-CHIP = Similarity(1 + 0j, (SIDE - CHIP_SIZE) / 2 * (1 + 1j))
+# Where the face's chip lies in a mask: a mask is an aligned crop's size.
+CHIP = Similarity(1 + 0j, (ALIGNED_SIZE - CHIP_SIZE) / 2 * (1 + 1j))
 
 _BAD = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
@@ -44,7 +43,7 @@ class Mask:
     Attributes:
         person: the name.
         network: of the recogniser it was made against (`Watcher.network`).
-        noise: (1, 3, SIDE, SIDE) in [-1, 1], shares of eps; the chip lies at `CHIP`.
+        noise: (1, 3, ALIGNED_SIZE, ALIGNED_SIZE) in [-1, 1], shares of eps; the chip lies at `CHIP`.
         answers: (N, K) the recogniser's answers about the person's photos.
     """
 
@@ -92,7 +91,7 @@ def load_masks(network: str) -> list[Mask]:
                 if metadata.get("format") != FORMAT or metadata.get("network") != network:
                     continue
                 noise, answers = file.get_tensor("noise"), file.get_tensor("answers")
-                if noise.shape != (1, 3, SIDE, SIDE) or not noise.isfinite().all():
+                if noise.shape != (1, 3, ALIGNED_SIZE, ALIGNED_SIZE) or not noise.isfinite().all():
                     raise ValueError("another size than masks have")
                 masks.append(Mask(json.loads(metadata["person"]), network, noise.float().clamp(-1, 1), answers.float()))
         except (SafetensorError, OSError, ValueError, KeyError) as error:

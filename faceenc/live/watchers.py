@@ -12,7 +12,15 @@ import torch
 
 from faceenc.attacks import Dodge, Impersonate, MoveAway, MoveTo, Relaid, gradient_engine
 from faceenc.core import ConfigError, Goal, GradientEngine, Recognizer
-from faceenc.faces import CHIP_SIZE, SQUARE_MARGIN, Similarity, frame_face, key_points_similarity, square_similarity
+from faceenc.faces import (
+    ALIGNED_BORDER,
+    CHIP_SIZE,
+    SQUARE_MARGIN,
+    Similarity,
+    frame_face,
+    key_points_similarity,
+    square_similarity,
+)
 from faceenc.live.face_view import BY_BOX, BY_KEY_POINTS
 from faceenc.media import Diversity, to_tensor
 from faceenc.recognizers import MATCH_DISTANCE, DlibNet, FaceResNet, ask, chip, load_checkpoint, load_dlibnet, weights_sha256
@@ -26,8 +34,6 @@ if TYPE_CHECKING:
 TOP = 3
 
 SOMEBODY = "face"  # whom an embedder takes for a person it saw without noise, but has no name for
-
-_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `align_face` around dlib's chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ class ResNetWatcher:
 
     def cut(self, face: Face) -> Similarity:
         if self.model.framing == "aligned":
-            return key_points_similarity(face, size=self.size, border=_ALIGNED_BORDER)
+            return key_points_similarity(face, size=self.size, border=ALIGNED_BORDER)
         return square_similarity(face.box, size=self.size, margin=SQUARE_MARGIN)
 
     def crop(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:

@@ -1,6 +1,8 @@
+from .copies import JPEG_BLOCK as JPEG_BLOCK
 from .copies import VARIANTS as VARIANTS
 from .copies import Variant as Variant
 from .copies import copy_window as copy_window
+from .copies import jpeg_copy as jpeg_copy
 from .copies import vary as vary
 from .drawing import (
     Colour as Colour,

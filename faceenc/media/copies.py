@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from PIL import Image, ImageFilter
 
-from faceenc.core import Window, window_around
+from faceenc.core import SURROUNDINGS, Window, window_around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,24 +27,30 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 _QUALITY = 75
 
-_BLOCK = 16  # JPEG with halved colour works on blocks of 16 x 16 pixels
-
-_MARGIN = 0.75  # box sides on each side of a face: room for detectors, and for the aligned crops of tilted heads
+JPEG_BLOCK = 16  # JPEG with halved colour works on blocks of 16 x 16 pixels
 
 _SHARP_WIDTH = 200  # a face of up to so many pixels is blurred by 1 px, a wider one in proportion
 
 
 def copy_window(box: Box, width: int, height: int) -> Window:
     """The part of a photo of that size that `vary` wants for a face."""
-    return window_around(box, width, height, margin=_MARGIN, step=_BLOCK)
+    return window_around(box, width, height, margin=SURROUNDINGS, step=JPEG_BLOCK)
+
+
+def jpeg_copy(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB after JPEG at quality 75 with colour at half the resolution, as Pillow and most web sites save."""
+    with io.BytesIO() as file:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="JPEG", quality=_QUALITY)
+        with Image.open(file) as again:
+            return np.array(again)
 
 
 def vary(window: NDArray[np.uint8], variant: Variant, *, face_width: float) -> NDArray[np.uint8]:
     """One variant of the surroundings of a face.
 
-    "saved" is the window itself; "jpeg75" is JPEG at quality 75 with colour at half the resolution, as Pillow and most web
-    sites save it; "half" has half the width and height (Lanczos); "blur" is Gaussian with a sigma of 1 px for faces up to
-    200 px wide and a two-hundredth of the width above: recognisers scale a face to 100 to 220 px before they look at it.
+    "saved" is the window itself; "jpeg75" is `jpeg_copy`; "half" has half the width and height (Lanczos); "blur" is Gaussian
+    with a sigma of 1 px for faces up to 200 px wide and a two-hundredth of the width above: recognisers scale a face to 100
+    to 220 px before they look at it.
 
     Args:
         window: (H, W, 3) uint8 RGB, cut out by `face_window`.
@@ -56,12 +62,9 @@ def vary(window: NDArray[np.uint8], variant: Variant, *, face_width: float) -> N
     """
     if variant == "saved":
         return window
-    picture = Image.fromarray(np.ascontiguousarray(window))
     if variant == "jpeg75":
-        with io.BytesIO() as file:
-            picture.save(file, format="JPEG", quality=_QUALITY)
-            with Image.open(file) as again:
-                return np.array(again)
+        return jpeg_copy(window)
+    picture = Image.fromarray(np.ascontiguousarray(window))
     if variant == "half":
         return np.array(picture.resize(((picture.width + 1) // 2, (picture.height + 1) // 2), Image.Resampling.LANCZOS))
     return np.array(picture.filter(ImageFilter.GaussianBlur(max(1.0, face_width / _SHARP_WIDTH))))

@@ -11,6 +11,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from faceenc.media.copies import JPEG_BLOCK
+
 
 def augment(
     x: torch.Tensor,
@@ -84,8 +86,8 @@ def jpeg(x: torch.Tensor, quality: float) -> torch.Tensor:
     from kornia.enhance import jpeg_codec_differentiable
 
     height, width = x.shape[-2:]
-    # The codec wants whole blocks of 16; a file repeats the border as well.
-    whole = F.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
+    # The codec wants whole blocks; a file repeats the border as well.
+    whole = F.pad(x, (0, -width % JPEG_BLOCK, 0, -height % JPEG_BLOCK), mode="replicate")
     coded: torch.Tensor = jpeg_codec_differentiable(whole, torch.tensor([float(quality)], device=x.device))
     return coded[..., :height, :width]
 

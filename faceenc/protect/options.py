@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from faceenc.core import ConfigError
+from faceenc.core import ConfigError, OnNoFace
 from faceenc.media import PhotoFormat
 from faceenc.protect.strength import STRENGTHS, Strength
-
-OnNoFace = Literal["skip", "fail", "whole"]
 
 
 @dataclass(frozen=True)

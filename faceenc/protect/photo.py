@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from faceenc.core import Box, DataError, Face, NoFaceError, Progress
-from faceenc.faces import detect_closely
+from faceenc.faces import WHOLE_POINTS, detect_closely
 from faceenc.media import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
 from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
 from faceenc.protect.evidence.gathering import Evidence, gather_evidence
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SMALLEST = 8  # pixels a side of what can be taken for a face
-
-# Where a face would have its key points if the whole photo were one, in shares of the photo's shorter side.
-_WHOLE = ((0.36, 0.38), (0.64, 0.38), (0.5, 0.55), (0.5, 0.68), (0.2, 0.45), (0.8, 0.45))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +204,7 @@ def _whole_face(pixels: NDArray[np.uint8]) -> Face:
     height, width = pixels.shape[:2]
     side = min(height, width)
     x, y = (width - side) / 2, (height - side) / 2
-    points = tuple((x + side * across, y + side * down) for across, down in _WHOLE)
+    points = tuple((x + side * across, y + side * down) for across, down in WHOLE_POINTS)
     return Face(Box(x, y, x + side, y + side), points, 0.0)
 
 

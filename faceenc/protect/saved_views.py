@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 
 from faceenc.faces import FaceWindow, Similarity, cut_out, halved_pixels, pyramid_levels
-from faceenc.media import to_tensor
+from faceenc.media import jpeg_copy, to_tensor
 from faceenc.protect.views import stack_embeddings
 from faceenc.recognizers import Surrogate
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Encode = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-
-_QUALITY = 75
 
 
 @torch.no_grad()
@@ -42,7 +38,7 @@ def saved_views(
     saved = encode(pixels) if encode else pixels
     height, width = saved.shape[:2]
     half = Image.fromarray(saved).resize((max(1, width // 2), max(1, height // 2)), Image.Resampling.LANCZOS)
-    copies = [(saved, 1.0), (_jpeg(saved), 1.0), (np.array(half), 0.5)]
+    copies = [(saved, 1.0), (jpeg_copy(saved), 1.0), (np.array(half), 0.5)]
     answers = []
     for surrogate, crops in zip(surrogates, window.crops, strict=True):
         parts = [_cut(copy, factor, crops, surrogate.size, window.scale) for copy, factor in copies]
@@ -56,9 +52,3 @@ def _cut(pixels: NDArray[np.uint8], factor: float, crops: Sequence[Similarity], 
     levels = pyramid_levels(scale * factor)
     picture = to_tensor(halved_pixels(pixels, levels)[None])
     return cut_out(picture, [crop.moved(0, levels) for crop in moved], size=size)
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
-    return np.array(Image.open(file))

@@ -19,7 +19,7 @@ from faceenc.faces import (
     key_points_similarity,
     pyramid_levels,
 )
-from faceenc.media import to_tensor
+from faceenc.media import JPEG_BLOCK, to_tensor
 from faceenc.recognizers import DLIB, Surrogate
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from faceenc.core import Face
 
-
-_BLOCK = 16  # windows begin where JPEG's blocks of a whole photo do
 
 _AROUND = 25  # chip pixels around the chip that belong to the window: crops that are a little off end there
 
@@ -82,8 +80,9 @@ def _place(
     corners = [crop(side * corner) for crop, side in crops for corner in (0, 1, 1j, 1 + 1j)]
     reach = _AROUND * scale + 4 * 2**levels
     height, width = image.shape[:2]
-    x0 = max(0, math.floor((min(c.real for c in corners) - reach) / _BLOCK) * _BLOCK)
-    y0 = max(0, math.floor((min(c.imag for c in corners) - reach) / _BLOCK) * _BLOCK)
+    # Windows begin where JPEG's blocks of a whole photo do.
+    x0 = max(0, math.floor((min(c.real for c in corners) - reach) / JPEG_BLOCK) * JPEG_BLOCK)
+    y0 = max(0, math.floor((min(c.imag for c in corners) - reach) / JPEG_BLOCK) * JPEG_BLOCK)
     x1 = min(width, math.ceil(max(c.real for c in corners) + reach))
     y1 = min(height, math.ceil(max(c.imag for c in corners) + reach))
     return min(x0, width - 1), min(y0, height - 1), max(x1, 1), max(y1, 1)

@@ -35,9 +35,6 @@ from .dlib.network import (
     DLIB as DLIB,
 )
 from .dlib.network import (
-    MATCH_DISTANCE as MATCH_DISTANCE,
-)
-from .dlib.network import (
     DlibNet as DlibNet,
 )
 from .dlib.network import (
@@ -67,11 +64,9 @@ from .dlib.original import (
 from .dlib.original import (
     landmarks_similarity as landmarks_similarity,
 )
+from .dlib.weights import MATCH_DISTANCE as MATCH_DISTANCE
 from .dlib.weights import MEANS as MEANS
 from .dlib.weights import read_network as read_network
-from .embedders import (
-    PICTURE_SIZE as PICTURE_SIZE,
-)
 from .embedders import (
     Embedder as Embedder,
 )
@@ -89,6 +84,9 @@ from .ensemble import Ensemble as Ensemble
 from .gallery import Gallery as Gallery
 from .gallery import list_people as list_people
 from .gallery import load_gallery as load_gallery
+from .matching import (
+    FAR as FAR,
+)
 from .matching import (
     apply_threshold as apply_threshold,
 )

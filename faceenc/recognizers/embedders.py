@@ -14,20 +14,21 @@ import torch.nn.functional as F
 from torch import nn
 
 from faceenc.core import CheckpointError
-from faceenc.faces import CHIP_SIZE, Similarity, fit_similarity
+from faceenc.faces import (
+    ALIGNED_POINTS,
+    ALIGNED_SIZE,
+    ARCFACE_POINTS,
+    ARCFACE_SIZE,
+    CHIP_SIZE,
+    Similarity,
+    fit_similarity,
+)
 from faceenc.recognizers.checkpoint import load_checkpoint, weights_sha256
 from faceenc.recognizers.defences import Transformed, defence
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
 from faceenc.recognizers.ensemble import Centre, Ensemble
-from faceenc.recognizers.frbench import ARCFACE_SIZE, load_frbench
+from faceenc.recognizers.frbench import load_frbench
 from faceenc.recognizers.resnet import FaceResNet
-
-PICTURE_SIZE = 224  # side of the common picture
-
-
-_CHIP = (47.12 + 47.77j, 101.88 + 47.77j, 74.5 + 107.52j)  # eyes and mouth in dlib's chip, the picture's middle
-
-_ARCFACE = (38.29 + 51.70j, 73.53 + 51.50j, 56.14 + 92.28j)  # the same in ArcFace's crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class Recut(nn.Module):
         axis = torch.arange(size, dtype=torch.float32)
         columns = crop.turn.real * axis[None, :] - crop.turn.imag * axis[:, None] + crop.shift.real
         rows = crop.turn.imag * axis[None, :] + crop.turn.real * axis[:, None] + crop.shift.imag
-        self.register_buffer("grid", torch.stack([columns, rows], dim=-1) * (2 / (PICTURE_SIZE - 1)) - 1)
+        self.register_buffer("grid", torch.stack([columns, rows], dim=-1) * (2 / (ALIGNED_SIZE - 1)) - 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         grid = self.grid.expand(len(x), -1, -1, -1)
@@ -123,13 +124,13 @@ def load_embedder(source: str, name: str = "") -> Embedder:
         return Embedder(name or DLIB, DLIB, Centre(net, CHIP_SIZE).eval())
     if source.startswith("frbench:"):
         found = load_frbench(source.removeprefix("frbench:"))
-        crop = fit_similarity(_ARCFACE, [point + (PICTURE_SIZE - CHIP_SIZE) / 2 * (1 + 1j) for point in _CHIP])
+        crop = fit_similarity(ARCFACE_POINTS, ALIGNED_POINTS)
         return Embedder(name or source, found.fingerprint, Recut(_Called(found), crop, ARCFACE_SIZE).eval())
     model, _ = load_checkpoint(Path(source))
-    if (model.framing, model.input_size) != ("aligned", PICTURE_SIZE):
+    if (model.framing, model.input_size) != ("aligned", ALIGNED_SIZE):
         raise CheckpointError(
             f"checkpoint {source} wants {model.framing} crops of {model.input_size} pixels: only recognisers of aligned"
-            f' crops of {PICTURE_SIZE} share one picture; train with framing = "aligned" and size = {PICTURE_SIZE}'
+            f' crops of {ALIGNED_SIZE} share one picture; train with framing = "aligned" and size = {ALIGNED_SIZE}'
         )
     fingerprint = weights_sha256(model)
     model.to(memory_format=torch.channels_last)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from faceenc.core import AssetError, window_around
+from faceenc.faces import ARCFACE_SIZE
 from faceenc.media import to_tensor
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from faceenc.core import Face
 
-
-ARCFACE_SIZE = 112
 
 _NOSE, _MOUTH = 2, 3
 

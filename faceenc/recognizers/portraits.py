@@ -14,7 +14,8 @@ import numpy as np
 from faceenc.core import DataError
 from faceenc.faces import FaceDetector, main_face
 from faceenc.media import read_photo, to_tensor
-from faceenc.recognizers.dlib.network import MATCH_DISTANCE, chip, load_dlibnet
+from faceenc.recognizers.dlib.network import chip, load_dlibnet
+from faceenc.recognizers.dlib.weights import MATCH_DISTANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.faces import CHIP_SIZE, SQUARE_MARGIN, Similarity, key_points_similarity, square_similarity
-from faceenc.recognizers.dlib.network import DLIB, MATCH_DISTANCE, load_dlibnet
+from faceenc.faces import (
+    ALIGNED_BORDER,
+    ARCFACE_POINTS,
+    ARCFACE_SIZE,
+    CHIP_SIZE,
+    SQUARE_MARGIN,
+    Similarity,
+    key_points_similarity,
+    square_similarity,
+)
+from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
 from faceenc.recognizers.dlib.original import dlib_similarities, has_dlib
-from faceenc.recognizers.frbench import ARCFACE_SIZE
+from faceenc.recognizers.dlib.weights import MATCH_DISTANCE
 from faceenc.recognizers.verifiers import CosineJudge, FRBenchJudge, ResNetJudge
 
 if TYPE_CHECKING:
@@ -23,12 +32,6 @@ if TYPE_CHECKING:
 
 
 Align = Callable[["NDArray[np.uint8]", "Face"], Sequence[Similarity]]
-
-
-_ALIGNED_BORDER = 37 / CHIP_SIZE  # of `align_face` around dlib's chip
-
-# Where ArcFace's template has the eyes and the middle of the mouth's corners, in its crop of 112 px.
-_ARCFACE_POINTS = (38.29 + 51.70j, 73.53 + 51.50j, 56.14 + 92.28j)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +76,11 @@ def _load(name: str) -> Surrogate:
         return Surrogate(DLIB, DLIB, load_dlibnet(), CHIP_SIZE, MATCH_DISTANCE, _align_dlib, diverse=True)
     if name.startswith("frbench:"):
         judge = FRBenchJudge(name.removeprefix("frbench:"), mirrored=False)
-        return _cosine(judge, ARCFACE_SIZE, lambda _, face: [key_points_similarity(face, points=_ARCFACE_POINTS)])
+        return _cosine(judge, ARCFACE_SIZE, lambda _, face: [key_points_similarity(face, points=ARCFACE_POINTS)])
     resnet = ResNetJudge(Path(name))
     size, model = resnet.model.input_size, resnet.model
     if model.framing == "aligned":
-        return _cosine(resnet, size, lambda _, face: [key_points_similarity(face, size=size, border=_ALIGNED_BORDER)])
+        return _cosine(resnet, size, lambda _, face: [key_points_similarity(face, size=size, border=ALIGNED_BORDER)])
     return _cosine(resnet, size, lambda _, face: [square_similarity(face.box, size=size, margin=SQUARE_MARGIN)])
 
 

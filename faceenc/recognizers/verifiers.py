@@ -17,10 +17,11 @@ from faceenc.core import ASSETS, cached_arrays
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, frame_face
 from faceenc.media import to_tensor
-from faceenc.recognizers.dlib.network import DLIB, MATCH_DISTANCE, DlibNet, chip, load_dlibnet
+from faceenc.recognizers.dlib.network import DLIB, DlibNet, chip, load_dlibnet
 from faceenc.recognizers.dlib.original import describe, dlib_chip, has_dlib
+from faceenc.recognizers.dlib.weights import MATCH_DISTANCE
 from faceenc.recognizers.frbench import load_frbench
-from faceenc.recognizers.matching import fit_threshold, pair_scores
+from faceenc.recognizers.matching import FAR, fit_threshold, pair_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 
 _BATCH = 32
-
-_FAR = 0.01  # of a threshold fitted here
 
 _ORL_PHOTOS = 3  # of each person: 7,020 pairs of two people
 
@@ -131,7 +130,7 @@ class CosineJudge:
 
     @cached_property
     def threshold(self) -> float:
-        key = hashlib.sha256(f"{self.network} {ASSETS['orl-faces'].sha256} {_FAR} {_ORL_PHOTOS}".encode()).hexdigest()
+        key = hashlib.sha256(f"{self.network} {ASSETS['orl-faces'].sha256} {FAR} {_ORL_PHOTOS}".encode()).hexdigest()
 
         def fit() -> dict[str, NDArray[np.float64]]:
             logger.info("%s: fitting its threshold on the ORL faces", self.name)
@@ -209,7 +208,7 @@ def default_judges(models: Sequence[Path] = (), frbench: Sequence[str] = ()) -> 
 
 
 def _fit_threshold(judge: Judge) -> float:
-    """The distance that `_FAR` of the pairs of two ORL people do not exceed."""
+    """The distance that `FAR` of the pairs of two ORL people do not exceed."""
     crops, people = [], []
     with FaceDetector() as detector:
         for name, picture in read_orl().items():
@@ -219,7 +218,7 @@ def _fit_threshold(judge: Judge) -> float:
                 crops.append(judge.crop(large, faces[0]))
                 people.append(person)
     genuine, impostor = pair_scores(judge.embed_crops(np.stack(crops)), people)
-    return fit_threshold(genuine, impostor, far=_FAR) ** 2 / 2  # 1 - cosine of two vectors of length 1
+    return fit_threshold(genuine, impostor, far=FAR) ** 2 / 2  # 1 - cosine of two vectors of length 1
 
 
 def _in_batches(net: Recognizer, crops: NDArray[np.uint8]) -> NDArray[np.float64]:

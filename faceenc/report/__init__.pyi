@@ -32,6 +32,9 @@ from .plots import reliability as reliability
 from .plots import training_curve as training_curve
 from .sections import art_table as art_table
 from .tables import (
+    BORROWED as BORROWED,
+)
+from .tables import (
     COLUMNS as COLUMNS,
 )
 from .tables import (

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from faceenc.core import RunError
-from faceenc.report.plots import png
+from faceenc.report.plots import COLOURS, png
 from faceenc.report.sections import Table, TableCell
 from faceenc.report.tables import eps_text, wilson
 from faceenc.report.wording import interval, points, records
@@ -107,8 +107,6 @@ MINIMUM_NOTE = (
     " Wilson 95 % intervals."
 )
 
-_COLOURS = {"dodge": "#1f5fa8", "impersonate": "#b3261e"}
-
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -163,7 +161,7 @@ def minimum_picture(minimal: pd.DataFrame) -> bytes:
         names = list(dict.fromkeys(steps["recognizer"]))
         scale = 255 if norm == "linf" else 1
         for (name, goal), part in steps.groupby(["recognizer", "goal"]):
-            colour, line = _COLOURS[str(goal)], _LINES[names.index(name) % len(_LINES)]
+            colour, line = COLOURS["pgd", str(goal)], _LINES[names.index(name) % len(_LINES)]
             label = f"{name}, {'aimed at a person' if goal == 'impersonate' else 'not aimed'}"
             place = scale * part["eps"]
             axes.step(place, 100 * part["accuracy"], where="post", color=colour, linestyle=line, label=label)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # Colour shows attack and goal. ART's are hollow markers without a line: they usually lie on ours, at fewer sizes.
-_COLOURS = {
+COLOURS = {
     ("pgd", "dodge"): "#1f5fa8",
     ("pgd", "impersonate"): "#b3261e",
     ("fgsm", "dodge"): "#2a8c82",
@@ -95,7 +95,7 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None
 def _draw_curve(axes: Axes, curve: pd.DataFrame, attack: str, goal: str, turn: int) -> None:
     family = attack.removeprefix("art-")
     foreign = attack != family
-    colour = _COLOURS.get((family, goal), _OTHER_COLOURS[turn % len(_OTHER_COLOURS)])
+    colour = COLOURS.get((family, goal), _OTHER_COLOURS[turn % len(_OTHER_COLOURS)])
     label = tables.attack_title(attack, goal)
     axes.plot(
         curve["eps"],

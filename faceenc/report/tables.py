@@ -41,7 +41,7 @@ SUMMARY_COLUMNS = [
 COUNTERPARTS = {"pgd": "art-pgd", "fgsm": "art-fgsm"}
 
 # Attacks made to check other attacks; they have no place among the results.
-NOISE, CONTROL = "noise", "pgd-2x"
+NOISE, CONTROL, BORROWED = "noise", "pgd-2x", "another image's noise"
 
 _REPORTED_EPS = 8 / 255
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from faceenc.report import tables
+from faceenc.report.flags.checks import EXACT
 from faceenc.report.tables import attack_title, eps_text
 
 # Whatever every report says in the same words.
@@ -152,7 +153,7 @@ def _engine_words(name: str, first: pd.DataFrame, last: pd.DataFrame) -> str:
 def _exact_words(largest: float) -> str:
     if largest == 0:
         return "The exact engine equals ART's PGD to the last bit, at every step."
-    if largest <= 1e-6:
+    if largest <= EXACT:
         return f"The exact engine differs from ART's PGD by at most {largest:.2g} of 1: float32's own rounding."
     return f"The exact engine differs from ART's PGD by up to {largest:.2g} of 1 and should equal it: see the flags."
 

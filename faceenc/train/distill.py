@@ -18,6 +18,7 @@ from torch import nn
 
 from faceenc.core import DataError, Progress
 from faceenc.data import FaceSet
+from faceenc.faces import ALIGNED_SIZE
 from faceenc.media import to_tensor
 from faceenc.recognizers import DlibNet, FaceResNet, chip_of_crop, features_of, load_dlibnet
 from faceenc.train.transplant import embedding_head, start_classifier, transplant_weights
@@ -77,10 +78,11 @@ def start_from_dlib(
         DataError: the crops are not aligned ones of 224 pixels.
         AssetError: the face net cannot be had.
     """
-    if data.framing != "aligned" or data.images.shape[1:3] != (224, 224):
+    if data.framing != "aligned" or data.images.shape[1:3] != (ALIGNED_SIZE, ALIGNED_SIZE):
         raise DataError(
-            f"a start from the dlib net needs aligned crops of 224 pixels, {data.name} has {data.framing} ones of "
-            f'{data.images.shape[1]}: use a folder of photos with size = 224, or another init ("imagenet", "random")'
+            f"a start from the dlib net needs aligned crops of {ALIGNED_SIZE} pixels, {data.name} has {data.framing} ones of"
+            f" {data.images.shape[1]}: use a folder of photos with size = {ALIGNED_SIZE}, or another init"
+            ' ("imagenet", "random")'
         )
     net = load_dlibnet()
     known, total = data.images[rows], len(rows) + len(unlabelled)

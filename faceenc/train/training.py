@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from faceenc.core import CheckpointError, Progress
 from faceenc.data import FaceSet
+from faceenc.faces import ALIGNED_SIZE
 from faceenc.recognizers import FaceResNet, load_checkpoint, save_checkpoint
 from faceenc.train.recipe import Training
 from faceenc.train.trainer import Keeper, Trainer
 
 log = logging.getLogger(__name__)
 
-_NO_FACES = np.zeros((0, 224, 224, 3), np.uint8)
+_NO_FACES = np.zeros((0, ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
 
 
 def trained(

@@ -19,7 +19,6 @@ from torch import nn
 
 from faceenc.attacks import PGD, Dodge, MoveAway, Noise, gradient_health
 from faceenc.benchmark import (
-    BORROWED,
     EMBEDDING_GOALS,
     AttackEntry,
     RunFolder,
@@ -39,7 +38,16 @@ from faceenc.cli import bench_main
 from faceenc.core import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
 from faceenc.data import FaceSet
 from faceenc.recognizers import Embedder, FaceResNet, embed, joined, load_embedder, save_checkpoint
-from faceenc.report import SUMMARY_COLUMNS, TRANSFER_CHECKS, heat_map, read_rows, render, strongest, survey_transfer
+from faceenc.report import (
+    BORROWED,
+    SUMMARY_COLUMNS,
+    TRANSFER_CHECKS,
+    heat_map,
+    read_rows,
+    render,
+    strongest,
+    survey_transfer,
+)
 from tests.conftest import smooth_images
 
 PEOPLE, PHOTOS = 12, 5

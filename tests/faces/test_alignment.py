@@ -13,6 +13,7 @@ from PIL import Image
 from faceenc.core import Box, Face
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import (
+    ALIGNED_BORDER,
     CHIP_SIZE,
     SQUARE_MARGIN,
     FaceDetector,
@@ -66,7 +67,7 @@ def test_crops_are_those_of_pillow(photo: tuple[NDArray[np.uint8], Face]) -> Non
     """Bilinear there, bicubic here: on a smooth picture they differ by less than three levels on average."""
     image, face = photo
     pairs = [
-        (key_points_similarity(face, size=224, border=37 / CHIP_SIZE), align_face(image, face, size=224)),
+        (key_points_similarity(face, size=224, border=ALIGNED_BORDER), align_face(image, face, size=224)),
         (square_similarity(face.box, size=224, margin=SQUARE_MARGIN), crop_square(image, face.box, size=224, margin=0.2)),
     ]
     for similarity, wanted in pairs:

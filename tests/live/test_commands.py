@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from faceenc.cli import main
-from faceenc.live import SIDE, load_masks
+from faceenc.faces import ALIGNED_SIZE
+from faceenc.live import load_masks
 from faceenc.media import Video, count_frames, read_image, write_png
 from tests.face_photos import write_people
 from tests.live_clips import moving, read_frames, write_clip
@@ -139,7 +140,7 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 40, "--eps", 12)
     assert result.exit_code == 0, result.output
     (mask,) = load_masks("dlib")
-    assert (mask.person, mask.noise.shape, len(mask.answers)) == ("Ada", (1, 3, SIDE, SIDE), 7)
+    assert (mask.person, mask.noise.shape, len(mask.answers)) == ("Ada", (1, 3, ALIGNED_SIZE, ALIGNED_SIZE), 7)
     assert float(mask.noise.abs().max()) <= 1
     (file,) = (tmp_path / "masks").iterdir()
     if os.name == "posix":

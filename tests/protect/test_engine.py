@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from faceenc.attacks import SLACK, MoveAway, MoveTo, ShapedLinf
-from faceenc.core import ConfigError, Face
+from faceenc.attacks import MoveAway, MoveTo, ShapedLinf
+from faceenc.core import SLACK, ConfigError, Face
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, key_points_similarity
 from faceenc.media import blur, jpeg, reduced, to_tensor

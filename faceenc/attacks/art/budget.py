@@ -10,8 +10,7 @@ import hashlib
 
 import torch
 
-from faceenc.attacks.norms import SLACK
-from faceenc.core import Goal, Norm, Recognizer
+from faceenc.core import SLACK, Goal, Norm, Recognizer
 
 CIRCLES = 100  # answers from memory in a row: whoever asks so goes in circles
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faceenc.attacks import LINF, Noise, parse_eps
+from faceenc.attacks import BATCH_SIZE, LINF, Noise, parse_eps
 from faceenc.benchmark.entries import read_entry
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
@@ -17,7 +17,7 @@ from faceenc.benchmark.transfer.pairs import halves, threshold_of
 from faceenc.benchmark.transfer.runner import TransferPlan
 from faceenc.core import ConfigError, Progress, build, check_keys, checked, describe_environment, listed, read_toml
 from faceenc.data import DataConfig, FaceSet, expand
-from faceenc.recognizers import DLIB, Embedder, defence, joined, load_embedder
+from faceenc.recognizers import DLIB, FAR, Embedder, defence, joined, load_embedder
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +111,9 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
         entries=tuple(_entry(part, eps) for part in listed(table, "attacks")),
         borrowed=checked(table.get("borrowed", ""), str, "borrowed"),
         pairs=checked(table.get("pairs", 100), int, "pairs"),
-        far=checked(table.get("far", 0.01), float, "far"),
+        far=checked(table.get("far", FAR), float, "far"),
         seed=checked(table.get("seed", 0), int, "seed"),
-        batch_size=checked(table.get("batch_size", 16), int, "batch_size"),
+        batch_size=checked(table.get("batch_size", BATCH_SIZE), int, "batch_size"),
         lfw_pairs=checked(table.get("lfw_pairs", ""), str, "lfw_pairs"),
     )
     _check_names(config, names)

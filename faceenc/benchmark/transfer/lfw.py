@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faceenc.benchmark.transfer.verification import FARS
 from faceenc.core import DataError
 from faceenc.data import FaceSet
 from faceenc.media import to_tensor
@@ -102,7 +103,7 @@ def judge_pairs(pairs: list[Pair], embeddings: Mapping[str, NDArray[np.floating]
         if len(np.unique(same[~inside])) == 2:
             threshold = _best_threshold(distances[~inside], same[~inside])
             shares.append(float(((distances[inside] <= threshold) == same[inside]).mean()))
-    far = [tar_at_far(distances[same], distances[~same], far=rate) for rate in (0.01, 0.001)]
+    far = [tar_at_far(distances[same], distances[~same], far=rate) for rate in FARS]
     return PairsResult(
         pairs=len(pairs),
         used=len(usable),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from faceenc.core import DataError
 from faceenc.data import FaceSet
+from faceenc.faces import ALIGNED_SIZE
 from faceenc.media import to_tensor
-from faceenc.recognizers import PICTURE_SIZE, Embedder, embed, fit_threshold, pair_scores
+from faceenc.recognizers import Embedder, embed, fit_threshold, pair_scores
 
 Rows = NDArray[np.int64]
 
@@ -61,10 +62,10 @@ def halves(data: FaceSet) -> Halves:
     """
     if len(data.classes) < 4:
         raise DataError(f"{data.name} has {len(data.classes)} people: half of them fit the thresholds, it takes at least 4")
-    if data.framing != "aligned" or data.images.shape[1] != PICTURE_SIZE:
+    if data.framing != "aligned" or data.images.shape[1] != ALIGNED_SIZE:
         raise DataError(
-            f"transfer is measured on aligned crops of {PICTURE_SIZE} pixels, {data.name} has {data.framing} ones of"
-            f' {data.images.shape[1]}: set framing = "aligned" and size = {PICTURE_SIZE}'
+            f"transfer is measured on aligned crops of {ALIGNED_SIZE} pixels, {data.name} has {data.framing} ones of"
+            f' {data.images.shape[1]}: set framing = "aligned" and size = {ALIGNED_SIZE}'
         )
     order = sorted(range(len(data.classes)), key=lambda k: hashlib.sha256(data.classes[k].encode()).digest())
     first = np.isin(data.labels, order[: len(order) // 2])

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from faceenc.attacks import MoveAway, gradient_health, run_attack
+from faceenc.attacks import BATCH_SIZE, MoveAway, gradient_health, run_attack
 from faceenc.benchmark.folder import RunFolder, cell_key
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.benchmark.transfer.goals import IMPERSONATE, NEGATIVES, goal_for
@@ -32,11 +32,10 @@ from faceenc.benchmark.transfer.verification import Verification, VerificationFi
 from faceenc.core import Progress, write_atomically
 from faceenc.data import FaceSet
 from faceenc.media import psnr, ssim
-from faceenc.recognizers import Embedder, embed
+from faceenc.recognizers import FAR, Embedder, embed
+from faceenc.report import BORROWED
 
 DODGE = "dodge"
-
-BORROWED = "another image's noise"
 
 NOBODY = "(no match)"
 
@@ -68,9 +67,9 @@ class TransferPlan:
     entries: Sequence[AttackEntry]
     borrowed: str = ""
     count: int = 100
-    far: float = 0.01
+    far: float = FAR
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int = BATCH_SIZE
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property

@@ -17,9 +17,9 @@ from faceenc.benchmark.folder import CELL_COLUMNS
 from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
 from faceenc.core import write_atomically
 from faceenc.data import FaceSet
-from faceenc.recognizers import Embedder, apply_threshold, embed, equal_error_rate, fit_threshold, pair_scores, rank_k
+from faceenc.recognizers import FAR, Embedder, apply_threshold, embed, equal_error_rate, fit_threshold, pair_scores, rank_k
 
-FARS = (0.01, 0.001)
+FARS = (FAR, 0.001)
 
 RANKS = (1, 50)
 

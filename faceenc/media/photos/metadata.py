@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image, PngImagePlugin
 
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+from faceenc.media.photos.pixels import ORIENTATION
+
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
 
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 
@@ -124,7 +126,7 @@ def clean_exif(block: bytes, *, width: int, height: int) -> bytes | None:
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
     if order is None:
         return None
-    facts = {_ORIENTATION: 1} | dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+    facts = {ORIENTATION: 1} | dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
     try:
         (first,) = struct.unpack_from(f"{order}I", data, 4)
         entries = list(_entries(data, order, first))

@@ -12,6 +12,8 @@ from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 
 from faceenc.core import DataError
 
+ORIENTATION = 0x0112  # the EXIF tag
+
 _STRIP_PIXELS = 1 << 21  # converted at a time, so that a large photo lies in memory twice and not five times
 
 _Array = NDArray[np.uint8]
@@ -49,7 +51,7 @@ class Developed(NamedTuple):
 def orientation(image: Image.Image) -> int:
     """The EXIF (or else XMP) orientation of a loaded image, 1 to 8; 1 where there is none or it makes no sense."""
     try:
-        value = image.getexif().get(0x0112, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # Pillow raises nearly anything on a broken block, which says nothing about the pixels
         return 1
     return value if isinstance(value, int) and value in _STORED else 1

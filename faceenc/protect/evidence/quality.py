@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import window_around
+from faceenc.faces import SQUARE_MARGIN
 from faceenc.media import ssim, to_tensor
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from faceenc.core import Box
 
-
-_MARGIN = 0.2  # of the box, on each side: from hair to below the chin
 
 _ROWS = 256  # compared at once
 
@@ -59,7 +58,7 @@ def face_change(original: NDArray[np.uint8], protected: NDArray[np.uint8], box: 
         SSIM is nan where the photo is too small for it, under 12 pixels a side.
     """
     height, width = original.shape[:2]
-    x0, y0, x1, y1 = window_around(box, width, height, margin=_MARGIN)
+    x0, y0, x1, y1 = window_around(box, width, height, margin=SQUARE_MARGIN)
     one, other = original[y0:y1, x0:x1], protected[y0:y1, x0:x1]
     psnr, largest = photo_change(one, other)
     if min(one.shape[:2]) < _SMALLEST:

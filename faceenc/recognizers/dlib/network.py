@@ -18,8 +18,8 @@ from safetensors.torch import save
 from torch import nn
 
 from faceenc.core import ASSETS, cache_dir, fetch, write_atomically
-from faceenc.faces import align_face
-from faceenc.recognizers.dlib.weights import BLOCKS, CHIP_SIZE, MEANS, Convolution, Network, read_network
+from faceenc.faces import ALIGNED_SIZE, CHIP_SIZE, align_face
+from faceenc.recognizers.dlib.weights import BLOCKS, MEANS, Convolution, Network, read_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DLIB = "dlib"  # the network's fingerprint: dlib itself and its twin compute the same
-MATCH_DISTANCE = 0.6  # dlib's own threshold
-
-_CROP_SIZE = 224  # of the aligned crop whose middle the chip is
 
 _CACHED = "dlib-face-net.safetensors"
 
@@ -102,14 +99,14 @@ def chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     Returns:
         (150, 150, 3) uint8 RGB.
     """
-    return chip_of_crop(align_face(image, face, size=_CROP_SIZE))
+    return chip_of_crop(align_face(image, face, size=ALIGNED_SIZE))
 
 
 def chip_of_crop(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(..., 224, 224, 3) aligned crops -> (..., 150, 150, 3): their middles, as the face net wants them."""
-    if crops.shape[-3:-1] != (_CROP_SIZE, _CROP_SIZE):
-        raise ValueError(f"expected aligned crops of {_CROP_SIZE} x {_CROP_SIZE} pixels, got {crops.shape}")
-    start = (_CROP_SIZE - CHIP_SIZE) // 2
+    if crops.shape[-3:-1] != (ALIGNED_SIZE, ALIGNED_SIZE):
+        raise ValueError(f"expected aligned crops of {ALIGNED_SIZE} x {ALIGNED_SIZE} pixels, got {crops.shape}")
+    start = (ALIGNED_SIZE - CHIP_SIZE) // 2
     return crops[..., start : start + CHIP_SIZE, start : start + CHIP_SIZE, :]
 
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from faceenc.core import AssetError, Box, Window, at_place, atomic_file, cache_dir, fetch, window_around
-from faceenc.faces import Similarity
-from faceenc.recognizers.dlib.weights import CHIP_SIZE
+from faceenc.core import SURROUNDINGS, AssetError, Box, Window, at_place, atomic_file, cache_dir, fetch, window_around
+from faceenc.faces import CHIP_SIZE, Similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 
 _PADDING = 0.25  # around the face, as the face net was trained with
-
-_AROUND = 0.75  # box sides on each side of a face that are looked at
 
 # How far off a box may lie that is found anew: right and down by shares of its size, and zoomed.
 _OFF = ((0, 0, 1), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1), (0, 0, 1.12), (0, 0, 0.9))
@@ -60,7 +57,7 @@ def hog_box(image: NDArray[np.uint8], face: Face) -> Box | None:
     """
     detector = _hog_detector()
     height, width = image.shape[:2]
-    x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
+    x0, y0, x1, y1 = window_around(face.box, width, height, margin=SURROUNDINGS)
     factor = _DETECTOR_FACE / max(face.box.width, face.box.height)
     size = max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor))
     window = Image.fromarray(np.ascontiguousarray(image[y0:y1, x0:x1])).resize(
@@ -185,7 +182,7 @@ def _landmarks(image: NDArray[np.uint8], box: Box) -> tuple[Any, complex]:
 
 def _surroundings(image: NDArray[np.uint8], box: Box) -> Window:
     """What landmarks and chip can reach: dlib copies all that it is given."""
-    return window_around(box, image.shape[1], image.shape[0], margin=_AROUND)
+    return window_around(box, image.shape[1], image.shape[0], margin=SURROUNDINGS)
 
 
 @cache

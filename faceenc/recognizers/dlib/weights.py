@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faceenc.core import CheckpointError
+from faceenc.faces import CHIP_SIZE
 
 MEANS = (122.782, 117.001, 104.298)  # of red, green, blue in [0, 255]
 
-CHIP_SIZE = 150
+MATCH_DISTANCE = 0.6  # of two embeddings of one person, at most
 
 # For each residual block the number of filters, and whether it halves the resolution.
 BLOCKS = (
@@ -146,7 +147,7 @@ def _read_head(source: _Source) -> None:
     source.expect("version of the loss", source.integer(), 1)
     source.expect("loss", source.text(), "loss_metric_2")
     source.expect("margin", round(source.real(), 6), 0.04)
-    source.expect("threshold", round(source.real(), 6), 0.6)
+    source.expect("threshold", round(source.real(), 6), MATCH_DISTANCE)
     source.expect("versions of the layers", [source.integer() for _ in range(130)], list(_versions()))
     source.expect("input", source.text(), "input_rgb_image_sized")
     source.expect("means", tuple(round(source.real(), 3) for _ in range(3)), MEANS)

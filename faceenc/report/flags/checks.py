@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from faceenc.core import SLACK
 from faceenc.report import tables
 
 _POINTS = 0.02  # accuracy and success: two attacks on the same images wobble by less
@@ -23,11 +24,9 @@ _LOSS_GAIN = 0.2  # nats: the truth's probability shrinks by a fifth
 
 _PARITY_LOSS = (0.02, 0.05)  # relative, plus absolute in nats for losses near zero
 
-_EXACT = 1e-6  # the exact engine against ART, largest difference
+EXACT = 1e-6  # the exact engine against ART, largest difference
 
 _ONE_STEP = 1e-4  # the fused engine against ART after one step, share of pixels
-
-_SLACK = 1e-6  # float32 cannot hold k/255 exactly
 
 # Of an L2 eps: float32 misses the length of 150,000 values by 1.2e-6 of it, once where an attack projects and once where it
 # is measured. Sums in float64 would not have ART's bits.
@@ -207,7 +206,7 @@ def _crosscheck_hits(steps: pd.DataFrame) -> Iterable[Hit]:
     first, last = ordered[0], ordered[-1]
     where = {"attack": f"pgd ({last['engine']})", "norm": last["norm"], "goal": last["goal"], "eps": last["eps"]}
     largest, differing = float(steps["max_difference"].max()), 1 - first["identical_pixels"]
-    if last["engine"] == "exact" and not largest <= _EXACT:
+    if last["engine"] == "exact" and not largest <= EXACT:
         yield Hit(where, f"cross-check: the exact engine differs from ART by up to {largest:.2g}")
     if last["engine"] == "fused" and last["norm"] == "linf" and not differing <= _ONE_STEP:
         yield Hit(where, f"cross-check: {100 * differing:.2g} % of the pixels differ after the first step")
@@ -240,7 +239,7 @@ def probabilities(results: RunResults) -> list[Hit] | None:
 def budget_exceeded(results: RunResults) -> list[Hit] | None:
     """Proposals and judged images may leave the ball by float32's own error: 1e-6; for L2 3e-6 times eps, if larger."""
     rows = results.rows
-    slack = (_LENGTH_SLACK * rows["eps"]).where(rows["norm"] == "l2", 0).clip(lower=_SLACK)
+    slack = (_LENGTH_SLACK * rows["eps"]).where(rows["norm"] == "l2", 0).clip(lower=SLACK)
     measured = rows["linf"].where(rows["norm"] == "linf", rows["l2"]) - rows["eps"]
     hits = []
     for excess, what in ((rows["overshoot"], "proposals (cut back before judging)"), (measured, "judged images")):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from faceenc.report import tables
 from faceenc.report.flags.catalogue import Check, Flag, raised
-from faceenc.report.flags.checks import Hit, RunResults
+from faceenc.report.flags.checks import Hit, RunResults, beyond
 
 _POINTS = 0.05  # of success: pairs are few, and two surrogates' noise differs by chance
 
@@ -18,7 +18,7 @@ _REPEAT = 0.9  # cosine of a gradient with itself, asked twice
 
 _SLOPE = 0.1  # of what the gradient promises, that must come true
 
-_CONTROLS = ("another image's noise", tables.NOISE)
+_CONTROLS = (tables.BORROWED, tables.NOISE)
 
 
 def survey_transfer(rows: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, list[Flag] | None]:
@@ -53,7 +53,7 @@ def _foreign_beats_own(results: RunResults, by: list[str], saw: str) -> list[Hit
         examined = True
         best, most = foreign.sort_values("reached").iloc[-1], own["reached"].max()
         ahead = best["reached"] - most
-        if ahead > _POINTS + 1e-9 and ahead * best["n"] > 1 + 1e-6:
+        if beyond(ahead, best["n"], _POINTS):
             hits.append(Hit(_where(best), saw.format(best=best["reached"], surrogate=best["recognizer"], own=most)))
     return hits if examined else None
 
