@@ -31,11 +31,9 @@ ENGINES = ("exact", "fused", "bf16")
 # Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
 # rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
 _TOLERANCE = {torch.float32: (1e-3, 2e-2), torch.bfloat16: (0.1, 0.7)}
-
 _CHECK_SIDE = 64
 
 _Built = tuple[object, GradientEngine | None]
-
 _cache: weakref.WeakKeyDictionary[nn.Module, dict[torch.dtype, _Built]] = weakref.WeakKeyDictionary()
 
 

@@ -22,7 +22,6 @@ from faceenc.core import Goal, Gradient
 # Above this many images the stem's activations (3 MB an image at 224 pixels) leave the cache, and the allocator hands them
 # back to the system after every pass.
 STEM_IMAGES = 4
-
 PASS_IMAGES = 16
 
 

@@ -12,13 +12,10 @@ from faceenc.attacks.engines import gradient_engine
 from faceenc.core import Goal, Recognizer
 
 _SUM = 1e-3  # how near to 1 probabilities sum
-
 _STEP = 0.5 / 255  # of the test along the gradient
-
 # A goal's gradient may vanish at the clean image, such as that of the distance to it: measure well beside it, at smooth
 # noise, which no network averages away.
 _START = 8 / 255
-
 _GRAINS = 8  # a side
 
 

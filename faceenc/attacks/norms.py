@@ -165,9 +165,7 @@ class Smoothed:
 
 
 LINF: Norm = _Linf()
-
 L2: Norm = _L2()
-
 NORMS: dict[str, Norm] = {LINF.name: LINF, L2.name: L2}
 
 

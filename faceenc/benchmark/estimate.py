@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 
 IMAGES = 4
-
 ART_EXTRA = 1.15  # ART's bookkeeping over plain gradient steps, with frozen weights
-
 MINIMUM_SHARE = 0.4  # of PGD's steps, which end as soon as an image falls
-
 JUDGING = 0.4  # one forward pass and the row's metrics, in gradient steps
 
 

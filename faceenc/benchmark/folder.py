@@ -23,7 +23,6 @@ ROW_COLUMNS = (
     "label_probability", "target_probability", "loss", "success", "linf", "l2", "psnr", "ssim",
     "overshoot", "queries", "seconds",
 )  # fmt: skip
-
 PACK_FROM = 5_000_000  # bytes
 
 # Of configurations: what 0.1 called them -> what they are called now.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 _PIPE_WIDTH = 200
-
 _GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
 

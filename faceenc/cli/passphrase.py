@@ -11,7 +11,6 @@ import click
 from faceenc.core import ConfigError
 
 _VARIABLE = "FACEENC_PASSPHRASE"
-
 _MAX_BYTES = 4096  # of a file; longer ones are hardly meant
 
 

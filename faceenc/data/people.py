@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RECIPE = "people 1"  # count up when the split or the choice of photos changes
-
 _COLUMNS = ("person", "file", "split", "crop", "left_out", "x0", "y0", "x1", "y1", "sha256")
 
 

@@ -33,19 +33,13 @@ logger = logging.getLogger(__name__)
 MARGIN = 0.7  # of the box, on each side: the square is 2.4 times the box, from above the hair to the shoulders
 
 _MAX_SIDE = 512  # pixels of a stored crop
-
 _NEXT = (0, 1, 2, 4, 8, 16)  # frames after the chosen one that are tried in turn until one shows the face
-
 _ROUNDS = 8
-
 _SEARCH = 512  # frames to search where none of the first choice showed a face
-
 # A face farther than this many box sides from the last position may be someone else's; where several people appear it is
 # not taken.
 _REACH = 1.5
-
 _OFF_CENTRE = 0.25  # of the crop's side: farther from the centre the loader would take another person
-
 _NO_NAME = re.compile(r'^[. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]|^$')
 
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 # dlib takes point p of a picture for p / 2 - this of its half; the middle of the blur's window lies at p / 2 - 1.
 _DLIB_SHIFT = 1.25 + 0.75j
-
 _SHIFT = 1.0
-
 _CENTRE = 0.5 + 0.5j  # of the first pixel, where it is counted from its corner
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MODELS = {"short": "blazeface-short", "full": "blazeface-full-sparse"}
-
 # Two threads that redirect at once would restore each other's redirection for good. Re-entrant: a garbage collection inside
 # the block may close another detector.
 _stderr_lock = threading.RLock()
@@ -37,7 +36,6 @@ _stderr_lock = threading.RLock()
 # Garbage is collected anywhere, also within MediaPipe's own call of another detector, where closing would wait for ever for
 # that call's end. So a detector that nobody holds any more is only noted down then, and closed by the next one's call.
 _open: set[Any] = set()
-
 _abandoned: list[Any] = []
 
 

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 _SHOWN = 320  # pixels: what detectors are shown; they look at 128 to 192 themselves, and a face fills two fifths of a window
 
 _SAME_FACE = 0.5  # share of the smaller box that lies in the other one
-
 _TILES = (1, 2)  # tiles a shorter side
-
 _MIN_TILE = 192  # pixels: what the full-range model looks at; smaller tiles would show it nothing new
-
 _LARGEST = 2000  # pixels
-
 _MIN_TILE_SCORE = 0.7  # in tiles, hands, letters and patterns score up to 0.69
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 # dlib's face chip: on average over faces.
 CHIP_SIZE = 150
-
 CHIP_POINTS = (47.12 + 47.77j, 101.88 + 47.77j, 74.5 + 107.52j)
 
 # The aligned crop, which all our recognisers share: dlib's chip in its middle, and as much around it on each side.

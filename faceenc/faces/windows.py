@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # The face in dlib's chip: an ellipse (centre, half axes, in chip pixels) whose edge fades over so many of them.
 _ELLIPSE = (74.5, 78.0, 62.0, 76.0)
-
 _FEATHER = 24.0
 
 

@@ -14,7 +14,6 @@ from faceenc.media import Diversity, RandomTransform
 
 # By how much a recogniser that finds the face anew finds it turned, larger or moved: boxes jitter more than key points.
 BY_KEY_POINTS = Diversity(degrees=1, zoom=0.01, shift=0.005)
-
 BY_BOX = Diversity(degrees=1, zoom=0.05, shift=0.02)
 
 

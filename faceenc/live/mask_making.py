@@ -35,13 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FEWEST = 3  # photos
-
 _SIZES = (0.5, 0.8, 1.2)  # frame pixels a chip pixel: a face of some 55, 90 and 130 pixels
-
 _HELD = 5  # one photo in so many is kept back to see how the mask does on what it was not made of
-
 _STEP, _LAST_STEP = 0.12, 0.02  # of eps
-
 _MOMENTUM = 0.9
 
 

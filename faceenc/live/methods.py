@@ -19,13 +19,9 @@ from faceenc.live.face_view import FaceView
 from faceenc.live.noise import FaceNoise
 
 METHODS = ("pgd", "mask", "auto")
-
 _FIRST_STEPS = 4  # of a face that was not there in the last frame: it has no noise yet
-
 _GUESS = 0.05  # seconds a step, until it is measured
-
 _WEIGHT = 0.2  # of the newest measurement
-
 _FRESH = 3  # calls: for longer, noise that was made for one frame does worse than a mask made for all
 
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Cut = tuple[Similarity, int]  # a recogniser's crop in the frame, and its side in pixels
 
 _AROUND = 6  # frame pixels, around what recognisers see
-
 _CRISP = 0.35  # pixels: as long as nothing is moved by more than this beside a whole shift, noise is shifted, not resampled
 
 

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
 
 HIDDEN, VISIBLE, UNREAD = (20, 110, 50), (160, 60, 20), (70, 70, 70)  # of boxes: not recognised, recognised, not yet known
-
 _DARK: Colour = (24, 24, 24)
-
 _BAR: Colour = (90, 150, 220)
-
 _UNKNOWN = "unknown"
 
 

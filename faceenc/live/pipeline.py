@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE = 0.05  # seconds without a frame after which the window looks after itself and the keys
-
 _KEPT = 10_000  # latest frames that medians are taken over
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 READ_EVERY = 10  # frames between two readings of a face: each costs almost as much as a gradient step in bfloat16
-
 _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 _USUAL_RATE = 25.0  # frames a second of a file that states none
-
 _AHEAD = 4  # frames read in advance where none is dropped
-
 _PATIENCE = 0.2  # seconds between two checks whether all shall end
 
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 STAGES = ("capture", "detect", "attack", "read", "show")
-
 _FIELDS = ("frame", "faces", "hidden", "eps", "latency_ms", "dropped", *(f"{stage}_ms" for stage in STAGES))
-
 _WINDOW = 30  # frames that the rate is taken over
 
 

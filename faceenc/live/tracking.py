@@ -22,19 +22,13 @@ if TYPE_CHECKING:
 
 
 _SIDE = 320  # pixels: the detector scales pictures down to less than that
-
 _SURE = 0.8  # score of the detector for large faces
-
 _NEAR = 0.6  # box sides between the centres of what may be the same face
-
 _KEEP = 12  # frames: so long a face that is not found any more is protected where it was
-
 # Detections tremble by a pixel, and noise that trembles with them is seen. So a face is taken to be where it was expected,
 # corrected by these shares of the difference: of its place, and of its velocity (an alpha-beta filter).
 _PLACE, _VELOCITY = 0.5, 0.15
-
 _NEVER = -(10**9)
-
 _REMEMBERED = 4  # answers about the face without noise
 
 

@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEPS = 16
-
 _FIRST_STEPS = 24  # of a new face: here they may take their time
-
 _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, and costs H.264 bits that it takes away
-
 _READ_EVERY = 3  # frames between two readings of a face without noise
 
 # What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 TOP = 3
-
 SOMEBODY = "face"  # whom an embedder takes for a person it saw without noise, but has no name for
 
 

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 
 Variant = Literal["saved", "jpeg75", "half", "blur"]
-
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 _QUALITY = 75
-
 JPEG_BLOCK = 16  # JPEG with halved colour works on blocks of 16 x 16 pixels
 
 _SHARP_WIDTH = 200  # a face of up to so many pixels is blurred by 1 px, a wider one in proportion

@@ -28,13 +28,9 @@ Colour = tuple[int, int, int]
 # Letters are a sixth of their face's width high, but within these shares of the picture's longer side: they must be readable
 # when the whole picture is on a screen, and small where many faces stand side by side.
 _FACE_SHARE, _SMALLEST, _LARGEST = 1 / 6, 1 / 70, 1 / 30
-
 _CROWDED = (1.0, 0.8, 0.64)  # of that, tried in turn until a label hides no other label and no other face
-
 _MIN_FONT = 12  # pixels
-
 _TINY_FONT = 7  # below this a label is cut rather than shrunk: nobody could read it
-
 _ELLIPSIS = "…"
 
 

@@ -57,9 +57,7 @@ class Diversity:
 Generators = Sequence[torch.Generator]
 
 _COLOUR_SHIFT = 0.3  # of the colour jitter: what is added to each channel
-
 _NOISE = 16 / 255  # of a block that gets noise, largest
-
 _LEAST_BLOCK = 4  # pixels a side
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOVEL = 1.0  # thresholds that a decoy keeps from each of the people whom it is mixed of
-
 _DRAWS = 100
 
 

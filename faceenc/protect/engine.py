@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 # With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again, and
 # with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
 _SCANT = 1 / 3
-
 _CHUNK = 10  # steps between two checks of what would be saved
 
 

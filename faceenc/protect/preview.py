@@ -17,11 +17,8 @@ if TYPE_CHECKING:
 
 
 _PANEL = 800  # pixels, the longest side of each of the three
-
 _AROUND = 0.6  # box sides around the largest face
-
 _GAP = 8
-
 _LOUD = 100  # what the largest change is made to, of 127
 
 

@@ -8,7 +8,6 @@ from faceenc.media import Diversity
 
 # A face that is found anew, after the noise or in a copy, lies a little differently.
 FOUND_ANEW = Diversity(degrees=3, zoom=0.03, shift=2 / 150)
-
 # Wider views make noise that recognisers which are not attacked see as well. They cost some of the distance on those that
 # are: too much for little noise.
 WIDE = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, dimmest=0.5)

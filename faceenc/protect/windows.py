@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 _AROUND = 25  # chip pixels around the chip that belong to the window: crops that are a little off end there
 
 _SPREAD = 7  # pixels: where local contrast is measured
-
 _FULL_CONTRAST = 0.06  # local standard deviation from which noise goes unseen
-
 _LUMA = (0.299, 0.587, 0.114)
 
 

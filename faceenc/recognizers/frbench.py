@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 _NOSE, _MOUTH = 2, 3
-
 _AROUND = 1.0  # box sides on each side of a face that the crop may reach to
 
 

@@ -20,7 +20,6 @@ Floats = NDArray[np.float64]
 FAR = 0.01  # that thresholds are fitted for, where nothing else is said
 
 _ROWS = 512  # of a block of distances
-
 _SLACK = 1e-9  # 0.29 * 100 is a shade less than 29
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TOP = 3
-
 _KNOWN_COLOUR, _UNKNOWN_COLOUR = (20, 110, 50), (160, 60, 20)
 
 

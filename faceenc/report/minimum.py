@@ -28,7 +28,6 @@ MINIMUM_COLUMNS = [*MINIMUM_KEYS, "image", "label", "target", "minimum_eps", "la
 
 # Sizes that tables of robustness usually name.
 SIZES = {"linf": (1 / 255, 2 / 255, 4 / 255, 8 / 255), "l2": (0.5, 1.0, 2.0, 3.0)}
-
 _TINY = 1e-6  # nine digits were written
 
 

@@ -19,7 +19,6 @@ from faceenc.report.minimum import read_minimum
 from faceenc.report.transfer import render_transfer
 
 _SCHEMA = 1
-
 _CROSSCHECK_COLUMNS = [
     *(
         "norm",
@@ -35,7 +34,6 @@ _CROSSCHECK_COLUMNS = [
     ),
     *("accuracy", "art_accuracy", "loss", "art_loss", "seconds", "art_seconds"),
 ]
-
 _EXAMPLE_KEYS = {
     *("image", "label", "attack", "eps", "clean_prediction", "clean_probability", "adversarial_prediction"),
     *("adversarial_probability", "original", "adversarial"),

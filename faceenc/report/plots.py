@@ -29,20 +29,13 @@ COLOURS = {
     ("fgsm", "impersonate"): "#d98200",
     (tables.NOISE, "dodge"): "#6b6b6b",
 }
-
 _MARKERS = {"pgd": "o", "fgsm": "^", tables.NOISE: "x"}
-
 # The others take turns, in the order of their names.
 _OTHER_COLOURS = ("#7a4fa3", "#8c5a2b", "#c2559d", "#4d7c0f", "#0f766e", "#a16207", "#475569")
-
 _OTHER_MARKERS = "sDvPX*h<>"
-
 _GOOD, _BAD = "#1d6b34", "#b3261e"
-
 _MOST_EXAMPLES = 3
-
 _DPI = 150
-
 _EXAMPLES_DPI = 132
 
 

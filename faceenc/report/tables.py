@@ -18,25 +18,20 @@ import pandas as pd
 from faceenc.core import RunError
 
 KEYS = ["recognizer", "judge", "attack", "norm", "goal", "eps"]
-
 _TEXT = [
     *("recognizer", "judge", "attack", "norm", "goal", "image", "label", "target"),
     *("clean_prediction", "adversarial_prediction"),
 ]
-
 _NUMBERS = [
     *("eps", "clean_probability", "adversarial_probability", "label_probability", "target_probability", "loss"),
     *("linf", "l2", "psnr", "ssim", "overshoot", "queries", "seconds"),
 ]
-
 COLUMNS = [*_TEXT, *_NUMBERS, "seed", "success"]
-
 SUMMARY_COLUMNS = [
     *KEYS,
     *("n", "clean_accuracy", "adversarial_accuracy", "ci_low", "ci_high", "success_rate", "target_rate"),
     *("queries", "seconds_per_image"),
 ]
-
 # Every implementation of ours and its counterpart in ART.
 COUNTERPARTS = {"pgd": "art-pgd", "fgsm": "art-fgsm"}
 

@@ -24,11 +24,8 @@ from faceenc.recognizers import DlibNet, FaceResNet, chip_of_crop, features_of, 
 from faceenc.train.transplant import embedding_head, start_classifier, transplant_weights
 
 _OWN_SHARE = 0.6  # of a named face's target; the rest is the mean of the person's photos
-
 _CALIBRATION = 256  # crops that set the transplanted batch norms
-
 _FITTING = 4096  # crops, at most, that the embedding head is fitted to
-
 _BATCH = 64
 
 View = Callable[[torch.Tensor], torch.Tensor]

@@ -19,7 +19,6 @@ from faceenc.report import wilson
 from faceenc.train.calibration import group_bootstrap, measure_calibration
 
 STRANGER = -1  # the label of people whom the recogniser does not know
-
 TOP = 5
 
 _BATCH = 128  # images between two words about the progress

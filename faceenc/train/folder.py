@@ -17,7 +17,6 @@ EPOCH_COLUMNS = (
     "epoch", "size", "learning_rate", "loss", "train_accuracy", "validation_accuracy", "test_accuracy", "seconds",
     "images_per_second", "waiting", "memory_gb",
 )  # fmt: skip
-
 _STATE = "state.pt"
 
 

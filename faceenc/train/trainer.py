@@ -33,7 +33,6 @@ from faceenc.train.recipe import Stage, Training
 # Of the threshold for unknown faces: who is likelier than all others together is named, however sure the recogniser is of
 # validation photos that are all but the training photos, such as frames of one video.
 _SURE = 0.5
-
 _CLIP = 5.0  # largest norm of the gradient while distilling: the transplanted layers' scales differ widely
 
 

@@ -24,11 +24,8 @@ _PLAN = {
     "layer4.0": (10,),
     "layer4.1": (11, 12),
 }
-
 _UNUSED_GAIN = 0.1  # batch-norm gain of channels that dlib's blocks leave free
-
 _RIDGE = 1e-2  # relative to the features' mean variance
-
 _LOGIT_SCALE = 8.0
 
 

@@ -21,9 +21,7 @@ from faceenc.attacks.norms import L2
 from faceenc.core import ConfigError, Goal, Norm, Recognizer
 
 FOREVER = 1_000_000  # iterations: the budget ends the search
-
 STARTS = 100  # random pictures to begin at, at most
-
 HALVINGS = 10
 
 

@@ -11,15 +11,11 @@ from faceenc.media import Diversity
 from faceenc.recognizers import embed
 
 AWAY, CONTRAST, IMPERSONATE = "away", "contrast", "impersonate"
-
 EMBEDDING_GOALS = (AWAY, CONTRAST, IMPERSONATE)
-
 NEGATIVES = 256  # other people's photos that are worth having
 
 _POSITIVES = 8
-
 _OWN_VIEWS = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, coarsest=0.5, colour=0.2)
-
 _BATCH = 16
 
 

@@ -22,7 +22,6 @@ from faceenc.recognizers import FAR, Embedder, apply_threshold, embed, equal_err
 FARS = (FAR, 0.001)
 
 RANKS = (1, 50)
-
 VERIFICATION_COLUMNS = ("tar_far1", "far1", "tar_far01", "far01", "eer", "rank1", "rank50", "people")
 
 Floats = NDArray[np.float64]

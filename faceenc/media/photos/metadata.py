@@ -18,7 +18,6 @@ from faceenc.media.photos.pixels import ORIENTATION
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
 
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
-
 # The picture's own facts among a TIFF's tags, most of which tell how its samples are stored: description, maker, model,
 # software, date, artist, computer, rating, copyright, and Windows' title, comment, author, keywords, subject.
 _TIFF_TAGS = (270, 271, 272, 305, 306, 315, 316, 18246, 33432, 40091, 40092, 40093, 40094, 40095)

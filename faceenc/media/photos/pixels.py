@@ -17,7 +17,6 @@ ORIENTATION = 0x0112  # the EXIF tag
 _STRIP_PIXELS = 1 << 21  # converted at a time, so that a large photo lies in memory twice and not five times
 
 _Array = NDArray[np.uint8]
-
 # What a camera stores for an upright picture, by EXIF orientation; each is a view of the picture that it is given.
 _STORED: dict[int, Callable[[_Array], _Array]] = {
     1: lambda upright: upright,

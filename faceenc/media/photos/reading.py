@@ -93,7 +93,6 @@ _FORMATS: dict[str, PhotoFormat] = {
     "GIF": "PNG",
     "PPM": "PNG",
 }
-
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -105,11 +104,8 @@ _SUFFIXES = {
     "GIF": (".gif",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
-
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"BM", b"P5", b"P6")
-
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
 _DNG_VERSION, _SUBFILE_TYPE = 50706, 254
 
 

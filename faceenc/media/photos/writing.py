@@ -38,9 +38,7 @@ def write_png(path: str | Path, image: NDArray[np.uint8]) -> None:
 
 
 _LONGEST_SIDE: dict[PhotoFormat, int] = {"JPEG": 65500, "WEBP": 16383}
-
 _DEFAULT_QUALITY = 95
-
 _PREDICTOR, _XMP = 317, 700  # TIFF tags
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 _USUAL_RATE = 30.0  # of a camera that states none
-
 _TRIES = 5  # reads that may fail while a camera warms up
 
 

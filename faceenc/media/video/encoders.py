@@ -32,9 +32,7 @@ CODECS = {
     ".avi": ("MJPG",),
     ".webm": ("VP80",),
 }
-
 _H264 = (".mp4", ".m4v", ".mov", ".mkv")
-
 VISUALLY_LOSSLESS, USUAL = 18, 23  # H.264's constant rate factors
 
 

@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
-
 _SILENT = "-8"  # FFmpeg's AV_LOG_QUIET
-
 _MOST_RATE = 1000.0  # frames a second; files without a rate state absurd ones
-
 _WHOLE = 0.95  # of what a file promises; less is reported. Containers without a frame count are off by a few frames.
 
 

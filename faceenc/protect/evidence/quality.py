@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 _ROWS = 256  # compared at once
-
 _TILE = 1024  # pixels: SSIM keeps a dozen float copies of what it looks at
-
 _SMALLEST = 12  # pixels a side: SSIM's window is 11 wide
 
 

@@ -19,7 +19,6 @@ from faceenc import __version__
 logger = logging.getLogger(__name__)
 
 _NAME = "audit.jsonl"
-
 _warned = False  # once a process: a folder of a thousand photos needs no thousand warnings
 
 

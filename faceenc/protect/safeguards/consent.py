@@ -33,17 +33,11 @@ if TYPE_CHECKING:
 
 
 MAX_PHOTOS = 200
-
 _VERSION = 1
-
 _FIELDS = ("faceenc_consent", "name", "statement", "signed", "valid_until", "photos", "embeddings", "public_key")
-
 _MAX_FILE = 1 << 20  # bytes; 200 photos take 160 kB
-
 _MAX_NAME = 100  # characters
-
 _DIMENSIONS = 128
-
 _STATEMENT = (
     "I am {name}. I agree that, up to {valid_until}, anyone who has this file may use faceenc to change photos of themselves"
     " or of others so that face recognisers take the faces in them for mine. The measurements of a face in this file are of"

@@ -36,11 +36,8 @@ if TYPE_CHECKING:
 
 
 _MAX_FILE = 256 << 20  # bytes: 50 megapixels of noise with alpha, and some
-
 _MAX_PROFILE = 16 << 20  # bytes: more than a JPEG's colour profile can have
-
 _SKETCH = 16  # pixels a side
-
 # Grey levels a sketch moves by on average: up to 5 when a photo is recompressed or resized, 27 and more to another photo.
 _SAME_SKETCH = 12.0
 

@@ -31,18 +31,12 @@ if TYPE_CHECKING:
 
 
 _VERSION = 1
-
 _MAGIC = b"faceenc key\n"
-
 _START = struct.Struct(f">{len(_MAGIC)}sB")
-
 _HEADER = struct.Struct(f">{len(_MAGIC)}sBBBB16s12sQ")
-
 _DIGEST = hashlib.sha256().digest_size
-
 # What a key from elsewhere may ask of this computer.
 _MAX_MEMORY = 256 << 20  # bytes that scrypt takes: 128 N r
-
 _MAX_WORK = 1 << 22  # N r p: four times our own
 
 

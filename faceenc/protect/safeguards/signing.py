@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = "consent-key.pem"
-
 _MAX_FILE = 10_000  # bytes; a key has about 120
 
 

@@ -27,9 +27,7 @@ _PADDING = 0.25  # around the face, as the face net was trained with
 
 # How far off a box may lie that is found anew: right and down by shares of its size, and zoomed.
 _OFF = ((0, 0, 1), (0.06, 0, 1), (-0.06, 0, 1), (0, 0.06, 1), (0, -0.06, 1), (0, 0, 1.12), (0, 0, 0.9))
-
 _DISTINCT = 5.0  # chip pixels
-
 _DETECTOR_FACE = 160  # pixels; the detector finds faces of 80 and more
 
 

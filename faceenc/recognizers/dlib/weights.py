@@ -25,9 +25,7 @@ BLOCKS = (
     *((32, False),) * 3, (64, True), *((64, False),) * 3, (128, True), *((128, False),) * 2, (256, True),
     *((256, False),) * 2, (256, True),
 )  # fmt: skip
-
 PARAMETERS = 5_614_592
-
 _HEAD_INPUTS, _HEAD_OUTPUTS = 256, 128
 
 

@@ -15,12 +15,9 @@ from faceenc.report.flags.checks import Hit, RunResults, beyond, percent, usual
 
 # Those that reach nearly everything that can be reached by gradient, within the ball.
 _WHITE = ("PGD", "ArtPGD", "ArtAPGD", "ArtAutoAttack")
-
 _ATTACK = ["attack", "norm"]
-
 # What two lines of one attack's family may differ in.
 _OWN = ("name", "max_queries", "images", "eps", "goals")
-
 _SAME = [*(key for key in tables.KEYS if key != "attack"), "seed", "image"]
 
 

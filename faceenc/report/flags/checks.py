@@ -17,23 +17,16 @@ from faceenc.core import SLACK
 from faceenc.report import tables
 
 _POINTS = 0.02  # accuracy and success: two attacks on the same images wobble by less
-
 _PARITY_POINTS = 0.01  # two implementations of one attack
-
 _LOSS_GAIN = 0.2  # nats: the truth's probability shrinks by a fifth
-
 _PARITY_LOSS = (0.02, 0.05)  # relative, plus absolute in nats for losses near zero
-
 EXACT = 1e-6  # the exact engine against ART, largest difference
-
 _ONE_STEP = 1e-4  # the fused engine against ART after one step, share of pixels
 
 # Of an L2 eps: float32 misses the length of 150,000 values by 1.2e-6 of it, once where an attack projects and once where it
 # is measured. Sums in float64 would not have ART's bits.
 _LENGTH_SLACK = 3e-6
-
 _SINGLE_STEP = {"fgsm": "pgd", "art-fgsm": "art-pgd"}
-
 # One gradient step may overshoot and random noise promises nothing: only iterative attacks must get better with eps.
 _NOT_ITERATIVE = [*_SINGLE_STEP, tables.NOISE]
 

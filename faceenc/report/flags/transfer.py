@@ -13,9 +13,7 @@ from faceenc.report.flags.catalogue import Check, Flag, raised
 from faceenc.report.flags.checks import Hit, RunResults, beyond
 
 _POINTS = 0.05  # of success: pairs are few, and two surrogates' noise differs by chance
-
 _REPEAT = 0.9  # cosine of a gradient with itself, asked twice
-
 _SLOPE = 0.1  # of what the gradient promises, that must come true
 
 _CONTROLS = (tables.BORROWED, tables.NOISE)
