@@ -1,0 +1,231 @@
+"""The record of a folder run: a line of JSON a finished file, for processes and runs that work at the same time.
+
+A line is written before its file is put in place. So whatever stands under a target's name was either recorded here before,
+or is somebody else's; and a kill at any moment leaves nothing of ours that the next run would take for a stranger's.
+
+Locks are bytes of one lock file, a byte a target: the system frees them when their process ends, however it ends, so that
+no lock is ever stale. They keep processes apart, not the threads of one process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from faceenc.core import DataError
+
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_APPENDING = 0  # the byte of the lock file that whoever adds a line holds
+
+
+class BusyError(Exception):
+    """Another process is at work on this target."""
+
+
+class LedgerEntry(NamedTuple):
+    """What is remembered of a line: SHA-256 of the source, the settings' key, SHA-256 of the target, and where it stands."""
+
+    source: str
+    settings: str
+    target: str
+    start: int
+    size: int
+
+
+class Ledger:
+    """The record in the file `path`; pickled, it opens the same file elsewhere and reads it anew.
+
+    Paths in it are relative to its folder, so that the folder may be moved.
+
+    Args:
+        path: of the record.
+        locks: the lock file, for records that do not last and yet must not meet; None puts it beside the record.
+    """
+
+    def __init__(self, path: Path, locks: Path | None = None) -> None:
+        self.path = path
+        self.locks = locks
+        self._forget()
+        self._locks: int | None = None  # the lock file while a target is held
+
+    def __reduce__(self) -> tuple[type[Ledger], tuple[Path, Path | None]]:
+        return Ledger, (self.path, self.locks)
+
+    def prepare(self) -> None:
+        """Make the folder if need be, and see whether it can be written.
+
+        Raises:
+            DataError: it cannot.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab"):
+                locks = self._open_locks()
+            try:
+                _lock(locks, _APPENDING, wait=True)  # a few network drives know no locks
+                _unlock(locks, _APPENDING)
+            finally:
+                os.close(locks)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot write into {self.path.parent}: {reason}; choose another --output") from error
+
+    @contextmanager
+    def hold(self, target: Path) -> Iterator[None]:
+        """No other process holds the same target meanwhile.
+
+        Raises:
+            BusyError: another one does.
+        """
+        byte = 1 + int(self.key(target)[:14], 16)
+        # Closing any handle of a file frees all POSIX locks that the process has on it: there is only this one.
+        locks = self._locks = self._open_locks()
+        try:
+            _lock(locks, byte, wait=False)
+            try:
+                yield
+            finally:
+                _unlock(locks, byte)
+        finally:
+            self._locks = None
+            os.close(locks)
+
+    def add(self, record: Mapping[str, Any], source: Path, target: Path, files: Mapping[str, str]) -> None:
+        """Write a line, while the target is held; it is on the disk when this returns.
+
+        Args:
+            record: JSON-like: source_sha256, settings, and whatever else is to be kept.
+            source: of the file.
+            target: in whose folder `files` are.
+            files: SHA-256 of every file that is about to be put in place, by name; the target's among them.
+
+        Raises:
+            OSError: the disk is full or write-protected; what was written of the line will be passed over.
+        """
+        if self._locks is None:
+            raise RuntimeError("a line is only added while its target is held")
+        made = {self.name(target.with_name(name)): sha256 for name, sha256 in files.items()}
+        paths = {"source": self.name(source), "target": self.name(target), "files": made}
+        line = json.dumps(paths | dict(record)).encode() + b"\n"
+        _lock(self._locks, _APPENDING, wait=True)
+        try:
+            with self.path.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    if file.read() != b"\n":  # a killed process tore its line
+                        line = b"\n" + line
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            _unlock(self._locks, _APPENDING)
+
+    def refresh(self) -> None:
+        """Take note of the lines that were added since the last time; torn and foreign ones are passed over.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._read:  # somebody removed it and began anew
+                    self._forget()
+                file.seek(self._read)
+                block = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            self._forget()
+            return
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot read {self.path}: {reason}; check its permissions") from error
+        for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
+            self._note(line)
+            self._read += len(line)
+
+    def latest(self, target: Path) -> LedgerEntry | None:
+        """The last line about a target, as of the last `refresh`."""
+        return self._latest.get(self.name(target))
+
+    def knows(self, file: Path, sha256: str | None = None) -> bool:
+        """Whether any line is about this file (with this very content), as of the last `refresh`."""
+        made = self._made.get(self.name(file), ())
+        return sha256 in made if sha256 else bool(made)
+
+    def details(self, entry: LedgerEntry) -> dict[str, Any]:
+        """The details that a line holds."""
+        with self.path.open("rb") as file:
+            file.seek(entry.start)
+            details: dict[str, Any] = json.loads(file.read(entry.size))["details"]
+        return details
+
+    def name(self, path: Path) -> str:
+        """What a path is called here: relative to the ledger's folder."""
+        try:
+            return Path(os.path.relpath(path, self.path.parent)).as_posix()
+        except ValueError:  # another drive of Windows
+            return path.absolute().as_posix()
+
+    def key(self, target: Path) -> str:
+        """SHA-256 (hexadecimal) of a target's name: the same in all runs that have the lock file in common."""
+        name = self.name(target) if self.locks is None else os.path.normcase(target.parent.resolve() / target.name)
+        return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+
+    def _forget(self) -> None:
+        self._read = 0
+        self._latest: dict[str, LedgerEntry] = {}
+        self._made: dict[str, set[str]] = {}
+
+    def _note(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+            files, target = dict(record["files"]), record["target"]
+            _ = record["details"]
+            entry = LedgerEntry(record["source_sha256"], record["settings"], files[target], self._read, len(line))
+        except (ValueError, KeyError, TypeError):
+            return
+        self._latest[target] = entry
+        for name, sha256 in files.items():
+            self._made.setdefault(name, set()).add(sha256)
+
+    def _open_locks(self) -> int:
+        return os.open(self.locks or self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file's content; None if it cannot be read, or is a pipe, which may keep one waiting for ever."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _lock(handle: int, byte: int, *, wait: bool) -> None:
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, byte, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
+    except (BlockingIOError, PermissionError) as error:  # systems differ in which
+        raise BusyError from error
+
+
+def _unlock(handle: int, byte: int) -> None:
+    if sys.platform == "win32":
+        os.lseek(handle, byte, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+    else:
+        fcntl.lockf(handle, fcntl.LOCK_UN, 1, byte)
