@@ -18,12 +18,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from faceenc.core import DataError, FaceencError, put_new
 from faceenc.runs.ledger import BusyError, Ledger, digest
 from faceenc.runs.plan import FileResult, Task
-from faceenc.core import put_new
-from faceenc.core import DataError, FaceencError
 from faceenc.runs.processes import Death, each_in_processes
-
 
 logger = logging.getLogger(__name__)
 

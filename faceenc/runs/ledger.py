@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from faceenc.core import DataError
 
+from faceenc.core import DataError
 
 if sys.platform == "win32":
     import msvcrt

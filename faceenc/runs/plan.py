@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from faceenc.runs.ledger import Ledger, digest
-from faceenc.media import list_photos
 
+from faceenc.media import list_photos
+from faceenc.runs.ledger import Ledger, digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-
 _Item = TypeVar("_Item")
 
 _Result = TypeVar("_Result")
