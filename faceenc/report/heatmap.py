@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pandas as pd
 
 from faceenc.report import tables
-
-_DPI = 150
+from faceenc.report.plots import png
 
 
 def strongest(summary: pd.DataFrame) -> pd.DataFrame:
@@ -47,6 +45,4 @@ def heat_map(summary: pd.DataFrame) -> bytes:
         word = "dodging" if goal == "dodge" else "impersonation"
         eps = tables.eps_text(float(cells["eps"].iloc[0]), str(norm))
         axes.set_title(f"Success of {word}, %, eps {eps}", loc="left", fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

@@ -16,7 +16,6 @@ from torch import nn
 from faceenc.attacks import ENGINES, Dodge, Exact, FusedResNet, cached_engine, gradient_engine
 from faceenc.core import ConfigError, Goal
 from faceenc.recognizers import FaceResNet
-
 from tests.conftest import PEOPLE, smooth_images
 
 # (images, height, width): one image, odd sizes, the usual batch, more than one pass, a full-size photo, not square.
