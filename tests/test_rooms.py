@@ -33,7 +33,8 @@ HOMES = {
     "kornia": {"media.quality", "media.transforms"},
     "pillow_heif": {"media.photos.reading"},
     "safetensors": {"recognizers.checkpoint", "recognizers.dlib.network", "live.masks"},
-    "sklearn": {"recognizers.matching", "train.calibration"},
+    "sklearn": {"recognizers.matching"},
+    "scipy": {"train.evaluation"},
     "torchvision": {"recognizers.resnet", "data.celeba_files", "attacks.fused", "attacks.engines"},
     "matplotlib": {"report.plots", "report.heatmap", "report.minimum"},
     "jinja2": {"report.page"},
@@ -140,7 +141,7 @@ def test_light_modules_stay_light(module: str) -> None:
     ],
 )
 def test_starting_loads_nothing_heavy(command: str | None, words: list[str]) -> None:
-    heavy = ["torch", "art", "cv2", "mediapipe", "pandas", "numpy", "matplotlib", "rich", "cryptography", "sklearn"]
+    heavy = ["torch", "art", "cv2", "mediapipe", "pandas", "numpy", "matplotlib", "rich", "cryptography", "sklearn", "scipy"]
     start = f"from faceenc.cli import {command}; {command}({words}, standalone_mode=False)" if command else "import faceenc"
     check = f"{start}\nimport sys; print('LOADED', [name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from faceenc.benchmark.minimum import measure_minimum
 from faceenc.benchmark.parity import crosscheck
 from faceenc.benchmark.plan import Cell, Plan, Rows, Subject, draw_targets
 from faceenc.core import Goal, Outcome, Progress, RunError, write_atomically
-from faceenc.media import psnr, ssim, write_png
+from faceenc.media import psnr, ssim, to_uint8, write_png
 from faceenc.recognizers import ask
 
 
@@ -206,7 +206,7 @@ def _write_examples(folder: RunFolder, plan: Plan, cell: Cell, outcome: Outcome,
     for number, row in enumerate(rows[:3]):
         original, adversarial = f"{number}-original.png", f"{number}-{cell.goal}.png"
         write_png(pictures / original, plan.data.images[plan.rows[number]])
-        write_png(pictures / adversarial, (outcome.adversarial[number] * 255).round().byte().permute(1, 2, 0).numpy())
+        write_png(pictures / adversarial, to_uint8(outcome.adversarial[number : number + 1])[0])
         kept = ("image", "label", "target", "attack", "goal", "eps", "clean_prediction", "clean_probability",
                 "adversarial_prediction", "adversarial_probability")  # fmt: skip
         entries.append({**{name: row[name] for name in kept}, "original": original, "adversarial": adversarial})

@@ -7,11 +7,7 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 PACKAGES = (
     "faceenc", "torch", "torchvision", "adversarial-robustness-toolbox", "mediapipe", "numpy", "pandas", "pillow", "kornia",

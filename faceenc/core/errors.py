@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 class FaceencError(Exception):
     """A user's error: one line that says what, why and what to do. The commands print it and exit with `exit_code`."""

@@ -46,6 +46,7 @@ class Split:
         """The files that are for testing, of one person's (file, SHA-256)."""
         if self.written is not None:
             return {photo[0] for photo in own if self.written.get(photo) == "test"}
+        # By content, which scikit-learn's splits are not: a photo stays in its part when others join or leave.
         count = min(len(own) - 1, max(1, round(self.share * len(own))))
         return {file for file, _ in sorted(own, key=lambda photo: photo[1])[:count]}
 

@@ -18,9 +18,6 @@ from .methods import (
 from .methods import (
     PgdMethod as PgdMethod,
 )
-from .methods import (
-    no_masks as no_masks,
-)
 from .noise import FaceNoise as FaceNoise
 from .noise import live_window as live_window
 from .overlay import HIDDEN as HIDDEN

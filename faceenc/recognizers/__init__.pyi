@@ -106,12 +106,6 @@ from .matching import (
     rank_k as rank_k,
 )
 from .matching import (
-    roc as roc,
-)
-from .matching import (
-    smallest_far as smallest_far,
-)
-from .matching import (
     tar_at_far as tar_at_far,
 )
 from .naming import Recognized as Recognized

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from faceenc.core import ConfigError
-from faceenc.media import blur, jpeg, reduced, resize
+from faceenc.media import blur, jpeg, reduced, resize, to_uint8
 from faceenc.recognizers.resnet import FaceResNet
 
 # (N, 3, H, W) in [0, 1] and one generator an image -> the same shape and range, with gradients.
@@ -35,7 +35,7 @@ class Jpeg:
 
     def _file(self, x: torch.Tensor) -> torch.Tensor:
         pictures = []
-        for pixels in (x * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy():
+        for pixels in to_uint8(x):
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, format="JPEG", quality=self.quality)
             with Image.open(file) as picture:

@@ -78,22 +78,6 @@ def pair_scores(embeddings: NDArray[np.floating], labels: ArrayLike) -> tuple[Fl
     return np.concatenate(genuine), np.concatenate(impostor)
 
 
-def smallest_far(impostor: ArrayLike) -> float:
-    """The smallest false accept rate but 0 that these impostor pairs can show: 1 / I; nan without any."""
-    count = np.size(np.asarray(impostor))
-    return 1 / count if count else math.nan
-
-
-def roc(genuine: ArrayLike, impostor: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """The receiver operating characteristic: (T,) FAR, TAR and thresholds, rising.
-
-    The thresholds are the distances that occur, each once, after one that accepts nothing (minus infinity).
-    """
-    same, other = np.sort(_floats(genuine)), np.sort(_floats(impostor))
-    thresholds = np.concatenate([[-np.inf], np.unique(np.concatenate([same, other]))])
-    return _accepted(other, thresholds), _accepted(same, thresholds), thresholds
-
-
 def fit_threshold(genuine: ArrayLike, impostor: ArrayLike, *, far: float) -> float:
     """The threshold to fix on one part of the data and `apply_threshold` to another.
 
@@ -127,15 +111,14 @@ def fit_threshold(genuine: ArrayLike, impostor: ArrayLike, *, far: float) -> flo
 
 def apply_threshold(genuine: ArrayLike, impostor: ArrayLike, *, threshold: float) -> tuple[float, float]:
     """(TAR, FAR) at a threshold, each nan if there are no such pairs."""
-    limit = np.array([threshold])
-    return float(_accepted(np.sort(_floats(genuine)), limit)[0]), float(_accepted(np.sort(_floats(impostor)), limit)[0])
+    return _accepted(_floats(genuine), threshold), _accepted(_floats(impostor), threshold)
 
 
 def tar_at_far(genuine: ArrayLike, impostor: ArrayLike, *, far: float) -> float:
     """The highest true accept rate that a threshold with at most this false accept rate has; nothing is interpolated.
 
     Returns:
-        In [0, 1]; nan if `far` is less than 1 / I (`smallest_far`), or without genuine pairs.
+        In [0, 1]; nan if `far` is less than 1 / I, or without genuine pairs.
 
     Raises:
         ValueError: `far` out of [0, 1].
@@ -154,16 +137,21 @@ def equal_error_rate(genuine: ArrayLike, impostor: ArrayLike) -> float:
 
     Between two thresholds the ROC is taken for a straight line, so pairs at the same distance count half to either side.
 
+    Args:
+        genuine: (G,) distances, all finite.
+        impostor: (I,) distances, all finite.
+
     Returns:
         In [0, 1], 0.5 for distances that say nothing; nan without genuine or without impostor pairs.
     """
-    far, tar, _ = roc(genuine, impostor)
-    if np.isnan(far).any() or np.isnan(tar).any():
+    same, other = _floats(genuine), _floats(impostor)
+    if not len(same) or not len(other):
         return math.nan
-    excess = far + tar - 1  # rises from -1 to 1
-    after = int(np.argmax(excess >= 0))
-    part = -excess[after - 1] / (excess[after] - excess[after - 1])
-    return float(far[after - 1] + part * (far[after] - far[after - 1]))
+    from sklearn.metrics import roc_curve
+
+    truth = np.repeat([1, 0], [len(same), len(other)])
+    far, tar, _ = roc_curve(truth, -np.concatenate([same, other]), drop_intermediate=False)
+    return float(np.interp(0, far + tar - 1, far))  # the excess rises from -1 to 1
 
 
 def rank_k(
@@ -247,9 +235,9 @@ def _floats(distances: ArrayLike) -> Floats:
     return found
 
 
-def _accepted(ordered: Floats, thresholds: Floats) -> Floats:
-    """The share of the rising distances that lies at or below each threshold."""
-    if not len(ordered):
-        return np.full(len(thresholds), math.nan)
-    accepted: Floats = np.searchsorted(ordered, thresholds, side="right") / len(ordered)
-    return accepted
+def _accepted(distances: Floats, threshold: float) -> float:
+    """The share of the distances that lies at or below the threshold."""
+    if not len(distances):
+        return math.nan
+    accepted = np.searchsorted(np.sort(distances), threshold, side="right") / len(distances)
+    return float(accepted)

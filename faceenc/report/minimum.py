@@ -78,11 +78,13 @@ def minimum_summary(minimal: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for names, part in minimal.groupby(MINIMUM_KEYS):
         values, largest = part["minimum_eps"].to_numpy(), float(part["largest"].iloc[0])
+        # Sizes that were measured: a mean of two with infinity would be none.
+        quartiles = np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf").tolist()
         at = [(eps, _standing(values, eps)) for eps in SIZES[str(names[1])] if eps <= largest + _TINY]
         rows.append(
             dict(zip(MINIMUM_KEYS, names, strict=True))
             | {"n": len(values), "largest": largest}
-            | {name: _quantile(values, share) for name, share in (("lower", 0.25), ("median", 0.5), ("upper", 0.75))}
+            | dict(zip(("lower", "median", "upper"), quartiles, strict=True))
             | {"standing": [(eps, s["accuracy"], s["ci_low"], s["ci_high"]) for eps, s in at]}
             | {"queries": float(part["queries"].mean()), "seconds": float(part["seconds"].mean())}
         )
@@ -93,11 +95,6 @@ def _standing(values: np.typing.NDArray[np.float64], eps: float) -> dict[str, fl
     count = int((values > eps + _TINY).sum())
     low, high = wilson(count, len(values))
     return {"n": len(values), "accuracy": count / len(values), "ci_low": low, "ci_high": high}
-
-
-def _quantile(values: np.typing.NDArray[np.float64], share: float) -> float:
-    """The value that at least this share of images does not exceed: one that was measured, never a mean with infinity."""
-    return float(np.sort(values)[max(0, math.ceil(share * len(values)) - 1)])
 
 
 MINIMUM_NOTE = (

@@ -80,6 +80,7 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, f
     """
     if not n:
         return 0.0, 1.0
+    # scipy's binomtest knows the same interval, for whole successes only.
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / n
     centre = share + z * z / (2 * n)

@@ -41,7 +41,7 @@ def holdout(data: FaceSet, share: float) -> tuple[NDArray[np.int64], NDArray[np.
     """
     if share <= 0:
         return data.train, data.train[:0]
-    held = []
+    held = []  # by names, which scikit-learn's splits are not: an image stays in its part when others join or leave
     for label in range(len(data.classes)):
         own = [int(row) for row in data.train if data.labels[row] == label]
         own.sort(key=lambda row: hashlib.sha256(data.files[row].encode()).digest())

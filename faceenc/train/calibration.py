@@ -61,8 +61,9 @@ def measure_calibration(probability: NDArray[np.floating], correct: NDArray[np.b
         raise ValueError(f"expected two arrays of shape (N,), got {probability.shape} and {correct.shape}")
     if not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError("probabilities must lie in [0, 1]; some do not")
+    # scikit-learn's calibration_curve bins alike, but tells neither how many images a bin holds nor which bins are empty.
     edges = np.arange(bins + 1) / bins
-    which = np.clip(np.searchsorted(edges, probability) - 1, 0, None)  # 0 itself joins the first bin
+    which = np.digitize(probability, edges[1:-1], right=True)
     images = np.bincount(which, minlength=bins)
     filled = np.where(images > 0, images, np.nan)
     sums = [np.bincount(which, weights, bins) for weights in (probability, correct)]
@@ -102,11 +103,8 @@ def group_bootstrap(
     if len(names) < 2:
         return 0.0, 1.0
     sums, counts = np.bincount(index, values.astype(np.float64)), np.bincount(index)
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for draw in range(resamples):
-        drawn = rng.integers(len(names), size=len(names))
-        means[draw] = sums[drawn].sum() / counts[drawn].sum()
+    drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -84,6 +84,8 @@ def evaluate(
         raise ValueError("logits must be finite numbers; some are not")
     if not ((labels >= STRANGER) & (labels < len(classes))).all() or not (labels >= 0).any():
         raise ValueError(f"labels are columns 0 to {len(classes) - 1}, or {STRANGER} for strangers, and not only strangers")
+    from scipy.special import softmax
+
     names = np.array([*classes, "stranger"], dtype=object)  # the last one is also number -1
     table = pd.DataFrame(
         {
@@ -93,7 +95,7 @@ def evaluate(
         },
         dtype=object,  # names of files and folders may hold bytes that are no UTF-8, which pandas' strings refuse
     )
-    table["probability"] = _softmax(logits).max(1)
+    table["probability"] = softmax(logits.astype(np.float64), axis=1).max(1)
     table["correct"] = logits.argmax(1) == labels
     table["known"] = labels != STRANGER
     table["called_unknown"] = table["probability"] < threshold
@@ -194,17 +196,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         raise DataError(f"cannot write to the folder {folder}: {reason}; choose another --output") from error
 
 
-def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    raised = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    probabilities: NDArray[np.float64] = raised / raised.sum(1, keepdims=True)
-    return probabilities
-
-
 def _ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """(N,) how many classes are likelier than the right one."""
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    earlier = np.arange(logits.shape[1])[None] < labels[:, None]
-    ranks: NDArray[np.int64] = ((logits > own) | ((logits == own) & earlier)).sum(1)
+    """(N,) how many classes are likelier than the right one. scikit-learn's top_k_accuracy_score would favour the last."""
+    ranks: NDArray[np.int64] = (np.argsort(-logits, axis=1, kind="stable") == labels[:, None]).argmax(1)
     return ranks
 
 

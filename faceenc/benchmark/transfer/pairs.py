@@ -67,6 +67,7 @@ def halves(data: FaceSet) -> Halves:
             f"transfer is measured on aligned crops of {ALIGNED_SIZE} pixels, {data.name} has {data.framing} ones of"
             f' {data.images.shape[1]}: set framing = "aligned" and size = {ALIGNED_SIZE}'
         )
+    # scikit-learn's GroupShuffleSplit depends on how many people there are and in which order.
     order = sorted(range(len(data.classes)), key=lambda k: hashlib.sha256(data.classes[k].encode()).digest())
     first = np.isin(data.labels, order[: len(order) // 2])
     return Halves(np.flatnonzero(first), np.flatnonzero(~first))

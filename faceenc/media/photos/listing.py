@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from faceenc.core import DataError
-
-if TYPE_CHECKING:
-    pass
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from faceenc.core import DataError
 
 # Files taken for photos when a folder is read. Pillow reads the last two only with a plug-in; without, they are reported.
 PHOTO_SUFFIXES = frozenset(
