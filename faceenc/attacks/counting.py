@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from faceenc.core import Recognizer
+from faceenc.core import Model
 
 
 class Counted:
@@ -15,7 +15,7 @@ class Counted:
         queries: (N,) float64. An attack that hands over part of the batch without saying which part is charged evenly.
     """
 
-    def __init__(self, recognizer: Recognizer, images: int) -> None:
+    def __init__(self, recognizer: Model, images: int) -> None:
         self.recognizer = recognizer
         self.queries = torch.zeros(images, dtype=torch.float64)
 

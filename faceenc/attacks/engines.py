@@ -22,7 +22,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from faceenc.core import ConfigError, Goal, Gradient, GradientEngine, Recognizer, has_bfloat16, has_fast_packed_convolutions
+from faceenc.core import ConfigError, Goal, Gradient, GradientEngine, Model, has_bfloat16, has_fast_packed_convolutions
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class OwnGradient(Protocol):
         ...
 
 
-def gradient_engine(model: Recognizer, name: str) -> GradientEngine:
+def gradient_engine(model: Model, name: str) -> GradientEngine:
     """The engine `name` for one recogniser, built at the first call and again when the recogniser's weights have changed.
 
     A change is noticed by torch's own version counters: optimisers, `load_state_dict` and in-place operations are seen,
@@ -78,7 +78,7 @@ class Exact:
         x: (N, 3, H, W) float32 in [0, 1] -> outputs (N, K), loss (N,), gradient (N, 3, H, W) of the batch's mean loss.
     """
 
-    model: Recognizer
+    model: Model
 
     def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
         with _eval_mode(self.model):
@@ -115,7 +115,7 @@ class _Closing:
 
 
 @torch.enable_grad()
-def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal, margin: float | None) -> Gradient:
+def _autograd(model: Model, x: torch.Tensor, goal: Goal, margin: float | None) -> Gradient:
     x = x.detach().requires_grad_(True)
     outputs = model(x).float()
     loss = goal.loss(outputs)
@@ -128,7 +128,7 @@ def _autograd(model: Recognizer, x: torch.Tensor, goal: Goal, margin: float | No
 
 
 @contextlib.contextmanager
-def _eval_mode(model: Recognizer) -> Iterator[None]:
+def _eval_mode(model: Model) -> Iterator[None]:
     training = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
     for module in training:
         module.training = False
@@ -139,7 +139,7 @@ def _eval_mode(model: Recognizer) -> Iterator[None]:
             module.training = True
 
 
-def cached_engine(model: Recognizer, dtype: torch.dtype) -> GradientEngine | None:
+def cached_engine(model: Model, dtype: torch.dtype) -> GradientEngine | None:
     """The fast engine for `dtype`, or None where there is none. Only copies are kept: the cache keeps no model alive."""
     if not isinstance(model, nn.Module):
         log.warning("%s is not a torch module: gradients by the exact engine", getattr(model, "__name__", repr(model)))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from faceenc.attacks.engines import gradient_engine
-from faceenc.core import Goal, Recognizer
+from faceenc.core import Goal, Model
 
 _SUM = 1e-3  # how near to 1 probabilities sum
 _STEP = 0.5 / 255  # of the test along the gradient
@@ -19,7 +19,7 @@ _START = 8 / 255
 _GRAINS = 8  # a side
 
 
-def gradient_health(model: Recognizer, x: torch.Tensor, goal: Goal, *, seed: int) -> dict[str, float | bool]:
+def gradient_health(model: Model, x: torch.Tensor, goal: Goal, *, seed: int) -> dict[str, float | bool]:
     """Four measurements of the gradient of the goal's loss near the images; asks the recogniser six times about each.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from faceenc.attacks.counting import Counted
-from faceenc.core import Attack, Goal, Outcome, Recognizer
+from faceenc.core import Attack, Goal, Model, Outcome
 from faceenc.recognizers import ask
 
 BATCH_SIZE = 16  # images that an attack gets at once, where nothing else is said
@@ -30,7 +30,7 @@ def image_generators(seed: int, x: torch.Tensor) -> list[torch.Generator]:
 
 def run_attack(
     attack: Attack,
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     goal: Goal,
     *,
@@ -38,7 +38,7 @@ def run_attack(
     seed: int,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
-    judge: Recognizer | None = None,
+    judge: Model | None = None,
     start: torch.Tensor | None = None,
 ) -> Outcome:
     """Attack images in batches and judge what comes out.
@@ -71,12 +71,12 @@ def run_attack(
 
 def _attack_batch(
     attack: Attack,
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     goal: Goal,
     eps: float,
     seed: int,
-    judge: Recognizer,
+    judge: Model,
     begin: dict[str, Any],
 ) -> Outcome:
     counted = Counted(model, len(x))

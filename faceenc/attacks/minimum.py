@@ -12,7 +12,7 @@ import torch
 
 from faceenc.attacks.harness import BATCH_SIZE, run_attack
 from faceenc.attacks.pgd import PGD
-from faceenc.core import Goal, Recognizer
+from faceenc.core import Goal, Model
 from faceenc.recognizers import ask
 
 
@@ -55,7 +55,7 @@ class Minimum:
 
 
 def minimum_eps(
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     goal: Goal,
     search: MinimumSearch,
@@ -101,9 +101,7 @@ class _State:
         best: (N, 3, H, W) the picture that succeeded there.
     """
 
-    def __init__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, search: MinimumSearch, seed: int, batch_size: int
-    ) -> None:
+    def __init__(self, model: Model, x: torch.Tensor, goal: Goal, search: MinimumSearch, seed: int, batch_size: int) -> None:
         self.model, self.x, self.goal, self.search, self.seed, self.batch_size = model, x, goal, search, seed, batch_size
         batches = torch.arange(len(x), device=x.device).split(batch_size)
         reached = torch.cat([goal.select(rows).reached(ask(model, x[rows])) for rows in batches]).cpu()

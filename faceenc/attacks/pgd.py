@@ -10,7 +10,7 @@ import torch
 from faceenc.attacks.counting import Counted
 from faceenc.attacks.engines import gradient_engine
 from faceenc.attacks.norms import LINF
-from faceenc.core import Goal, GradientEngine, Norm, Recognizer
+from faceenc.core import Goal, GradientEngine, Model, Norm
 
 Watch = Callable[[int, torch.Tensor], None]
 
@@ -49,7 +49,7 @@ class PGD:
 
     def __call__(
         self,
-        model: Recognizer,
+        model: Model,
         x: torch.Tensor,
         goal: Goal,
         *,
@@ -130,7 +130,7 @@ class Noise:
     norm: Norm = LINF
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """(N, 3, H, W) in [0, 1] -> the same with noise, clipped to [0, 1]; neither `model` nor `goal` is asked."""
         draws = torch.stack([torch.randn(x.shape[1:], generator=g) for g in rng]).to(x.device)
@@ -151,7 +151,7 @@ def _ignore(rows: torch.Tensor) -> None:
     """Nobody counts."""
 
 
-def _better(model: Recognizer, goal: Goal, candidate: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
+def _better(model: Model, goal: Goal, candidate: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
     """(N,) bool: the candidate reaches the goal and `best` does not, or both agree and its loss is higher."""
     with torch.no_grad():
         new, old = model(candidate), model(best)

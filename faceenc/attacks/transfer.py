@@ -10,7 +10,7 @@ import torch
 from faceenc.attacks.norms import LINF, Smoothed
 from faceenc.attacks.pgd import PGD
 from faceenc.attacks.views import OverViews, RandomViews
-from faceenc.core import Goal, Norm, Recognizer
+from faceenc.core import Goal, Model, Norm
 from faceenc.media import Diversity
 
 
@@ -61,7 +61,7 @@ class Transfer:
     weight_noise: float = 0.0
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """See the class; every view is a query."""
         views = RandomViews(model, self.diversity, self.views, rng, weight_noise=self.weight_noise)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from faceenc.attacks.counting import Counted
-from faceenc.core import Goal, Recognizer
+from faceenc.core import Goal, Model
 from faceenc.media import Diversity
 
 
@@ -31,7 +31,7 @@ class RandomViews:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: Model,
         diversity: Diversity,
         count: int,
         rng: Sequence[torch.Generator],
@@ -65,7 +65,7 @@ class _Shaken:
     The noise does not depend on the images: its generator is its own.
     """
 
-    def __init__(self, recognizer: Recognizer, share: float) -> None:
+    def __init__(self, recognizer: Model, share: float) -> None:
         inner = recognizer.recognizer if isinstance(recognizer, Counted) else recognizer
         if not isinstance(inner, nn.Module):
             raise ValueError(f"weight noise needs a torch module, {type(inner).__name__} is none")

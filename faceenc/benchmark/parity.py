@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from faceenc.attacks import L2, LINF, PGD, ArtPGD, Counted, Dodge, Impersonate, image_generators
-from faceenc.core import Goal, Norm, Progress, Recognizer
+from faceenc.core import Goal, Model, Norm, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ class _Run:
 class _Recorded(Counted):
     """Remembers every image batch that a gradient is asked for: the iterates of an attack that shows none."""
 
-    def __init__(self, recognizer: Recognizer, images: int) -> None:
+    def __init__(self, recognizer: Model, images: int) -> None:
         super().__init__(recognizer, images)
         self.iterates: list[torch.Tensor] = []
 
@@ -41,7 +41,7 @@ class _Recorded(Counted):
 
 
 def crosscheck(
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     labels: torch.Tensor,
     *,
@@ -87,14 +87,14 @@ def crosscheck(
     return pd.DataFrame(rows)
 
 
-def _run_art(model: Recognizer, x: torch.Tensor, goal: Goal, norm: Norm, eps: float, steps: int) -> _Run:
+def _run_art(model: Model, x: torch.Tensor, goal: Goal, norm: Norm, eps: float, steps: int) -> _Run:
     recorded = _Recorded(model, len(x))
     start = time.perf_counter()
     final = ArtPGD(norm=norm, steps=steps)(recorded, x, goal, eps=eps, rng=image_generators(0, x))
     return _finish(model, [*recorded.iterates, final], time.perf_counter() - start)
 
 
-def _run_ours(model: Recognizer, x: torch.Tensor, goal: Goal, attack: PGD, eps: float) -> _Run:
+def _run_ours(model: Model, x: torch.Tensor, goal: Goal, attack: PGD, eps: float) -> _Run:
     iterates: list[torch.Tensor] = []
     rng = image_generators(0, x)
     start = time.perf_counter()
@@ -103,7 +103,7 @@ def _run_ours(model: Recognizer, x: torch.Tensor, goal: Goal, attack: PGD, eps: 
 
 
 @torch.no_grad()
-def _finish(model: Recognizer, iterates: list[torch.Tensor], seconds: float) -> _Run:
+def _finish(model: Model, iterates: list[torch.Tensor], seconds: float) -> _Run:
     return _Run(iterates, model(iterates[-1]), seconds)
 
 

@@ -1,6 +1,6 @@
 """Core: the types and errors that every room speaks, and files, cache, assets, TOML and the machine.
 
-Offers the boundaries (`Recognizer`, `Detector`, `Goal`, `Norm`, `Attack`), plain records (`Box`, `Face`, `Outcome`), the
+Offers the boundaries (`Model`, `Detector`, `Goal`, `Norm`, `Attack`), plain records (`Box`, `Face`, `Outcome`), the
 errors, `atomic_file` and `fetch`, boxes and windows, checked TOML tables. Nothing here loads torch before it is used.
 """
 

@@ -117,6 +117,9 @@ from .types import (
     GradientEngine as GradientEngine,
 )
 from .types import (
+    Model as Model,
+)
+from .types import (
     Norm as Norm,
 )
 from .types import (
@@ -127,7 +130,4 @@ from .types import (
 )
 from .types import (
     Progress as Progress,
-)
-from .types import (
-    Recognizer as Recognizer,
 )

@@ -106,7 +106,7 @@ class Detector(Protocol):
         ...
 
 
-class Recognizer(Protocol):
+class Model(Protocol):
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 RGB in [0, 1] -> (N, K) logits or (N, D) unit embeddings."""
         ...
@@ -175,7 +175,7 @@ class Attack(Protocol):
     def norm(self) -> Norm: ...
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         """(N, 3, H, W) in [0, 1] -> a proposal of the same shape; `rng` holds one generator for each image."""
         ...

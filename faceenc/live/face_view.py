@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from faceenc.attacks import gradient_engine
-from faceenc.core import Goal, Gradient, GradientEngine, Recognizer
+from faceenc.core import Goal, Gradient, GradientEngine, Model
 from faceenc.faces import Similarity, cut_out
 from faceenc.media import Diversity, RandomTransform
 
@@ -36,7 +36,7 @@ class FaceView:
         transforms: what the frame may go through; one of them is drawn, or none.
     """
 
-    network: Recognizer
+    network: Model
     cut: Similarity
     size: int
     rng: torch.Generator | None = None

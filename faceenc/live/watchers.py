@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from faceenc.attacks import Dodge, Impersonate, MoveAway, MoveTo, Relaid, gradient_engine
-from faceenc.core import ConfigError, Goal, GradientEngine, Recognizer
+from faceenc.core import ConfigError, Goal, GradientEngine, Model
 from faceenc.faces import (
     ALIGNED_BORDER,
     CHIP_SIZE,
@@ -70,7 +70,7 @@ class Watcher(Protocol):
     margin: float
 
     @property
-    def model(self) -> Recognizer: ...
+    def model(self) -> Model: ...
 
     @property
     def diversity(self) -> Diversity: ...

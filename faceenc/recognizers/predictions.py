@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from faceenc.core import Recognizer
+from faceenc.core import Model
 from faceenc.data import FaceSet
 from faceenc.media import centred, to_tensor
 from faceenc.recognizers.defences import Transformed
@@ -14,7 +14,7 @@ from faceenc.recognizers.resnet import FaceResNet
 
 
 @torch.no_grad()
-def ask(model: Recognizer, x: torch.Tensor) -> torch.Tensor:
+def ask(model: Model, x: torch.Tensor) -> torch.Tensor:
     """Outputs for (N, 3, H, W) images in float32. Channels-last halves the time of convolutions on a CPU."""
     return model(x.contiguous(memory_format=torch.channels_last))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from faceenc.core import Face, Recognizer
+    from faceenc.core import Face, Model
 
 
 Align = Callable[["NDArray[np.uint8]", "Face"], Sequence[Similarity]]
@@ -50,7 +50,7 @@ class Surrogate:
 
     name: str
     network: str
-    model: Recognizer
+    model: Model
     size: int
     threshold: float
     align: Align

@@ -26,7 +26,7 @@ from faceenc.recognizers.matching import FAR, fit_threshold, pair_scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.core import Face, Recognizer
+    from faceenc.core import Face, Model
 
     Cut = Callable[[NDArray[np.uint8], Face], NDArray[np.uint8]]
 
@@ -122,7 +122,7 @@ class CosineJudge:
         net: (N, 3, S, S) float32 RGB crops in [0, 1] -> (N, D); differentiable.
     """
 
-    def __init__(self, name: str, network: str, *, net: Recognizer, cut: Cut) -> None:
+    def __init__(self, name: str, network: str, *, net: Model, cut: Cut) -> None:
         self.name = name
         self.network = network
         self.net = net
@@ -221,7 +221,7 @@ def _fit_threshold(judge: Judge) -> float:
     return fit_threshold(genuine, impostor, far=FAR) ** 2 / 2  # 1 - cosine of two vectors of length 1
 
 
-def _in_batches(net: Recognizer, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _in_batches(net: Model, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     with torch.no_grad():
         # Channels-last halves the time of convolutions on a CPU.
         parts = [net(part.contiguous(memory_format=torch.channels_last)) for part in to_tensor(crops).split(_BATCH)]

@@ -23,7 +23,7 @@ from faceenc.attacks import (
     image_generators,
     run_attack,
 )
-from faceenc.core import Attack, Goal, Norm, Recognizer
+from faceenc.core import Attack, Goal, Model, Norm
 from faceenc.recognizers import FaceResNet
 
 EPS = {"linf": 4 / 255, "l2": 1.5}
@@ -43,11 +43,11 @@ CASES = [
 every_attack = pytest.mark.parametrize("attack", CASES, ids=repr)
 
 
-def propose(attack: Attack, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, seed: int = 0) -> torch.Tensor:
+def propose(attack: Attack, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, seed: int = 0) -> torch.Tensor:
     return attack(model, x, goal, eps=eps, rng=image_generators(seed, x))
 
 
-def mean_loss(model: Recognizer, x: torch.Tensor, goal: Goal) -> float:
+def mean_loss(model: Model, x: torch.Tensor, goal: Goal) -> float:
     with torch.no_grad():
         return float(goal.loss(model(x)).mean())
 
@@ -175,7 +175,7 @@ class Cheat:
     norm: Norm = LINF
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return x + 3 * eps
 

@@ -27,7 +27,7 @@ from faceenc.attacks import (
     mi_fgsm,
     run_attack,
 )
-from faceenc.core import Goal, Recognizer
+from faceenc.core import Goal, Model
 from faceenc.media import Diversity, coarsened, dimmed, posed, recoloured, shuffled
 from faceenc.recognizers import Centre, Ensemble, FaceResNet
 
@@ -59,7 +59,7 @@ def rng_of(x: torch.Tensor, seed: int = 0) -> Sequence[torch.Generator]:
     return image_generators(seed, x)
 
 
-def propose(attack: Transfer, model: Recognizer, x: torch.Tensor, goal: Goal, eps: float = 8 / 255) -> torch.Tensor:
+def propose(attack: Transfer, model: Model, x: torch.Tensor, goal: Goal, eps: float = 8 / 255) -> torch.Tensor:
     return attack(model, x, goal, eps=eps, rng=rng_of(x))
 
 

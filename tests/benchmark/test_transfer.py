@@ -35,7 +35,7 @@ from faceenc.benchmark import (
     transfer_config,
 )
 from faceenc.cli import bench_main
-from faceenc.core import AssetError, CheckpointError, ConfigError, DataError, Recognizer, RunError
+from faceenc.core import AssetError, CheckpointError, ConfigError, DataError, Model, RunError
 from faceenc.data import FaceSet
 from faceenc.recognizers import Embedder, FaceResNet, embed, joined, load_embedder, save_checkpoint
 from faceenc.report import (
@@ -323,7 +323,7 @@ def test_recognisers_built_to_deserve_it_raise_the_flags_of_gradients(
     build: Build, flag: str, words: str, people: FaceSet, finished: Path
 ) -> None:
     inner = Pixels(1)
-    model: Recognizer = inner if build is nn.Identity else build(inner)
+    model: Model = inner if build is nn.Identity else build(inner)
     x = torch.from_numpy(people.images[:6]).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         answers = model(x)

@@ -13,7 +13,7 @@ import torch
 
 from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded
 from faceenc.attacks.norms import LINF
-from faceenc.core import Goal, Norm, Recognizer
+from faceenc.core import Goal, Model, Norm
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ArtPGD:
     random_starts: int = 0
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         from art.attacks.evasion import ProjectedGradientDescent
 
@@ -54,7 +54,7 @@ class ArtFGSM:
     rel_step: float = 1.0
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         from art.attacks.evasion import FastGradientMethod
 
@@ -65,7 +65,7 @@ def _generate(
     attack_class: Any,
     settings: dict[str, Any],
     attack: ArtPGD | ArtFGSM,
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     goal: Goal,
     eps: float,

@@ -17,7 +17,7 @@ import torch
 
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
 from faceenc.attacks.norms import L2, LINF
-from faceenc.core import ConfigError, Goal, Norm, Recognizer
+from faceenc.core import ConfigError, Goal, Model, Norm
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ArtSquare:
         return self.max_queries / GRADIENT_STEP
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng, stop=True, budget=self.max_queries)
 
@@ -92,7 +92,7 @@ class ArtSimBA:
         return self.max_queries / GRADIENT_STEP
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         if x.shape[2] != x.shape[3]:
             raise ConfigError(f"ART's SimBA wants square images, not {x.shape[3]}x{x.shape[2]}")

@@ -22,7 +22,7 @@ from torch import nn
 
 from faceenc.attacks.counting import Counted
 from faceenc.attacks.goals import Dodge, Impersonate
-from faceenc.core import ConfigError, Goal, Recognizer
+from faceenc.core import ConfigError, Goal, Model
 
 if TYPE_CHECKING:
     from art.estimators.classification import PyTorchClassifier
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class AskedByArt(nn.Module):
     """A recogniser as the module that ART insists on; it owns no parameters, so ART can neither train nor move it."""
 
-    def __init__(self, recognizer: Recognizer, *, probabilities: bool = False) -> None:
+    def __init__(self, recognizer: Model, *, probabilities: bool = False) -> None:
         super().__init__()
         self._ask = recognizer.__call__
         self._probabilities = probabilities
@@ -41,7 +41,7 @@ class AskedByArt(nn.Module):
         return outputs.softmax(1) if self._probabilities else outputs
 
 
-def art_classifier(model: Recognizer, x: torch.Tensor, *, probabilities: bool = False) -> PyTorchClassifier:
+def art_classifier(model: Model, x: torch.Tensor, *, probabilities: bool = False) -> PyTorchClassifier:
     """`model` in ART's PyTorchClassifier, for images shaped like x (N, 3, H, W) in [0, 1].
 
     Args:
@@ -63,7 +63,7 @@ def art_classifier(model: Recognizer, x: torch.Tensor, *, probabilities: bool = 
     )
 
 
-def uncounted(model: Recognizer) -> Recognizer:
+def uncounted(model: Model) -> Model:
     """The recogniser behind the counter, if there is one."""
     return model.recognizer if isinstance(model, Counted) else model
 
@@ -106,7 +106,7 @@ def seeded(rng: Sequence[torch.Generator]) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(model: Recognizer) -> Iterator[None]:
+def frozen(model: Model) -> Iterator[None]:
     """Keep the weights from taking gradients, which ART would compute and throw away."""
     inner = uncounted(model)
     learning = [p for p in inner.parameters() if p.requires_grad] if isinstance(inner, nn.Module) else []

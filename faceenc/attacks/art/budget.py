@@ -10,7 +10,7 @@ import hashlib
 
 import torch
 
-from faceenc.core import SLACK, Goal, Norm, Recognizer
+from faceenc.core import SLACK, Goal, Model, Norm
 
 CIRCLES = 100  # answers from memory in a row: whoever asks so goes in circles
 
@@ -47,7 +47,7 @@ class BudgetedRecognizer:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: Model,
         x: torch.Tensor,
         goal: Goal,
         norm: Norm,

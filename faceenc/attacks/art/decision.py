@@ -18,7 +18,7 @@ from faceenc.attacks.art.budget import Finished
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
 from faceenc.attacks.goals import Impersonate
 from faceenc.attacks.norms import L2
-from faceenc.core import ConfigError, Goal, Norm, Recognizer
+from faceenc.core import ConfigError, Goal, Model, Norm
 
 FOREVER = 1_000_000  # iterations: the budget ends the search
 STARTS = 100  # random pictures to begin at, at most
@@ -49,7 +49,7 @@ class DecisionAttack(ABC):
 
     def __call__(
         self,
-        model: Recognizer,
+        model: Model,
         x: torch.Tensor,
         goal: Goal,
         *,

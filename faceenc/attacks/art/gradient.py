@@ -19,7 +19,7 @@ import torch
 from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded, silent
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
 from faceenc.attacks.norms import LINF
-from faceenc.core import ConfigError, Goal, Norm, Recognizer
+from faceenc.core import ConfigError, Goal, Model, Norm
 
 LOSSES = ("cross_entropy", "difference_logits_ratio")
 
@@ -55,7 +55,7 @@ class ArtAPGD:
         return self.restarts * self.steps * (1 + 1 / GRADIENT_STEP)
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng)
 
@@ -96,7 +96,7 @@ class ArtAutoAttack:
         return 10.0
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         with _without_pools():
             return one_by_one(
@@ -178,7 +178,7 @@ class ArtUniversal:
         return self.passes * self.steps * self.candidates
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         from art.attacks.evasion import UniversalPerturbation
 

@@ -14,7 +14,7 @@ import torch
 
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
 from faceenc.attacks.norms import L2, LINF
-from faceenc.core import ConfigError, Goal, Norm, Recognizer
+from faceenc.core import ConfigError, Goal, Model, Norm
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ArtCarliniL2:
         return self.weights * self.steps * (2 + 8 / GRADIENT_STEP)
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng, closest=True)
 
@@ -96,7 +96,7 @@ class ArtCarliniLinf:
         return 5 * self.steps * (2 + 2 / GRADIENT_STEP)  # some five rounds from the first limit to one level
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng, closest=True)
 
@@ -141,7 +141,7 @@ class ArtDeepFool:
         return 5.0 * self.candidates  # it rarely takes more steps than five
 
     def __call__(
-        self, model: Recognizer, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
+        self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng, closest=True, dodge_only="DeepFool")
 

@@ -16,7 +16,7 @@ import torch
 from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded, silent, uncounted
 from faceenc.attacks.art.budget import BudgetedRecognizer, Finished
 from faceenc.attacks.counting import Counted
-from faceenc.core import ConfigError, Goal, Norm, Recognizer
+from faceenc.core import ConfigError, Goal, Model, Norm
 
 if TYPE_CHECKING:
     from art.estimators.classification import PyTorchClassifier
@@ -48,7 +48,7 @@ Make = Callable[[ImageAttack], Generates | tuple[Generates, dict[str, Any]]]
 
 def one_by_one(
     make: Make,
-    model: Recognizer,
+    model: Model,
     x: torch.Tensor,
     goal: Goal,
     *,
