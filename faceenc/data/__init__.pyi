@@ -2,7 +2,6 @@ from .celeba import CREDIT as CREDIT
 from .celeba import Subset as Subset
 from .celeba import choose as choose
 from .celeba import lay_out as lay_out
-from .celeba import load_celeba as load_celeba
 from .celeba_files import download as download
 from .config import DataConfig as DataConfig
 from .config import expand as expand

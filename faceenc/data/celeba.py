@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceenc.core import DataError, OnNoFace, write_atomically
+from faceenc.core import DataError, write_atomically
 from faceenc.data.celeba_files import FETCH, find, image_file, is_there, read_identities
-from faceenc.data.crops import Complaints, LabelledPhoto
-from faceenc.data.faceset import FaceSet
-from faceenc.data.folder import SPLIT_FILE, cache_stem
-from faceenc.data.people import Split, cut_people
-from faceenc.faces import ALIGNED_SIZE, Framing
+from faceenc.data.crops import Complaints
+from faceenc.data.folder import SPLIT_FILE
+from faceenc.data.people import Split
 
 logger = logging.getLogger(__name__)
 
@@ -69,48 +67,6 @@ class Subset:
         writer.writerow(("identity", "file", "split", "sha256"))
         writer.writerows((image.identity, image.file, image.split, image.sha256) for image in self.images)
         return text.getvalue()
-
-
-def load_celeba(
-    path: str | Path,
-    size: int = ALIGNED_SIZE,
-    *,
-    identities: int = IDENTITIES,
-    min_images: int = 2,
-    framing: Framing = "aligned",
-    on_no_face: OnNoFace = "skip",
-    progress: Callable[[int, int], None] | None = None,
-) -> FaceSet:
-    """Face crops of the people with the most images in a local copy of CelebA; the labels are those of `load_folder`.
-
-    Args:
-        path: the folder, see `choose`.
-        size: side of the crops in pixels.
-        identities: how many people.
-        min_images: people with fewer images in the list are left out; at least 2.
-        framing: how faces are cut out, see `frame_face`.
-        on_no_face: see `load_folder`.
-        progress: is called with (done, total) images while the crops are made; they are kept for the next time.
-
-    Raises:
-        DataError: as of `choose` and `load_folder`.
-        AssetError: the detector cannot be fetched.
-        ValueError: a number out of range, an unknown `framing` or `on_no_face`.
-    """
-    root = Path(path).expanduser().absolute()
-    subset = choose(root, identities=identities, min_images=min_images)
-    return cut_people(
-        root,
-        [LabelledPhoto(image.source, image.identity, image.file) for image in subset.images],
-        size,
-        stem=cache_stem(f"celeba{identities}", root, size, framing),
-        framing=framing,
-        split=Split(written={(image.file, image.sha256): image.split for image in subset.images}),
-        min_images=2,
-        on_no_face=on_no_face,
-        progress=progress,
-        credit=CREDIT,
-    )
 
 
 def choose(

@@ -4,6 +4,9 @@ from .masks import MaskBook as MaskBook
 from .masks import load_masks as load_masks
 from .masks import save_mask as save_mask
 from .methods import (
+    METHODS as METHODS,
+)
+from .methods import (
     AutoMethod as AutoMethod,
 )
 from .methods import (
@@ -17,9 +20,6 @@ from .methods import (
 )
 from .methods import (
     PgdMethod as PgdMethod,
-)
-from .methods import (
-    no_masks as no_masks,
 )
 from .noise import FaceNoise as FaceNoise
 from .noise import live_window as live_window

@@ -68,11 +68,6 @@ class Method(Protocol):
 Masks = Callable[[str | None], FaceNoise | None]
 
 
-def no_masks(name: str | None) -> FaceNoise | None:
-    """Nobody is enrolled."""
-    return None
-
-
 @dataclass(frozen=True)
 class PgdMethod:
     """Gradient steps, starting from the last frame's noise.

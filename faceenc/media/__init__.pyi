@@ -84,7 +84,6 @@ from .random_transforms import (
     through_jpeg as through_jpeg,
 )
 from .tensors import to_tensor as to_tensor
-from .tensors import to_uint8 as to_uint8
 from .transforms import (
     augment as augment,
 )

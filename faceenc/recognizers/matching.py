@@ -79,12 +79,6 @@ def pair_scores(embeddings: NDArray[np.floating], labels: ArrayLike) -> tuple[Fl
     return np.concatenate(genuine), np.concatenate(impostor)
 
 
-def smallest_far(impostor: ArrayLike) -> float:
-    """The smallest false accept rate but 0 that these impostor pairs can show: 1 / I; nan without any."""
-    count = np.size(np.asarray(impostor))
-    return 1 / count if count else math.nan
-
-
 def roc(genuine: ArrayLike, impostor: ArrayLike) -> tuple[Floats, Floats, Floats]:
     """The receiver operating characteristic: (T,) FAR, TAR and thresholds, rising.
 
@@ -136,7 +130,7 @@ def tar_at_far(genuine: ArrayLike, impostor: ArrayLike, *, far: float) -> float:
     """The highest true accept rate that a threshold with at most this false accept rate has; nothing is interpolated.
 
     Returns:
-        In [0, 1]; nan if `far` is less than 1 / I (`smallest_far`), or without genuine pairs.
+        In [0, 1]; nan if `far` is less than 1 / I, or without genuine pairs.
 
     Raises:
         ValueError: `far` out of [0, 1].

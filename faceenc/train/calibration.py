@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+RESAMPLES = 2000  # of the people, for an interval
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """How far a recogniser's probabilities can be taken at their word, in B bins of equal width.
@@ -74,7 +77,6 @@ def group_bootstrap(
     groups: NDArray[np.generic],
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile interval of a mean of shares whose groups, not whose members, are independent of each other.
@@ -87,7 +89,6 @@ def group_bootstrap(
         values: (N,) in [0, 1], or bool.
         groups: (N,) who it is, of any type.
         confidence: two-sided.
-        resamples: draws.
         seed: of the draws.
 
     Returns:
@@ -103,8 +104,8 @@ def group_bootstrap(
         return 0.0, 1.0
     sums, counts = np.bincount(index, values.astype(np.float64)), np.bincount(index)
     rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for draw in range(resamples):
+    means = np.empty(RESAMPLES)
+    for draw in range(RESAMPLES):
         drawn = rng.integers(len(names), size=len(names))
         means[draw] = sums[drawn].sum() / counts[drawn].sum()
     tail = (1 - confidence) / 2

@@ -49,7 +49,6 @@ from faceenc.live import (
     frame_faces,
     live_detector,
     live_window,
-    no_masks,
     one_thread,
     who,
 )
@@ -289,7 +288,7 @@ def test_auto_rests_when_there_is_no_time_and_works_when_there_is(
             steps.append(steps_now)
             return super().ascend(job, last, steps_now)
 
-    engine = AutoMethod(no_masks, Watched(early_stop=embedder.margin), most=3)
+    engine = AutoMethod(lambda name: None, Watched(early_stop=embedder.margin), most=3)
     for rate, many in ((1e6, 0), (1e-6, 3)):
         steps.clear()
         tracker = Tracker(detector, every=1)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from faceenc.core import Box, DataError
 from faceenc.faces import crop_square
-from faceenc.media import read_image, to_tensor, to_uint8, write_png
+from faceenc.media import read_image, to_tensor, write_png
 
 ORIENTATION = 0x0112
 
@@ -173,7 +173,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_tensor_round_trip_is_exact() -> None:
+def test_tensors_are_exact() -> None:
     images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3).repeat(2, axis=0)
     images.flags.writeable = False
     x = to_tensor(images)
@@ -181,9 +181,6 @@ def test_tensor_round_trip_is_exact() -> None:
     assert x.dtype == torch.float32
     assert x.is_contiguous()
     assert torch.equal(x[0, 0].flatten(), torch.arange(256, dtype=torch.float32) / 255)
-    np.testing.assert_array_equal(to_uint8(x), images)
-    np.testing.assert_array_equal(to_uint8(x + 1.9e-3), images)
-    assert to_uint8(torch.tensor([-0.5, 1.5]).reshape(1, 1, 1, 2).expand(1, 3, 1, 2))[0, 0].tolist() == [[0] * 3, [255] * 3]
 
 
 def test_crop_without_scaling_copies_pixels() -> None:

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faceenc.report import CHECKS, find_flags, survey
+from faceenc.report import CHECKS, survey
 from tests import synthetic
 from tests.synthetic import BLACK_BOX, HUGE, make_crosscheck, make_run
 
 Spoil = Callable[[pd.DataFrame, dict[str, Any], pd.DataFrame], None]
+
+
+def find_flags(rows: pd.DataFrame, run: dict[str, Any], crosscheck: pd.DataFrame | None) -> list[Any]:
+    return [flag for flags in survey(rows, run, crosscheck).values() for flag in flags or []]
 
 
 def make_rows() -> pd.DataFrame:

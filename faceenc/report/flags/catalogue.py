@@ -45,11 +45,6 @@ class Check:
     find: _Find
 
 
-def find_flags(rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None) -> list[Flag]:
-    """All flags that a finished grid raises."""
-    return [flag for flags in survey(rows, run, crosscheck).values() for flag in flags or []]
-
-
 def survey(
     rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None
 ) -> dict[str, list[Flag] | None]:
