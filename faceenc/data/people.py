@@ -91,7 +91,6 @@ def cut_people(
     min_images: int,
     on_no_face: OnNoFace,
     progress: Callable[[int, int], None] | None,
-    credit: str = "",
 ) -> FaceSet:
     """The face crops of labelled photos, from the cache if they are there.
 
@@ -108,7 +107,6 @@ def cut_people(
         min_images: people with fewer usable photos are left out.
         on_no_face: see `cut_faces`.
         progress: is called with (done, total) photos while the crops are made.
-        credit: whom to name wherever the set is shown.
 
     Raises:
         DataError: no face at all or fewer than 2 people left; with "fail", a photo without a face.
@@ -116,13 +114,14 @@ def cut_people(
         ValueError: an unknown `framing` or `on_no_face`.
     """
     written = split.written and sorted((*photo, part) for photo, part in split.written.items())
-    key = [_RECIPE, split.share, written, min_images, credit, *crops_key(photos, size, framing, on_no_face)]
+    # The empty word keeps the keys of caches that are there.
+    key = [_RECIPE, split.share, written, min_images, "", *crops_key(photos, size, framing, on_no_face)]
 
     def build() -> FaceSet:
         images, cuts = cut_faces(photos, size, framing=framing, on_no_face=on_no_face, progress=progress)
         cuts, parts = _sort_out(cuts, split, min_images)
         write_manifest(cache_dir() / f"{stem}.csv", cuts, parts)
-        return replace(_face_set(root, images, cuts, parts, min_images), framing=framing, credit=credit)
+        return replace(_face_set(root, images, cuts, parts, min_images), framing=framing)
 
     return cached(f"{stem}.npz", hashlib.sha256(json.dumps(key).encode()).hexdigest(), build)
 

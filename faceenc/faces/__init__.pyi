@@ -8,9 +8,6 @@ from .alignment import (
     fit_similarity as fit_similarity,
 )
 from .alignment import (
-    halved as halved,
-)
-from .alignment import (
     halved_pixels as halved_pixels,
 )
 from .alignment import (

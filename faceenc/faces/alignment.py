@@ -60,7 +60,7 @@ class Similarity:
         return Similarity(turn, self(centre) - turn * (centre + shift * complex(draw[2], draw[3])))
 
     def moved(self, origin: complex, levels: int) -> Similarity:
-        """The same crop of a window that starts at photo point `origin` and was halved `levels` times by `halved`."""
+        """The same crop of a window that starts at photo point `origin` and was halved `levels` times by `halved_pixels`."""
         turn, shift = self.turn, self.shift - origin
         for _ in range(levels):
             turn, shift = turn / 2, shift / 2 - _DLIB_SHIFT
@@ -117,19 +117,12 @@ def pyramid_levels(scale: float) -> int:
     return levels
 
 
-def halved(x: torch.Tensor) -> torch.Tensor:
-    """Half the size by dlib's pyramid: 5-tap blur in both directions, every second pixel, no padding, whole grey levels.
-
-    The rounding lets gradients through unchanged.
+def halved_pixels(pixels: NDArray[np.uint8], levels: int = 1) -> NDArray[np.uint8]:
+    """Half the size by dlib's pyramid, `levels` times: 5-tap blur in both directions, every second pixel, no padding.
 
     Shape
-        (N, 3, H, W) -> (N, 3, (H - 3) // 2, (W - 3) // 2), H and W at least 5.
+        (H, W, 3) uint8 -> ((H - 3) // 2, (W - 3) // 2, 3), H and W at least 5.
     """
-    return _floored(_blurred(_blurred(x, 2), 3))
-
-
-def halved_pixels(pixels: NDArray[np.uint8], levels: int = 1) -> NDArray[np.uint8]:
-    """The same for pixels at rest, without gradients and quicker, `levels` times: (H, W, 3) uint8 -> smaller."""
     for _ in range(levels):
         blurred = _taps(_taps(pixels.astype(np.uint16), 0), 1)  # at most 255 * 256
         blurred >>= 8
@@ -151,13 +144,6 @@ def _taps(x: NDArray[np.uint16], axis: int) -> NDArray[np.uint16]:
     for part in (first, third, third, fifth):
         total += part
     return total
-
-
-def _blurred(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """[1 4 6 4 1] / 16 along one axis, every second pixel. Sums of slices: a convolution of three channels is far slower."""
-    length = (x.shape[axis] - 3) // 2
-    first, *rest = (x[(slice(None),) * axis + (slice(start, start + 2 * length - 1, 2),)] for start in range(5))
-    return (first + rest[3] + 4 * (rest[0] + rest[2]) + 6 * rest[1]) / 16
 
 
 def unhalved(delta: torch.Tensor, levels: int, *, size: tuple[int, int]) -> torch.Tensor:

@@ -4,6 +4,9 @@ from .masks import MaskBook as MaskBook
 from .masks import load_masks as load_masks
 from .masks import save_mask as save_mask
 from .methods import (
+    METHODS as METHODS,
+)
+from .methods import (
     AutoMethod as AutoMethod,
 )
 from .methods import (

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FEWEST = 3  # photos
+_BATCH = 4  # photos a step
 _SIZES = (0.5, 0.8, 1.2)  # frame pixels a chip pixel: a face of some 55, 90 and 130 pixels
 _HELD = 5  # one photo in so many is kept back to see how the mask does on what it was not made of
 _STEP, _LAST_STEP = 0.12, 0.02  # of eps
@@ -78,7 +79,6 @@ def enroll(
     *,
     eps: float,
     steps: int = 120,
-    batch: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Enrolled:
@@ -90,8 +90,7 @@ def enroll(
         watcher: the recogniser to hide from.
         detector: finds the faces.
         eps: the size of the noise that it is made for.
-        steps: over `batch` photos each.
-        batch: photos a step.
+        steps: over four photos each.
         seed: of all randomness.
         progress: called for photos and steps.
 
@@ -111,7 +110,7 @@ def enroll(
     made = [views for number, views in enumerate(photos, start=1) if number % _HELD]
     rng = torch.Generator().manual_seed(seed)
     views = [view for photo_views in made for view in photo_views]
-    noise = _ascend(views, watcher, eps, steps, batch, rng, progress)
+    noise = _ascend(views, watcher, eps, steps, rng, progress)
     mask = Mask(name, watcher.network, noise, torch.stack(answers))
     tested = [_hides(mask, view, watcher, eps) for photo_views in held for view in photo_views]
     return Enrolled(mask, len(made), len(tested), sum(tested))
@@ -145,7 +144,6 @@ def _ascend(
     watcher: Watcher,
     eps: float,
     steps: int,
-    batch: int,
     rng: torch.Generator,
     progress: Progress | None,
 ) -> torch.Tensor:
@@ -154,7 +152,7 @@ def _ascend(
     noise, memory = torch.zeros(1, 3, ALIGNED_SIZE, ALIGNED_SIZE), torch.zeros(1, 3, ALIGNED_SIZE, ALIGNED_SIZE)
     for step in range(steps):
         total = torch.zeros_like(noise)
-        for index in torch.randint(len(views), (batch,), generator=rng).tolist():
+        for index in torch.randint(len(views), (_BATCH,), generator=rng).tolist():
             gradient = _gradient(noise, views[index], watcher, eps, rng)
             total += gradient / gradient.abs().sum().clamp(min=1e-12)  # each photo counts alike
         memory = _MOMENTUM * memory + total

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FRAMES = 40  # that are looked at, spread evenly
+_FRAMES = 40  # that are looked at, spread evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ def prove(
     watcher: Watcher,
     detector: Detector,
     *,
-    frames: int = FRAMES,
     progress: Progress | None = None,
 ) -> Recognition:
     """Reads the same frames of both files; every face is detected and cut out anew in each.
@@ -67,7 +66,7 @@ def prove(
     Raises:
         DataError: a file that cannot be read.
     """
-    indices = _spread(source, frames)
+    indices = _spread(source)
     seen = []
     for sample, pixels in enumerate(_frames(source, indices)):
         for face in frame_faces(detector, pixels):
@@ -87,12 +86,12 @@ def prove(
     return Recognition(len(seen), original, after, h264)
 
 
-def _spread(path: Path, frames: int) -> list[int]:
+def _spread(path: Path) -> list[int]:
     with Video(path) as video:
         while video.grab():
             pass
         count = video.index + 1
-    wanted = min(frames, count)
+    wanted = min(_FRAMES, count)
     return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from faceenc.attacks import PGD, MoveAway, MoveTo, ShapedLinf
-from faceenc.core import ConfigError, Progress
+from faceenc.core import ConfigError
 from faceenc.faces import FaceWindow, cut_out
 from faceenc.media import PHOTO_TRANSFORMS, RandomTransform
 from faceenc.protect.saved_views import saved_views
@@ -46,7 +46,6 @@ class Protection:
             empty tensors where there are none.
         targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
         transforms: what the photo may go through, and is prepared for.
-        momentum: of PGD.
         mask: keep the noise on the face.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
         budget: seconds for all faces together; None sets no limit.
@@ -58,7 +57,6 @@ class Protection:
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
     transforms: Sequence[RandomTransform] = PHOTO_TRANSFORMS
-    momentum: float = 0.0
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     budget: float | None = None
@@ -92,7 +90,6 @@ def protect_faces(
     protection: Protection,
     *,
     grey: bool = False,
-    progress: Progress | None = None,
 ) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
     """Add noise to the faces of a photo.
 
@@ -101,7 +98,6 @@ def protect_faces(
         faces: as detected in this very image; one after the other, where they overlap within one eps together.
         protection: how.
         grey: change all channels alike.
-        progress: called for each face done.
 
     Returns:
         (H, W, 3) uint8 RGB, nowhere farther than eps from `image`, and one outcome a face.
@@ -109,7 +105,7 @@ def protect_faces(
     Raises:
         ConfigError: eps is below one grey level.
     """
-    if protection.strength.eps * 255 < 1 - 1e-6:
+    if protection.strength.rounds_away:
         raise ConfigError(f"eps {protection.strength.eps:.5f} is less than one grey level: use at least 1/255")
     result = image.copy()
     used = np.zeros(image.shape[:2], np.float32)
@@ -118,8 +114,6 @@ def protect_faces(
     for number, face in enumerate(faces):
         left = None if deadline is None else (deadline - time.perf_counter()) / (len(faces) - number)
         outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), grey=grey))
-        if progress is not None:
-            progress("faces", number + 1, len(faces))
     return result, outcomes
 
 
@@ -146,7 +140,7 @@ def _protect_face(
     while True:
         steps = min(_CHUNK, limit - done)
         rel_step = _rel_step(done % strength.steps, strength.steps)
-        attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact", momentum=protection.momentum)
+        attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact")
         began = time.perf_counter()
         current = attack(views, origin, goal, eps=strength.eps, rng=[rng], start=current)
         attacking += time.perf_counter() - began

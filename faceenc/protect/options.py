@@ -52,7 +52,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.strength.eps * 255 < 1 - 1e-6:
+        if self.strength.rounds_away:
             raise ConfigError(f"--eps {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
         if self.quality is not None and self.format in ("PNG", "TIFF"):
             raise ConfigError(f"--quality is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add --format")

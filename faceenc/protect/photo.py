@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from faceenc.core import Box, DataError, Face, NoFaceError, Progress
+from faceenc.core import Box, DataError, Face, NoFaceError
 from faceenc.faces import WHOLE_POINTS, detect_closely
 from faceenc.media import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
 from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
@@ -104,9 +104,7 @@ def encrypt_photo(
     target: Path,
     options: Options,
     *,
-    force: bool = False,
     make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
-    progress: Progress | None = None,
 ) -> Encrypted:
     """Protect one photo.
 
@@ -114,9 +112,7 @@ def encrypt_photo(
         source: the photo; left as it is.
         target: the file to write; appears in one piece or not at all.
         options: how.
-        force: overwrite the target.
         make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
-        progress: called for each face done.
 
     Raises:
         NoFaceError: there is none, and the whole photo was not asked for.
@@ -135,7 +131,7 @@ def encrypt_photo(
         faces = _choose(detect_closely(photo.pixels, tools.detector), options, source, photo)
     with _timed(seconds, "noise"):
         protection = _protection(photo, faces, options, tools)
-        pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey, progress=progress)
+        pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey)
     judge = partial(
         gather_evidence,
         photo.pixels,
@@ -157,10 +153,10 @@ def encrypt_photo(
         if options.preview:
             picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
             preview = encode_photo(picture, format="PNG")
-            save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=force)
+            save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
         if make_keyfile is not None:
             make_keyfile(photo, again, content, data)
-        save_photo(target, data, force=force)
+        save_photo(target, data, force=False)
     attacked = frozenset(surrogate.network for surrogate in tools.surrogates)
     fingerprint = tools.consent.fingerprint if tools.consent else None
     hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}

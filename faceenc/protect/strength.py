@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from faceenc.core import SLACK
+from faceenc.faces import CHIP_SIZE
 from faceenc.media import Diversity
 
 # A face that is found anew, after the noise or in a copy, lies a little differently.
-FOUND_ANEW = Diversity(degrees=3, zoom=0.03, shift=2 / 150)
+FOUND_ANEW = Diversity(degrees=3, zoom=0.03, shift=2 / CHIP_SIZE)
 # Wider views make noise that recognisers which are not attacked see as well. They cost some of the distance on those that
 # are: too much for little noise.
 WIDE = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, dimmest=0.5)
@@ -30,6 +32,11 @@ class Strength:
     flat: float
     margin: float
     diversity: Diversity | None = WIDE
+
+    @property
+    def rounds_away(self) -> bool:
+        """Whether eps is less than one grey level: nothing of such noise is left in a file."""
+        return self.eps * 255 < 1 - SLACK
 
 
 STRENGTHS: dict[str, Strength] = {

@@ -50,6 +50,9 @@ from .dlib.original import (
     _hog_detector as _hog_detector,
 )
 from .dlib.original import (
+    dlib_chip as dlib_chip,
+)
+from .dlib.original import (
     dlib_similarities as dlib_similarities,
 )
 from .dlib.original import (
@@ -57,12 +60,6 @@ from .dlib.original import (
 )
 from .dlib.original import (
     hog_box as hog_box,
-)
-from .dlib.original import (
-    landmarks_chip as landmarks_chip,
-)
-from .dlib.original import (
-    landmarks_similarity as landmarks_similarity,
 )
 from .dlib.weights import MATCH_DISTANCE as MATCH_DISTANCE
 from .dlib.weights import MEANS as MEANS

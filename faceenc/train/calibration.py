@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+RESAMPLES = 2000  # of the people, for an interval
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """How far a recogniser's probabilities can be taken at their word, in B bins of equal width.
@@ -75,7 +78,6 @@ def group_bootstrap(
     groups: NDArray[np.generic],
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """The percentile interval of a mean of shares whose groups, not whose members, are independent of each other.
@@ -88,7 +90,6 @@ def group_bootstrap(
         values: (N,) in [0, 1], or bool.
         groups: (N,) who it is, of any type.
         confidence: two-sided.
-        resamples: draws.
         seed: of the draws.
 
     Returns:
@@ -103,7 +104,7 @@ def group_bootstrap(
     if len(names) < 2:
         return 0.0, 1.0
     sums, counts = np.bincount(index, values.astype(np.float64)), np.bincount(index)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])

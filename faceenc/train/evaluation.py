@@ -16,7 +16,7 @@ from faceenc.core import CheckpointError, DataError, Progress, write_atomically
 from faceenc.data import FaceSet
 from faceenc.recognizers import FaceResNet, logits_of
 from faceenc.report import wilson
-from faceenc.train.calibration import group_bootstrap, measure_calibration
+from faceenc.train.calibration import RESAMPLES, group_bootstrap, measure_calibration
 
 STRANGER = -1  # the label of people whom the recogniser does not know
 TOP = 5
@@ -57,7 +57,6 @@ def evaluate(
     files: Sequence[str] | None = None,
     threshold: float = 0.0,
     bins: int = 15,
-    resamples: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
     """Measures of a recogniser from its logits.
@@ -72,8 +71,7 @@ def evaluate(
         files: (N,) names of the images; None numbers them.
         threshold: a face whose highest probability lies below is called unknown.
         bins: of the calibration.
-        resamples: draws of people for the intervals.
-        seed: of these draws.
+        seed: of the people that are drawn for the intervals.
 
     Raises:
         ValueError: shapes that do not fit, labels out of range, logits that are not finite, or nobody known among them.
@@ -104,7 +102,7 @@ def evaluate(
 
     def top(k: int) -> dict[str, Any]:
         hits = rank < k
-        low, high = group_bootstrap(hits, labels[labels >= 0], resamples=resamples, seed=seed)
+        low, high = group_bootstrap(hits, labels[labels >= 0], seed=seed)
         return {**_share(int(hits.sum()), len(hits)), "by_person": [low, high]}
 
     identities = _identities(known)
@@ -119,7 +117,7 @@ def evaluate(
         "threshold": float(threshold),
         "known": _known(known),
         "strangers": _strangers(table[~table["known"]]),
-        "bootstrap": {"resamples": resamples, "seed": seed},
+        "bootstrap": {"resamples": RESAMPLES, "seed": seed},
     }
     return Evaluation(record, identities, _confusions(known), table)
 

@@ -22,16 +22,16 @@ from faceenc.faces import (
     crop_square,
     cut_out,
     fit_similarity,
-    halved,
     halved_pixels,
     key_points_similarity,
     pyramid_levels,
     square_similarity,
     unhalved,
 )
-from faceenc.media import to_tensor, to_uint8
-from faceenc.recognizers import dlib_similarities, has_dlib, landmarks_chip, landmarks_similarity, load_dlibnet
+from faceenc.media import to_tensor
+from faceenc.recognizers import dlib_chip, dlib_similarities, has_dlib, load_dlibnet
 from tests.conftest import smooth_images
+from tests.pictures import halved, to_uint8
 
 needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
 
@@ -87,14 +87,14 @@ def test_dlibs_own_chip(photo: tuple[NDArray[np.uint8], Face], zoom: float, halv
     large = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     box = type(face.box)(*(v * zoom for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
     there = Face(box, tuple((x * zoom, y * zoom) for x, y in face.key_points), face.score)
-    similarity = landmarks_similarity(large, there)
+    similarity = dlib_similarities(large, there)[0]
     levels = pyramid_levels(similarity.scale)
     assert levels == halvings
     picture = to_tensor(large[None])
     for _ in range(levels):
         picture = halved(picture)
     chip = cut_out(picture, [similarity.moved(0, levels)], size=CHIP_SIZE)
-    wanted = to_tensor(landmarks_chip(large, there)[None])
+    wanted = to_tensor(dlib_chip(large, there)[None])
     net = load_dlibnet()
     with torch.no_grad():
         distance = float((net(chip) - net(wanted)).norm())

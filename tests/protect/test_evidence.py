@@ -19,11 +19,12 @@ from PIL import Image
 from faceenc.cli import Group, main
 from faceenc.core import DataError, cache_dir
 from faceenc.data import enlarge, read_orl
-from faceenc.faces import FaceDetector, GroupDetector, cut_out, halved, key_points_similarity, pyramid_levels
-from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
+from faceenc.faces import FaceDetector, GroupDetector, cut_out, key_points_similarity, pyramid_levels
+from faceenc.media import VARIANTS, to_tensor, write_png
 from faceenc.protect import Evidence, gather_evidence, summary_line
 from faceenc.recognizers import DLIB, FaceResNet, Judge, TwinJudge, default_judges, load_dlibnet, save_checkpoint
 from tests.face_photos import write_blank, write_people
+from tests.pictures import halved, to_uint8
 
 EPS = 10 / 255
 

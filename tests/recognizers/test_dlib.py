@@ -13,7 +13,7 @@ from faceenc.core import ASSETS, CheckpointError, Face, cache_dir, fetch
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector
 from faceenc.media import to_tensor
-from faceenc.recognizers import MEANS, DlibNet, FaceResNet, chip, landmarks_chip, load_dlibnet, read_network
+from faceenc.recognizers import MEANS, DlibNet, FaceResNet, chip, dlib_chip, load_dlibnet, read_network
 from faceenc.train import embedding_head, transplant_weights
 
 PEOPLE, PHOTOS = 10, 3
@@ -112,7 +112,7 @@ def test_chips_by_key_points_and_by_dlibs_landmarks_agree(
         if not found:
             continue
         own = dlib.get_face_chip(picture, predictor(picture, found[0]), size=150, padding=0.25)
-        e = net(to_tensor(np.stack([own, by_key_points, landmarks_chip(picture, face)])))
+        e = net(to_tensor(np.stack([own, by_key_points, dlib_chip(picture, face)])))
         distances.append([float((e[1] - e[0]).norm()), float((e[2] - e[0]).norm())])
     assert len(distances) > 5
     key_points, landmarks = np.median(distances, 0)

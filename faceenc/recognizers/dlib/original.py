@@ -84,42 +84,13 @@ def dlib_chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     return _chip(image, hog_box(image, face) or face.box)
 
 
-def landmarks_chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-    """The chip of a face by dlib's 5-point landmarks, found inside MediaPipe's box.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        face: as detected in this very image.
-
-    Returns:
-        (150, 150, 3) uint8 RGB.
-
-    Raises:
-        AssetError: dlib is not installed, or the landmarks' file cannot be had.
-    """
-    return _chip(image, face.box)
-
-
-def landmarks_similarity(image: NDArray[np.uint8], face: Face) -> Similarity:
-    """Where the chip of `landmarks_chip` lies in the photo.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        face: as detected in this very image.
-
-    Raises:
-        AssetError: dlib is not installed, or the landmarks' file cannot be had.
-    """
-    return _similarity(image, face.box)
-
-
 def dlib_similarities(image: NDArray[np.uint8], face: Face) -> list[Similarity]:
     """Where the chip of `dlib_chip` lies in the photo, and where else it may lie when the face is found anew.
 
     A box that is a little off moves the landmarks of a frontal face hardly at all, and there is one chip; those of a face
     seen from the side, or asleep on its ear, move by a third of the chip, and there are several.
 
-    Arguments and errors as of `landmarks_similarity`; chips that differ by less than 5 of their pixels count as one.
+    Arguments and errors as of `dlib_chip`; chips that differ by less than 5 of their pixels count as one.
     """
     own = hog_box(image, face)
     distinct: list[Similarity] = []
