@@ -26,20 +26,19 @@ from faceenc.live import (
     Controls,
     Feed,
     Frame,
+    Identifier,
     Live,
     LoopSource,
     MaskBook,
     Method,
-    NoiseMethod,
     Outputs,
     Processor,
     Shown,
     Summary,
     Tracker,
-    Watcher,
     enroll,
     live_detector,
-    load_watcher,
+    load_identifier,
     make_method,
     one_thread,
 )
@@ -121,7 +120,7 @@ def orl_clip(count: int = 120) -> Clip:
     return frames
 
 
-def make_mask(others: Sequence[Path], watcher: Watcher, detector: Detector, eps: int) -> MaskBook:
+def make_mask(others: Sequence[Path], identifier: Identifier, detector: Detector, eps: int) -> MaskBook:
     """From 15 frames of other clips of the person, or from ORL's first seven pictures of s1."""
     if others:
         frames = [frame for path in others for frame in read_clip(path)]
@@ -133,20 +132,20 @@ def make_mask(others: Sequence[Path], watcher: Watcher, detector: Detector, eps:
         paths = [Path(folder) / f"{k}.png" for k in range(len(pictures))]
         for path, picture in zip(paths, pictures, strict=True):
             write_png(path, picture)
-        return MaskBook([enroll("Ada", paths, watcher, detector, eps=eps / 255, progress=progress).mask])
+        return MaskBook([enroll("Ada", paths, identifier, detector, eps=eps / 255, progress=progress).mask])
 
 
-def raw_pass_ms(watcher: Watcher, rounds: int = 7) -> tuple[float, float]:
+def raw_pass_ms(identifier: Identifier, rounds: int = 7) -> tuple[float, float]:
     """Milliseconds of a forward pass, and of one forward and backward to the input: eager, float32, frozen weights."""
-    x = torch.rand(1, 3, watcher.size, watcher.size, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, 3, identifier.crops.size, identifier.crops.size, generator=torch.Generator().manual_seed(0))
 
     def forward() -> None:
         with torch.no_grad():
-            watcher.model(x)
+            identifier.model(x)
 
     def both() -> None:
         leaf = x.clone().requires_grad_(True)
-        torch.autograd.grad(watcher.model(leaf).square().sum(), leaf)
+        torch.autograd.grad(identifier.model(leaf).square().sum(), leaf)
 
     def median(run: Callable[[], None]) -> float:
         times = []
@@ -159,14 +158,14 @@ def raw_pass_ms(watcher: Watcher, rounds: int = 7) -> tuple[float, float]:
     return median(forward), median(both)
 
 
-def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) -> float:
+def unrecognized(kept: Sequence[Shown], identifier: Identifier, detector: Detector) -> float:
     """Share of the kept frames' faces that the recogniser, finding them anew, does not take for whom they are."""
     views, hidden = 0, 0
     for shown in kept:
         noisy_faces = detector(shown.pixels)
         for face in detector(shown.frame.pixels):
-            clean = watcher.answers(watcher.crop(shown.frame.pixels, face)[None])[0]
-            name = watcher.reading(clean, [clean]).name
+            clean = identifier.answers(identifier.crop(shown.frame.pixels, face)[None])[0]
+            name = identifier.reading(clean, [clean]).name
             if name is None:
                 continue
             views += 1
@@ -175,8 +174,8 @@ def unrecognized(kept: Sequence[Shown], watcher: Watcher, detector: Detector) ->
             if found is None:
                 hidden += 1
                 continue
-            noisy = watcher.answers(watcher.crop(shown.pixels, found)[None])[0]
-            hidden += watcher.reading(noisy, [clean]).name != name
+            noisy = identifier.answers(identifier.crop(shown.pixels, found)[None])[0]
+            hidden += identifier.reading(noisy, [clean]).name != name
     return hidden / views if views else float("nan")
 
 
@@ -184,7 +183,7 @@ def measure(
     name: str,
     method: Method,
     clip: Clip,
-    watcher: Watcher,
+    identifier: Identifier,
     detector: Detector,
     eps: int,
     seconds: float,
@@ -192,7 +191,7 @@ def measure(
     pace: float = PACE,
 ) -> tuple[Summary, Watched]:
     tracker = Tracker(detector, every=1)
-    processor = Processor(tracker, watcher, method, Controls(eps), read_every=READ_EVERY, rate=30)
+    processor = Processor(tracker, identifier, method, Controls(eps), read_every=READ_EVERY, rate=30)
     for index, frame in enumerate(clip[:3]):  # engines are built and memory is fetched at the first frames
         worker.submit(processor, Frame(index - 10, frame, time.perf_counter(), 0.0)).result()
     watched = Watched(processor, seconds)
@@ -225,27 +224,27 @@ def main(
     clip = read_clip(path) if path is not None else orl_clip()
     clip += clip[::-1]  # there and back: no face leaps where the loop begins anew
     worker = one_thread()
-    watcher, _ = worker.submit(load_watcher, model).result()
+    identifier, _ = worker.submit(load_identifier, str(model) if model else "dlib").result()
     if path is not None and not others and not minutes:
         engines = tuple(name for name in engines if name != "mask")  # there is nothing to make it of
     rows = []
     with live_detector() as detector:
         masks = (
-            worker.submit(make_mask, others, watcher, detector, eps).result()
+            worker.submit(make_mask, others, identifier, detector, eps).result()
             if {"mask", "auto"} & set(engines) and (others or not path)
             else None
         )
         for name in engines[:1] if minutes else engines:
-            forward, both = worker.submit(raw_pass_ms, watcher).result()
+            forward, both = worker.submit(raw_pass_ms, identifier).result()
 
             def method(name: str = name) -> Method:
-                if name == "noise":
-                    return NoiseMethod(torch.Generator().manual_seed(0))
-                return make_method(name, watcher, masks or MaskBook([]), steps=1)
+                return make_method(name, identifier, masks or MaskBook([]), steps=1)
 
-            summary, watched = measure(name, method(), clip, watcher, detector, eps, 60 * minutes or seconds, worker)
-            judged = watched if minutes else measure(name, method(), clip, watcher, detector, eps, seconds, worker, RATE)[1]
-            hidden = worker.submit(unrecognized, judged.kept, watcher, detector).result()
+            summary, watched = measure(name, method(), clip, identifier, detector, eps, 60 * minutes or seconds, worker)
+            judged = watched
+            if not minutes:
+                judged = measure(name, method(), clip, identifier, detector, eps, seconds, worker, RATE)[1]
+            hidden = worker.submit(unrecognized, judged.kept, identifier, detector).result()
             rows.append(_row(name, summary, watched, hidden, forward, both))
     _tell(rows, bool(minutes))
     if json_path is not None:

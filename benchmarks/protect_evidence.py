@@ -37,7 +37,7 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, main_face
 from faceenc.media import PHOTO_SUFFIXES, Photo, decode_photo, encode_photo, read_photo
 from faceenc.protect import STRENGTHS, Protection, face_change, photo_change, protect_faces
-from faceenc.recognizers import Judge, Surrogate, default_judges, load_surrogates
+from faceenc.recognizers import Recognizer, load_judges, load_recognizers, operating_point
 from faceenc.report import wilson
 
 Pixels = NDArray[np.uint8]
@@ -122,8 +122,8 @@ def _one_thread() -> None:
 
 
 @cache
-def _tools(models: tuple[Path, ...], names: tuple[str, ...]) -> tuple[FaceDetector, list[Surrogate], list[Judge]]:
-    return FaceDetector(model="full"), load_surrogates(names), default_judges(models)
+def _tools(models: tuple[Path, ...], names: tuple[str, ...]) -> tuple[FaceDetector, list[Recognizer], list[Recognizer]]:
+    return FaceDetector(model="full"), load_recognizers(names), load_judges([str(path) for path in models])
 
 
 def _work(job: Job) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float64]]]:
@@ -174,7 +174,7 @@ def _protect_and_judge(
                     **facts,
                     "variant": variant,
                     "judge": judge.name,
-                    "threshold": judge.threshold,
+                    "threshold": operating_point(judge).threshold,
                     "found": found,
                     "distance": judge.distance(vector, _embed(judge, image, face)),
                     "nearest_other": min(judge.distance(vector, photo) for photo in own) if own is not None else np.nan,
@@ -182,9 +182,9 @@ def _protect_and_judge(
                 }
 
 
-def _embed(judge: Judge, image: Pixels, face: Face) -> NDArray[np.float64]:
+def _embed(judge: Recognizer, image: Pixels, face: Face) -> NDArray[np.float64]:
     # dlib's net in C++ and its torch twin agree within 1e-6 (tests/recognizers/test_dlib.py); the rest is dlib's own.
-    embedding: NDArray[np.float64] = judge.embed_crops(judge.crop(image, face)[None])[0]
+    embedding: NDArray[np.float64] = judge.embed_crops(judge.cut(image, face)[None])[0]
     return embedding
 
 
@@ -201,7 +201,7 @@ def _again(image: Pixels, place: Face, detector: FaceDetector) -> tuple[Face, bo
 
 def _ranked(rows: list[dict[str, Any]], known: dict[tuple[str, str], dict[str, NDArray[np.float64]]]) -> pd.DataFrame:
     """Adds the rank of each photo's own person among all people of its folder who have other photos."""
-    judges = {judge.name: judge for judge in default_judges()}
+    judges = {judge.name: judge for judge in load_judges()}
     names: dict[str, str] = {}
     for row in rows:
         vector, own = row.pop("vector"), row["nearest_other"]

@@ -37,7 +37,7 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, GroupDetector, detect_closely
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, FaceViews, Protection, face_window, protect_faces
-from faceenc.recognizers import Surrogate, load_surrogates
+from faceenc.recognizers import Recognizer, load_recognizers
 
 Pixels = NDArray[np.uint8]
 
@@ -82,7 +82,7 @@ def _sheet(portrait: Pixels, megapixels: float, faces: int) -> Pixels:
 
 
 def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, rounds: int) -> dict[str, Any]:
-    surrogates = load_surrogates()
+    surrogates = load_recognizers(["dlib"])
     strength = replace(STRENGTHS["balanced"], steps=steps, margin=1.5)  # never reached: all steps are taken
     protect_faces(image, faces[:1], Protection(replace(strength, steps=2), surrogates))  # warm up
     noise, attack, views, network = [], [], [], []
@@ -108,7 +108,7 @@ def _measure(image: Pixels, faces: list[Face], megapixels: float, steps: int, ro
     }
 
 
-def _raw_views(image: Pixels, face: Face, surrogates: list[Surrogate], steps: int) -> float:
+def _raw_views(image: Pixels, face: Face, surrogates: list[Recognizer], steps: int) -> float:
     """Seconds of the forward and backward passes alone, through the random views that the attack draws."""
     window = face_window(image, face, surrogates, flat=1.0)
     views = FaceViews(surrogates, window, torch.Generator().manual_seed(0))
@@ -120,7 +120,7 @@ def _raw_views(image: Pixels, face: Face, surrogates: list[Surrogate], steps: in
     return time.perf_counter() - start
 
 
-def _raw_network(surrogate: Surrogate, steps: int) -> float:
+def _raw_network(surrogate: Recognizer, steps: int) -> float:
     crops = torch.rand(1, 3, surrogate.size, surrogate.size, requires_grad=True)
     start = time.perf_counter()
     for _ in range(steps):

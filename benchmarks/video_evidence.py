@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from faceenc.data import extract_faces
 from faceenc.faces import FaceDetector
 from faceenc.media import PHOTO_SUFFIXES
-from faceenc.recognizers import TwinJudge, load_gallery
+from faceenc.recognizers import load_gallery, load_recognizer, operating_point
 
 _PHOTOS = 3  # of each of the others
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--other", type=Path, action="append", default=[], help="another clip of the person")
     parser.add_argument("--people", type=int, default=40)
     arguments = parser.parse_args()
-    judge = TwinJudge()
+    judge = load_recognizer("dlib-torch")
     with tempfile.TemporaryDirectory() as temporary, FaceDetector(model="full") as detector:
         folder = Path(temporary)
         _copy(arguments.gallery, folder / "people", arguments.people)
@@ -53,7 +53,7 @@ def main() -> None:
             for face in looked_up:
                 own = [photo for photo in known if photo is not face]
                 ranks.append(others.rank(judge, face, own))
-                matches.append(min(judge.distance(face, photo) for photo in own) < judge.threshold)
+                matches.append(min(judge.distance(face, photo) for photo in own) < operating_point(judge).threshold)
             print(f"{name}: {len(ranks)} faces, rank 1 {np.mean(np.array(ranks) == 1):.1%}, match {np.mean(matches):.1%}")
 
 

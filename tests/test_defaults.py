@@ -43,8 +43,9 @@ def test_choices() -> None:
     assert choices("strength", "encrypt") == set(STRENGTHS)
     assert choices("file_format", "encrypt") == {"same", *(name.lower() for name in get_args(PhotoFormat))}
     assert choices("framing", "data", "celeba") == set(get_args(Framing))
-    assert choices("engine", "webcam") == set(METHODS)
-    assert choices("engine", "video") < set(METHODS)
+    assert choices("method", "webcam") == set(METHODS)
+    assert choices("method", "video") < set(METHODS)
+    assert choices("engine", "webcam") == set(ENGINES)
     for where in (("encrypt",), ("train",), ("data", "celeba")):
         assert choices("on_no_face", *where) == set(get_args(OnNoFace))
 
@@ -81,4 +82,4 @@ def test_defaults(name: str, where: tuple[str, ...], wanted: object) -> None:
 
 def test_crosscheck() -> None:
     assert option("steps", "crosscheck", group=bench_main).default == default(crosscheck, "steps")
-    assert set(option("engines", "crosscheck", group=bench_main).default) == set(ENGINES)
+    assert set(option("engines", "crosscheck", group=bench_main).default) == {*ENGINES} - {"auto"}

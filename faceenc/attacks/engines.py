@@ -4,6 +4,7 @@
 ``exact``   plain eager float32, as ART, torchattacks and others compute it; equal to ART's to the bit
 ``fused``   float32 by `FusedResNet`, or by a folded channels-last copy of any other module; equal up to rounding
 ``bf16``    the same in bfloat16, with the closing steps of an attack in float32
+``auto``    bf16 where the hardware computes in bfloat16, else fused
 ==========  ==================================================================================================
 
 All of them evaluate a module as in eval mode, whatever mode it is in, and leave it as it was.
@@ -26,7 +27,7 @@ from faceenc.core import ConfigError, Goal, Gradient, GradientEngine, Model, has
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("exact", "fused", "bf16")
+ENGINES = ("exact", "fused", "bf16", "auto")
 
 # Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
 # rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
@@ -65,6 +66,8 @@ def gradient_engine(model: Model, name: str) -> GradientEngine:
         return model.engine(name)
     if name == "exact":
         return Exact(model)
+    if name == "auto":
+        name = "bf16" if has_bfloat16(_device(model)) else "fused"
     fused = cached_engine(model, torch.float32) or Exact(model)
     fast = cached_engine(model, torch.bfloat16) if name == "bf16" else None
     return fused if fast is None else _Closing(fast, fused)
@@ -154,7 +157,7 @@ def cached_engine(model: Model, dtype: torch.dtype) -> GradientEngine | None:
 
 def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
     """The fastest engine for `dtype` that passes its self-check."""
-    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    device = _device(model)
     reasons = []
     engine: GradientEngine | None = None
     if dtype == torch.bfloat16 and not has_bfloat16(device):
@@ -178,6 +181,11 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
         why = "; ".join(dict.fromkeys(reasons))
         log.warning("gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
     return engine
+
+
+def _device(model: Model) -> torch.device:
+    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((weight.device for weight in weights), torch.device("cpu"))
 
 
 def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> GradientEngine:

@@ -8,15 +8,9 @@ from .plan import AttackEntry as AttackEntry
 from .plan import draw_targets as draw_targets
 from .prepare import make_plan as make_plan
 from .runner import run_benchmark as run_benchmark
-from .transfer.config import (
-    make_transfer_plan as make_transfer_plan,
-)
-from .transfer.config import (
-    read_transfer_config as read_transfer_config,
-)
-from .transfer.config import (
-    transfer_config as transfer_config,
-)
+from .transfer.config import make_transfer_plan as make_transfer_plan
+from .transfer.config import read_transfer_config as read_transfer_config
+from .transfer.config import transfer_config as transfer_config
 from .transfer.goals import EMBEDDING_GOALS as EMBEDDING_GOALS
 from .transfer.goals import goal_for as goal_for
 from .transfer.lfw import judge_pairs as judge_pairs

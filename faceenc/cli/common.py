@@ -43,6 +43,40 @@ class Group(click.Group):
             raise
 
 
+def formerly(old: Mapping[str, str]) -> type[click.Command]:
+    """A command that takes the words of the release before, with a line that says the new ones.
+
+    Args:
+        old: an option, or one of its values as OPTION=VALUE -> today's option; after a blank, how its value begins.
+    """
+
+    class Renaming(click.Command):
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            words: list[str] = []
+            given = iter(args)
+            for word in given:
+                if word == "--":
+                    words += [word, *given]
+                    break
+                option, sign, value = word.partition("=")
+                if not sign and any(known.partition("=")[0] == option for known in old):
+                    value = next(given, "")
+                today = old.get(option) or old.get(f"{option}={value}")
+                if today is None:
+                    words += [word] if sign or not value else [word, value]
+                    continue
+                name, _, begin = today.partition(" ")
+                logging.getLogger("faceenc").warning("%s is %s now; the old word goes with the next release", option, today)
+                words += [name, begin + value]
+            return super().parse_args(ctx, words)
+
+    return Renaming
+
+
+JUDGE_WORDS = {"--model": "--judge", "--frbench": "--judge frbench:"}
+SURROGATE_WORDS = {"--model": "--surrogate"}
+
+
 def _leave(code: int) -> NoReturn:
     """End the process now. Taking torch down in good order takes a second and serves nobody."""
     try:

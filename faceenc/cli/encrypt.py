@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from faceenc.cli.common import progress_bars
+from faceenc.cli.common import formerly, progress_bars
 from faceenc.cli.encrypt_key import Key, new_key
 from faceenc.core import ConfigError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faceenc.runs import FileResult, Task
 
 
-@click.command()
+@click.command(cls=formerly({"--model": "--judge"}))
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE|FOLDER",
               help="A file for one photo, or a folder.  [default: STEM-protected.png beside each photo]")  # fmt: skip
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 @click.option("--consent", type=click.Path(path_type=Path), metavar="FILE", help="The file of `faceenc consent` for --to.")
 @click.option("--gallery", type=click.Path(path_type=Path), metavar="FOLDER",
               help="People, a sub-folder each: adds ranks to the evidence.")  # fmt: skip
-@click.option("--surrogate", "surrogates", multiple=True, metavar="NAME",
+@click.option("--surrogate", "surrogates", multiple=True, metavar="RECOGNISER",
               help="What to attack: dlib, a trained recogniser (.safetensors), frbench:NAME; may be repeated."
                    "  [default: dlib]")  # fmt: skip
-@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="A trained recogniser as one more judge; may be repeated.")  # fmt: skip
+@click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
+              help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
 @click.option("--format", "file_format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and WebP.  [default: 95; WebP without loss]")

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from faceenc.cli.common import progress_bars
+from faceenc.cli.common import SURROGATE_WORDS, formerly, progress_bars
 
 
-@click.command()
+@click.command(cls=formerly(SURROGATE_WORDS))
 @click.argument("name")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
-              help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
+@click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
+              help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
 @click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
-def enroll(name: str, photos: tuple[Path, ...], model: Path | None, eps: int, steps: int, seed: int) -> None:
-    """Make NAME's mask from PHOTOS of them, for faceenc webcam --engine mask.
+def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int) -> None:
+    """Make NAME's mask from PHOTOS of them, for faceenc webcam --method mask.
 
     A mask is one noise that hides the face in many photos; laying it over a frame takes no time. Give 10 photos or more,
     from all sides, as the camera sees you. One in five is kept back to tell how well the mask does.
@@ -28,15 +28,15 @@ def enroll(name: str, photos: tuple[Path, ...], model: Path | None, eps: int, st
     """
     from faceenc.core import DataError
     from faceenc.live import enroll as make
-    from faceenc.live import live_detector, load_watcher, save_mask
+    from faceenc.live import live_detector, load_identifier, save_mask
     from faceenc.media import list_photos
 
     listed, errors = list_photos(photos, output=None)
     if errors:
         raise DataError(str(errors[0]))
-    watcher, _ = load_watcher(model)
+    identifier, _ = load_identifier(surrogate)
     with progress_bars() as progress, live_detector() as detector:
-        made = make(name, listed, watcher, detector, eps=eps / 255, steps=steps, seed=seed, progress=progress)
+        made = make(name, listed, identifier, detector, eps=eps / 255, steps=steps, seed=seed, progress=progress)
     path = save_mask(made.mask)
     click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
     if made.held:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import check_device, print_table, progress_bars
+from faceenc.cli.common import check_device, formerly, print_table, progress_bars
 from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from faceenc.core import Progress
     from faceenc.data import FaceSet
-    from faceenc.recognizers import FaceResNet
+    from faceenc.recognizers import FaceResNet, Recognizer
     from faceenc.train import Evaluation
 
 
@@ -27,21 +27,22 @@ log = logging.getLogger(__name__)
 _SHOWN = 10  # lines of a table; the files have them all
 
 
-@click.command()
-@click.option("--model", "checkpoint", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="The trained recogniser (.safetensors).")  # fmt: skip
+@click.command(cls=formerly({"--model": "--judge"}))
+@click.option("--judge", "judges", multiple=True, required=True, metavar="RECOGNISER",
+              help="The trained recogniser (.safetensors); may be repeated.")  # fmt: skip
 @click.option("--data", "source", required=True, metavar="FOLDER|orl",
               help="One sub-folder of photos a person, named as the recogniser names them, or the demo faces.")  # fmt: skip
 @click.option("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
               help="Which photos: those held back from training, the others, or both.")  # fmt: skip
 @click.option("--mirror", is_flag=True, help="Average over each photo and its mirror image.")
 @click.option("--output", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Write evaluation.json, the whole tables as CSV and a reliability diagram.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the tables.")
+              help="Write evaluation.json, the whole tables as CSV and a reliability diagram;"
+                   " of several recognisers, each into a folder of its name.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each recogniser instead of the tables.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
 def evaluate(
-    checkpoint: Path,
+    judges: tuple[str, ...],
     source: str,
     part: str,
     mirror: bool,
@@ -56,37 +57,56 @@ def evaluate(
     of one person are not independent), each person, who is taken for whom, whether probabilities can be taken at their word,
     and who is called unknown. People whom the recogniser does not know count as strangers.
     """
-    from faceenc.recognizers import load_checkpoint, weights_sha256
-    from faceenc.train import evaluate_model, write_evaluation
+    from faceenc.recognizers import load_recognizers
 
     check_device(device)
-    model, training = load_checkpoint(checkpoint)
+    recognizers = load_recognizers(judges)
+    folders = [output / Path(one.name).stem if output and len(recognizers) > 1 else output for one in recognizers]
+    if output and len({*folders}) < len(recognizers):
+        raise ConfigError("--output: two of the recognisers have one name: write them into folders of their own, one by one")
+    for recognizer, folder in zip(recognizers, folders, strict=True):
+        found = _evaluate(recognizer, source, part, mirror=mirror, seed=seed, device=device)
+        if folder is not None:
+            from faceenc.train import write_evaluation
+
+            write_evaluation(found, folder)
+        if as_json:
+            tables = {name: getattr(found, name).to_dict("records") for name in ("identities", "confusions")}
+            click.echo(json.dumps({**found.record, **tables}, allow_nan=False))
+            continue
+        _print(found)
+        if folder is not None:
+            click.echo(f"written to {click.format_filename(folder)}")
+
+
+def _evaluate(recognizer: Recognizer, source: str, part: str, *, mirror: bool, seed: int, device: str) -> Evaluation:
+    from faceenc.train import evaluate_model
+
+    model = recognizer.classifier
+    if model is None:
+        raise ConfigError(
+            f"--judge {recognizer.name}: it has no people to know by name, which is what is measured here; to see whether it"
+            " matches faces, use faceenc verify or faceenc-bench transfer"
+        )
     with progress_bars() as progress:
         data = _load(source, model, progress)
         rows = {"test": data.test, "train": data.train}.get(part)
         if rows is None:
             rows = data.labels.argsort(kind="stable")
         found = evaluate_model(model.to(device), data, rows, mirror=mirror, seed=seed, progress=progress)
-    same = training.get("data_sha256") == data.sha256
+    same = recognizer.record.get("data_sha256") == data.sha256
     if part == "test" and not same:
         log.warning(
             "%s is not the data that this recogniser was trained on, or has changed since: if it was trained on some of"
             " these photos, it looks better than it is", data.name,
         )  # fmt: skip
     about = {
-        "model": checkpoint.name, "model_sha256": weights_sha256(model), "data": data.name, "data_sha256": data.sha256,
-        "training_data": same, "part": part, "mirror": mirror, "framing": model.framing, "input_size": model.input_size,
+        "model": Path(recognizer.name).name, "model_sha256": recognizer.network,
+        "data": data.name, "data_sha256": data.sha256, "training_data": same, "part": part, "mirror": mirror,
+        "framing": model.framing, "input_size": model.input_size,
     }  # fmt: skip
     found.record.update({**about, **found.record})
-    if output is not None:
-        write_evaluation(found, output)
-    if as_json:
-        tables = {name: getattr(found, name).to_dict("records") for name in ("identities", "confusions")}
-        click.echo(json.dumps({**found.record, **tables}, allow_nan=False))
-        return
-    _print(found)
-    if output is not None:
-        click.echo(f"written to {click.format_filename(output)}")
+    return found
 
 
 def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import progress_bars
+from faceenc.cli.common import JUDGE_WORDS, formerly, progress_bars
 from faceenc.cli.evidence_tables import print_evidence
 from faceenc.core import ConfigError, DataError
 
@@ -17,23 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from faceenc.faces import FaceDetector
-    from faceenc.recognizers import Gallery, Judge
+    from faceenc.recognizers import Gallery, Recognizer
 
 
 _STILL_MATCHES = 1
 
 
-@click.command()
+@click.command(cls=formerly(JUDGE_WORDS))
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("protected", type=click.Path(path_type=Path))
 @click.option("--gallery", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Photos of other people, a sub-folder a person: adds the rank among them.")  # fmt: skip
 @click.option("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
-@click.option("--model", "models", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="A trained recogniser (.safetensors) as one more judge; may be repeated.")  # fmt: skip
-@click.option("--frbench", multiple=True, metavar="NAME",
-              help="One of the package frbench's recognisers as one more judge; may be repeated.")  # fmt: skip
+@click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
+              help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
 def verify(
@@ -42,8 +40,7 @@ def verify(
     protected: Path,
     folder: Path | None,
     person: str | None,
-    models: tuple[Path, ...],
-    frbench: tuple[str, ...],
+    judges: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Ask recognisers whether PROTECTED still shows the people of ORIGINAL.
@@ -58,14 +55,14 @@ def verify(
     from faceenc.faces import FaceDetector, GroupDetector
     from faceenc.media import read_photo
     from faceenc.protect import gather_evidence, summary_line
-    from faceenc.recognizers import default_judges
+    from faceenc.recognizers import load_judges
 
     before, after = (read_photo(path).pixels for path in (original, protected))
-    judges = default_judges(models, frbench)
+    recognizers = load_judges(judges)
     with FaceDetector() as near, FaceDetector(model="full") as wide:
-        gallery = None if folder is None else _gallery(folder, person, judges, wide, quiet=as_json)
+        gallery = None if folder is None else _gallery(folder, person, recognizers, wide, quiet=as_json)
         detector = GroupDetector(near, wide)
-        evidence = gather_evidence(before, after, judges=judges, detector=detector, gallery=gallery, person=person)
+        evidence = gather_evidence(before, after, judges=recognizers, detector=detector, gallery=gallery, person=person)
     if not evidence.faces:
         raise DataError(f"no face found in {original}: use a photo with a larger or clearer face")
     line = summary_line(evidence)
@@ -78,7 +75,9 @@ def verify(
         context.exit(_STILL_MATCHES)
 
 
-def _gallery(folder: Path, person: str | None, judges: Sequence[Judge], detector: FaceDetector, *, quiet: bool) -> Gallery:
+def _gallery(
+    folder: Path, person: str | None, judges: Sequence[Recognizer], detector: FaceDetector, *, quiet: bool
+) -> Gallery:
     from faceenc.recognizers import list_people, load_gallery
 
     _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faceenc.cli.common import SURROGATE_WORDS, formerly
 from faceenc.core import ConfigError
 
 if TYPE_CHECKING:
@@ -18,14 +19,16 @@ _TITLE = "faceenc"
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
-@click.command()
+@click.command(cls=formerly({**SURROGATE_WORDS, "--engine=pgd": "--method", "--engine=mask": "--method"}))
 @click.option("--source", default="0", show_default=True, metavar="0|FILE|URL", help="A camera's number, a video, a stream.")
 @click.option("--output", default="window", show_default=True, metavar="window|FILE|none|virtual",
               help="Where the picture goes; a FILE without an ending is a folder of PNG files.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["pgd", "mask", "auto"]), default="auto", show_default=True,
-              help="Gradient steps, a mask of faceenc enroll, or both as time allows.")  # fmt: skip
-@click.option("--model", type=click.Path(path_type=Path), metavar="FILE",
-              help="The recogniser to hide from (.safetensors of faceenc train).  [default: dlib's face net]")  # fmt: skip
+@click.option("--method", type=click.Choice(["pgd", "mask", "auto", "noise"]), default="auto", show_default=True,
+              help="Gradient steps, a mask of faceenc enroll, both as time allows, or random noise.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
+              help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
+@click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
+              help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
 @click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
 @click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
@@ -55,8 +58,8 @@ def webcam(**options: Any) -> None:
     A camera's frames that cannot be protected in time are dropped; of a video file that is written to a file none is.
     "virtual" needs the extra of that name. Only the recogniser that was attacked is known to fail on the picture.
     """
-    if options["goal"] == "impersonate" and options["engine"] == "mask":
-        raise ConfigError("--engine mask only hides people: use pgd or auto for --goal impersonate")
+    if options["goal"] == "impersonate" and options["method"] in ("mask", "noise"):
+        raise ConfigError(f"--method {options['method']} only hides people: use pgd or auto for --goal impersonate")
     with ExitStack() as stack:
         summary = _run(stack, options)
     _print_summary(summary)
@@ -76,7 +79,7 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
         Processor,
         Tracker,
         live_detector,
-        load_watcher,
+        load_identifier,
         make_method,
         one_thread,
         open_source,
@@ -91,23 +94,23 @@ def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     shown = options["output"] in ("window", "virtual")  # somebody watches it as it runs
     outputs = _outputs(stack, options, source, live, rate)
     worker = stack.enter_context(one_thread())
-    watcher, masks = worker.submit(load_watcher, options["model"]).result()
-    steps = options["steps"] or (4 if options["engine"] == "auto" else 1)
-    method = make_method(options["engine"], watcher, masks, steps=steps)
+    identifier, masks = worker.submit(load_identifier, options["surrogate"]).result()
+    steps = options["steps"] or (4 if options["method"] == "auto" else 1)
+    method = make_method(options["method"], identifier, masks, steps=steps, gradients=options["engine"])
     controls = Controls(options["eps"], targets, target=next(iter(targets), None))
     if controls.target is not None:
-        watcher.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
+        identifier.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
     detector = stack.enter_context(live_detector())
     tracker = Tracker(detector, every=options["detect_every"], most=options["max_faces"])
     read_every = READ_EVERY if live or shown else 1
     held = rate if live or shown else _NO_HURRY
-    processor = Processor(tracker, watcher, method, controls, read_every=read_every, rate=held)
+    processor = Processor(tracker, identifier, method, controls, read_every=read_every, rate=held)
     pace = rate if shown and not live else None
     mirrored = Mirrored(source) if options["mirror"] else source
     feed = stack.enter_context(Feed(mirrored, drop=live or shown, pace=pace, limit=options["frames"]))
     guard.pop_all()
-    shown_steps = steps if options["engine"] == "pgd" else 0
-    return Live(feed, processor, outputs, method=options["engine"], steps=shown_steps, worker=worker).run()
+    shown_steps = steps if options["method"] == "pgd" else 0
+    return Live(feed, processor, outputs, method=options["method"], steps=shown_steps, worker=worker).run()
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:

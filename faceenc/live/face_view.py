@@ -9,12 +9,8 @@ import torch.nn.functional as F
 
 from faceenc.attacks import gradient_engine
 from faceenc.core import Goal, Gradient, GradientEngine, Model
-from faceenc.faces import Similarity, cut_out
+from faceenc.faces import BY_KEY_POINTS, Similarity, cut_out
 from faceenc.media import Diversity, RandomTransform
-
-# By how much a recogniser that finds the face anew finds it turned, larger or moved: boxes jitter more than key points.
-BY_KEY_POINTS = Diversity(degrees=1, zoom=0.01, shift=0.005)
-BY_BOX = Diversity(degrees=1, zoom=0.05, shift=0.02)
 
 
 @dataclass(frozen=True, eq=False)

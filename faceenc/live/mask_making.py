@@ -20,9 +20,9 @@ from faceenc.attacks import gradient_engine
 from faceenc.core import DataError, Detector, Goal, Progress, scaled
 from faceenc.faces import ALIGNED_SIZE, Similarity, face_ellipse, key_points_similarity, main_face
 from faceenc.live.face_view import FaceView
+from faceenc.live.identifier import Identifier
 from faceenc.live.masks import CHIP, Mask
 from faceenc.live.noise import FaceNoise, live_window
-from faceenc.live.watchers import Watcher
 from faceenc.media import read_photo
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Enrolled:
 def enroll(
     name: str,
     paths: Sequence[Path],
-    watcher: Watcher,
+    identifier: Identifier,
     detector: Detector,
     *,
     eps: float,
@@ -87,7 +87,7 @@ def enroll(
     Args:
         name: of the person.
         paths: of different photos of them, at least `FEWEST`, better 10 or more from all sides.
-        watcher: the recogniser to hide from.
+        identifier: the recogniser to hide from.
         detector: finds the faces.
         eps: the size of the noise that it is made for.
         steps: over four photos each.
@@ -101,7 +101,7 @@ def enroll(
         raise DataError(f"{len(paths)} photos of {name}: at least {FEWEST} are needed, better 10 or more from all sides")
     photos, answers = [], []
     for number, path in enumerate(paths, start=1):
-        views, answer = _photo_views(path, watcher, detector)
+        views, answer = _photo_views(path, identifier, detector)
         photos.append(views)
         answers.append(answer)
         if progress is not None:
@@ -110,13 +110,13 @@ def enroll(
     made = [views for number, views in enumerate(photos, start=1) if number % _HELD]
     rng = torch.Generator().manual_seed(seed)
     views = [view for photo_views in made for view in photo_views]
-    noise = _ascend(views, watcher, eps, steps, rng, progress)
-    mask = Mask(name, watcher.network, noise, torch.stack(answers))
-    tested = [_hides(mask, view, watcher, eps) for photo_views in held for view in photo_views]
+    noise = _ascend(views, identifier, eps, steps, rng, progress)
+    mask = Mask(name, identifier.recognizer.network, noise, torch.stack(answers))
+    tested = [_hides(mask, view, identifier, eps) for photo_views in held for view in photo_views]
     return Enrolled(mask, len(made), len(tested), sum(tested))
 
 
-def _photo_views(path: Path, watcher: Watcher, detector: Detector) -> tuple[list[_PhotoView], torch.Tensor]:
+def _photo_views(path: Path, identifier: Identifier, detector: Detector) -> tuple[list[_PhotoView], torch.Tensor]:
     """A photo at several sizes of its face, and the recogniser's answer about it."""
     photo = read_photo(path).pixels
     faces = detector(photo)
@@ -124,15 +124,15 @@ def _photo_views(path: Path, watcher: Watcher, detector: Detector) -> tuple[list
         raise DataError(f"no face found in {path}: choose one that shows the person from near")
     face = main_face(faces, photo.shape[1], photo.shape[0])
     own = key_points_similarity(face).scale
-    answer = watcher.answers(watcher.crop(photo, face)[None])[0]
+    answer = identifier.answers(identifier.crop(photo, face)[None])[0]
     views = []
     for wanted in _SIZES:
         factor = min(1.0, wanted / own)  # a small face is not enlarged: that would show recognisers nothing new
         size = max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor))
         small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0))
         there = scaled(face, size[0] / photo.shape[1], size[1] / photo.shape[0])
-        window, chip = live_window(small, there, [(watcher.cut(there), watcher.size)])
-        goal = watcher.dodge([watcher.answers(watcher.crop(small, there)[None])[0]])
+        window, chip = live_window(small, there, [(identifier.crops.similarity(there), identifier.crops.size)])
+        goal = identifier.dodge([identifier.answers(identifier.crop(small, there)[None])[0]])
         views.append(_PhotoView(window, chip, window.crops[0][0].moved(0, window.levels), goal, small, there))
         if factor == 1:
             break
@@ -141,7 +141,7 @@ def _photo_views(path: Path, watcher: Watcher, detector: Detector) -> tuple[list
 
 def _ascend(
     views: Sequence[_PhotoView],
-    watcher: Watcher,
+    identifier: Identifier,
     eps: float,
     steps: int,
     rng: torch.Generator,
@@ -153,7 +153,7 @@ def _ascend(
     for step in range(steps):
         total = torch.zeros_like(noise)
         for index in torch.randint(len(views), (_BATCH,), generator=rng).tolist():
-            gradient = _gradient(noise, views[index], watcher, eps, rng)
+            gradient = _gradient(noise, views[index], identifier, eps, rng)
             total += gradient / gradient.abs().sum().clamp(min=1e-12)  # each photo counts alike
         memory = _MOMENTUM * memory + total
         size = _STEP + (_LAST_STEP - _STEP) * step / steps
@@ -163,9 +163,11 @@ def _ascend(
     return noise
 
 
-def _gradient(noise: torch.Tensor, view: _PhotoView, watcher: Watcher, eps: float, rng: torch.Generator) -> torch.Tensor:
+def _gradient(
+    noise: torch.Tensor, view: _PhotoView, identifier: Identifier, eps: float, rng: torch.Generator
+) -> torch.Tensor:
     """Of the goal's loss, at the mask's pixels."""
-    face_view = FaceView(watcher.model, view.cut, watcher.size, rng, watcher.diversity)
+    face_view = FaceView(identifier.model, view.cut, identifier.crops.size, rng, identifier.crops.jitter)
     with torch.enable_grad():
         leaf = noise.clone().requires_grad_(True)
         laid = FaceNoise(leaf, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
@@ -175,12 +177,12 @@ def _gradient(noise: torch.Tensor, view: _PhotoView, watcher: Watcher, eps: floa
     return gradient
 
 
-def _hides(mask: Mask, view: _PhotoView, watcher: Watcher, eps: float) -> bool:
+def _hides(mask: Mask, view: _PhotoView, identifier: Identifier, eps: float) -> bool:
     """Whether the mask, laid over the photo's own pixels and rounded, has the recogniser name somebody else or nobody."""
     laid = FaceNoise(mask.noise * eps, CHIP).moved_to(view.chip, view.window.picture.shape[-2:])
     changed = view.photo.copy()
     x0, y0, x1, y1 = view.window.place
     changed[y0:y1, x0:x1] = view.window.add(laid, eps)
-    clean, noisy = watcher.answers(np.stack([watcher.crop(image, view.face) for image in (view.photo, changed)]))
-    before, after = watcher.reading(clean, [clean]), watcher.reading(noisy, [clean])
+    clean, noisy = identifier.answers(np.stack([identifier.crop(image, view.face) for image in (view.photo, changed)]))
+    before, after = identifier.reading(clean, [clean]), identifier.reading(noisy, [clean])
     return before.name is not None and after.name != before.name

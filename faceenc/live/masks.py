@@ -42,7 +42,7 @@ class Mask:
 
     Attributes:
         person: the name.
-        network: of the recogniser it was made against (`Watcher.network`).
+        network: of the recogniser it was made against (`Identifier.network`).
         noise: (1, 3, ALIGNED_SIZE, ALIGNED_SIZE) in [-1, 1], shares of eps; the chip lies at `CHIP`.
         answers: (N, K) the recogniser's answers about the person's photos.
     """

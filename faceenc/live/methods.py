@@ -13,12 +13,12 @@ from typing import Protocol
 import torch
 
 from faceenc.attacks import PGD, ShapedLinf, l1_norms
-from faceenc.core import Goal, Gradient, GradientEngine, has_bfloat16
+from faceenc.core import Goal, Gradient, GradientEngine
 from faceenc.faces import FaceWindow, Similarity
 from faceenc.live.face_view import FaceView
 from faceenc.live.noise import FaceNoise
 
-METHODS = ("pgd", "mask", "auto")
+METHODS = ("pgd", "mask", "auto", "noise")
 _FIRST_STEPS = 4  # of a face that was not there in the last frame: it has no noise yet
 _GUESS = 0.05  # seconds a step, until it is measured
 _WEIGHT = 0.2  # of the newest measurement
@@ -75,7 +75,7 @@ class PgdMethod:
         momentum: share of what earlier frames' gradients came to in a step. Each step sees one crop of one frame; together
             they find what hides the face in others too. Where the face is recognised, they are forgotten.
         early_stop: rest while the goal is reached by this margin; None never rests.
-        gradients: "fused" or "bf16" (see `faceenc.attacks.engines`); None takes bf16 where the processor has it.
+        gradients: a gradient engine's name (see `faceenc.attacks.engines`).
     """
 
     steps: int = 1
@@ -83,7 +83,7 @@ class PgdMethod:
     rel_step: float = 0.45
     momentum: float = 0.9
     early_stop: float | None = None
-    gradients: str | None = None
+    gradients: str = "auto"
 
     def __call__(self, face: FaceInFrame) -> FaceNoise:
         steps = self.steps if face.last is not None else max(self.first, self.steps)
@@ -98,8 +98,7 @@ class PgdMethod:
         memory = last.momentum_at(face.chip, picture.shape[-2:]) if last is not None and self.momentum else None
         if steps:
             view = _Remembering(face.view, self.momentum, memory)
-            gradients = self.gradients or ("bf16" if has_bfloat16("cpu") else "fused")
-            attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=gradients, early_stop=self.early_stop)
+            attack = PGD(norm=norm, steps=steps, rel_step=self.rel_step, engine=self.gradients, early_stop=self.early_stop)
             rng = [torch.Generator()]  # not asked: there is a start
             current = attack(view, picture, face.goal, eps=face.eps, rng=rng, start=(picture + start).clamp_(0, 1))
             if last is not None and view.memory is memory:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from faceenc.live.identifier import Reading
 from faceenc.live.processor import FaceShown, Shown
-from faceenc.live.watchers import Reading
 from faceenc.media import Colour, Mark, add_marks, ink, load_font
 
 if TYPE_CHECKING:

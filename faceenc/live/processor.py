@@ -13,10 +13,10 @@ import torch
 
 from faceenc.core import ConfigError, Goal
 from faceenc.live.face_view import FaceView
+from faceenc.live.identifier import Identifier, Reading
 from faceenc.live.methods import FaceInFrame, Method
 from faceenc.live.noise import live_window
 from faceenc.live.tracking import Track, Tracker
-from faceenc.live.watchers import Reading, Watcher
 from faceenc.media import RandomTransform
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Processor:
 
     Args:
         tracker: finds the faces.
-        watcher: the recogniser.
+        identifier: the recogniser.
         method: makes the noise.
         controls: are read anew at each frame.
         read_every: a face is read without and with noise in every so many frames; in turn, to spread the work.
@@ -120,7 +120,7 @@ class Processor:
     def __init__(
         self,
         tracker: Tracker,
-        watcher: Watcher,
+        identifier: Identifier,
         method: Method,
         controls: Controls,
         *,
@@ -132,7 +132,7 @@ class Processor:
     ) -> None:
         if not 1 <= controls.eps <= MAX_LEVELS:
             raise ConfigError(f"eps is {controls.eps}/255: use 1/255 to {MAX_LEVELS}/255")
-        self.tracker, self.watcher, self.method, self.controls = tracker, watcher, method, controls
+        self.tracker, self.identifier, self.method, self.controls = tracker, identifier, method, controls
         self._read_every, self._transforms, self._rate, self._noted = read_every, transforms, rate, noted
         self._rng = torch.Generator().manual_seed(seed)
         self._turn = 0  # frames processed: their own indices leap where frames were dropped
@@ -165,12 +165,14 @@ class Processor:
         self, frame: Frame, track: Track, result: NDArray[np.uint8], eps: float, target: str | None, seconds: float
     ) -> None:
         """Adds a face's noise to `result`, in place."""
-        watcher = self.watcher
+        identifier = self.identifier
         # Crops are those of the clean frame; where faces overlap, the noise is added to what earlier faces left.
-        window, chip = live_window(frame.pixels, track.face, [(watcher.cut(track.face), watcher.size)])
+        window, chip = live_window(
+            frame.pixels, track.face, [(identifier.crops.similarity(track.face), identifier.crops.size)]
+        )
         x0, y0, x1, y1 = window.place
         cut = window.crops[0][0].moved(0, window.levels)
-        view = FaceView(watcher.model, cut, watcher.size, self._rng, watcher.diversity, self._transforms)
+        view = FaceView(identifier.model, cut, identifier.crops.size, self._rng, identifier.crops.jitter, self._transforms)
         name = track.before.name if track.before is not None else None
         face = FaceInFrame(window, chip, view, self._goal(track, target), eps, track.noise, name, seconds)
         track.noise = self.method(face)
@@ -185,14 +187,14 @@ class Processor:
 
     def _goal(self, track: Track, target: str | None) -> Goal:
         if target is not None:
-            return self.watcher.impersonate(target, self.controls.targets[target])
-        return self.watcher.dodge(track.clean)
+            return self.identifier.impersonate(target, self.controls.targets[target])
+        return self.identifier.dodge(track.clean)
 
     def _read_clean(self, frame: Frame, tracks: Sequence[Track]) -> None:
         due = [track for track in tracks if self._turn - track.before_at >= self._read_every]
         for track, answer in self._ask(frame.pixels, due):
             track.remember(answer)
-            track.before, track.before_at = self.watcher.reading(answer, track.clean), self._turn
+            track.before, track.before_at = self.identifier.reading(answer, track.clean), self._turn
 
     def _read_noisy(self, tracks: Sequence[Track], result: NDArray[np.uint8]) -> None:
         half = self._read_every // 2  # between two readings without noise
@@ -202,10 +204,10 @@ class Processor:
             if self._turn - track.after_at >= self._read_every and self._turn - track.before_at >= half
         ]
         for track, answer in self._ask(result, due):
-            track.after, track.after_at = self.watcher.reading(answer, track.clean), self._turn
+            track.after, track.after_at = self.identifier.reading(answer, track.clean), self._turn
 
     def _ask(self, pixels: NDArray[np.uint8], due: Sequence[Track]) -> Iterable[tuple[Track, torch.Tensor]]:
         if not due:
             return []
-        crops = np.stack([self.watcher.crop(pixels, track.face) for track in due])
-        return zip(due, self.watcher.answers(crops), strict=True)
+        crops = np.stack([self.identifier.crop(pixels, track.face) for track in due])
+        return zip(due, self.identifier.answers(crops), strict=True)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from faceenc.core import Detector, Face, Progress, at_place
+from faceenc.live.identifier import Identifier
 from faceenc.live.sources import FileSource
 from faceenc.live.tracking import frame_faces
-from faceenc.live.watchers import Watcher
 from faceenc.media import USUAL, Video, VideoFile, has_h264
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class _Seen:
 def prove(
     source: Path,
     saved: Path,
-    watcher: Watcher,
+    identifier: Identifier,
     detector: Detector,
     *,
     progress: Progress | None = None,
@@ -70,17 +70,17 @@ def prove(
     seen = []
     for sample, pixels in enumerate(_frames(source, indices)):
         for face in frame_faces(detector, pixels):
-            seen.append(_Seen(sample, face, watcher.answers(watcher.crop(pixels, face)[None])[0]))
+            seen.append(_Seen(sample, face, identifier.answers(identifier.crop(pixels, face)[None])[0]))
         if progress is not None:
             progress("proof", sample + 1, len(indices))
-    original = sum(_own_reading(one, seen, watcher, itself=False) is not None for one in seen)
-    after = _recognised(saved, indices, seen, watcher, detector)
+    original = sum(_own_reading(one, seen, identifier, itself=False) is not None for one in seen)
+    after = _recognised(saved, indices, seen, identifier, detector)
     h264 = None
     if has_h264():
         with tempfile.TemporaryDirectory() as folder:
             coded = Path(folder) / "coded.mp4"
             _encode(saved, coded)
-            h264 = _recognised(coded, indices, seen, watcher, detector)
+            h264 = _recognised(coded, indices, seen, identifier, detector)
     else:
         log.info("no encoder for H.264 here, so what it leaves of the noise was not measured; install the ffmpeg program")
     return Recognition(len(seen), original, after, h264)
@@ -103,7 +103,9 @@ def _frames(path: Path, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
                 yield pixels
 
 
-def _recognised(path: Path, indices: Sequence[int], seen: Sequence[_Seen], watcher: Watcher, detector: Detector) -> int:
+def _recognised(
+    path: Path, indices: Sequence[int], seen: Sequence[_Seen], identifier: Identifier, detector: Detector
+) -> int:
     count = 0
     for sample, pixels in enumerate(_frames(path, indices)):
         here = [one for one in seen if one.sample == sample]
@@ -113,14 +115,14 @@ def _recognised(path: Path, indices: Sequence[int], seen: Sequence[_Seen], watch
             found = next((face for face in faces if face.box is box), None)
             if found is None:
                 continue  # what is not found is not recognised
-            answer = watcher.answers(watcher.crop(pixels, found)[None])[0]
-            own = _own_reading(one, seen, watcher, itself=True)
-            count += own is not None and watcher.reading(answer, _clean(one, seen, itself=True)).name == own
+            answer = identifier.answers(identifier.crop(pixels, found)[None])[0]
+            own = _own_reading(one, seen, identifier, itself=True)
+            count += own is not None and identifier.reading(answer, _clean(one, seen, itself=True)).name == own
     return count
 
 
-def _own_reading(one: _Seen, seen: Sequence[_Seen], watcher: Watcher, *, itself: bool) -> str | None:
-    return watcher.reading(one.answer, _clean(one, seen, itself=itself)).name
+def _own_reading(one: _Seen, seen: Sequence[_Seen], identifier: Identifier, *, itself: bool) -> str | None:
+    return identifier.reading(one.answer, _clean(one, seen, itself=itself)).name
 
 
 def _clean(one: _Seen, seen: Sequence[_Seen], *, itself: bool) -> list[torch.Tensor]:

@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from faceenc.core import ConfigError, ConsentError
 from faceenc.faces import FaceDetector
+from faceenc.live.identifier import Identifier
 from faceenc.live.masks import MaskBook, load_masks
-from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, PgdMethod
+from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, NoiseMethod, PgdMethod
 from faceenc.live.tracking import NearOrWide
-from faceenc.live.watchers import DlibWatcher, ResNetWatcher, Watcher
 from faceenc.protect import audit, load_consent, read_consent, same_name
+from faceenc.recognizers import DLIB, load_recognizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,37 +36,32 @@ def live_detector() -> Iterator[NearOrWide]:
         yield NearOrWide(near, wide)
 
 
-def load_watcher(checkpoint: Path | None) -> tuple[Watcher, MaskBook]:
-    """The recogniser to hide from, and the masks made against it: a checkpoint's, or dlib's face net.
-
-    Raises:
-        CheckpointError: no such file, or not one of ours.
-        AssetError: the net's file cannot be had.
-    """
-    if checkpoint is not None:
-        watcher = ResNetWatcher(checkpoint)
-        return watcher, MaskBook(load_masks(watcher.network))
-    masks = load_masks(DlibWatcher.network)
-    return DlibWatcher({mask.person: mask.answers for mask in masks}), MaskBook(masks)
+def load_identifier(spec: str = DLIB) -> tuple[Identifier, MaskBook]:
+    """The recogniser to hide from, and the masks made against it; argument and errors as of `load_recognizer`."""
+    recognizer = load_recognizer(spec)
+    masks = load_masks(recognizer.network)
+    return Identifier(recognizer, {mask.person: mask.answers for mask in masks}), MaskBook(masks)
 
 
-def make_method(name: str, watcher: Watcher, masks: MaskBook, *, steps: int) -> Method:
+def make_method(name: str, identifier: Identifier, masks: MaskBook, *, steps: int, gradients: str = "auto") -> Method:
     """A method by its name.
 
     Raises:
         ConfigError: no such method, or one that needs a mask where nobody is enrolled.
     """
     if name == "pgd":
-        return PgdMethod(steps=steps)
+        return PgdMethod(steps=steps, gradients=gradients)
     if name == "mask" and not masks.masks:
         raise ConfigError(
-            "nobody is enrolled for this recogniser: make a mask with faceenc enroll NAME PHOTOS... (and the same --model),"
-            " or use --engine pgd"
+            "nobody is enrolled for this recogniser: make a mask with faceenc enroll NAME PHOTOS... (with the same"
+            " --surrogate), or use --method pgd"
         )
     if name == "mask":
         return MaskMethod(masks)
     if name == "auto":
-        return AutoMethod(masks, PgdMethod(early_stop=watcher.margin), most=max(1, steps))
+        return AutoMethod(masks, PgdMethod(early_stop=identifier.margin, gradients=gradients), most=max(1, steps))
+    if name == "noise":
+        return NoiseMethod(torch.Generator().manual_seed(0))
     raise ConfigError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from faceenc.live.identifier import Reading
     from faceenc.live.noise import FaceNoise
-    from faceenc.live.watchers import Reading
 
 
 _SIDE = 320  # pixels: the detector scales pictures down to less than that

@@ -14,11 +14,11 @@ import torch
 
 from faceenc.core import DataError, Detector, Progress
 from faceenc.faces import CHIP_SIZE, Similarity
+from faceenc.live.identifier import Identifier
 from faceenc.live.methods import Method, PgdMethod
 from faceenc.live.processor import Controls, Processor
 from faceenc.live.sources import Feed, FileSource
 from faceenc.live.tracking import Track, Tracker
-from faceenc.live.watchers import Watcher
 from faceenc.media import RandomTransform, Video, VideoFile, blur, reduced, through_jpeg
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def video_method(steps: int = STEPS) -> Method:
 def protect_video(
     source: Path,
     output: Path,
-    watcher: Watcher,
+    identifier: Identifier,
     method: Method,
     detector: Detector,
     *,
@@ -82,7 +82,7 @@ def protect_video(
     Args:
         source: the video.
         output: the copy, by its ending as of `VideoFile`; appears in one piece at the end.
-        watcher: the recogniser to hide from.
+        identifier: the recogniser to hide from.
         method: makes the noise.
         detector: finds the faces, in every frame.
         eps: the largest change, in levels of 255.
@@ -104,7 +104,7 @@ def protect_video(
     controls = Controls(eps, dict(targets or {}), target=next(iter(targets or {}), None))
     tracker = Tracker(detector, every=1, most=most)
     processor = Processor(
-        tracker, watcher, method, controls,
+        tracker, identifier, method, controls,
         read_every=_READ_EVERY, transforms=VIDEO_TRANSFORMS, seed=seed, noted=steadiness.note,
     )  # fmt: skip
     frames = faces = 0

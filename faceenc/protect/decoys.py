@@ -15,7 +15,7 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, cut_out, main_face
 from faceenc.media import PHOTO_SUFFIXES, read_photo
 from faceenc.protect.windows import face_window
-from faceenc.recognizers import Surrogate
+from faceenc.recognizers import Recognizer, in_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,16 +30,16 @@ _DRAWS = 100
 
 
 @torch.no_grad()
-def embed_face(image: NDArray[np.uint8], face: Face, surrogates: Sequence[Surrogate]) -> list[torch.Tensor]:
+def embed_face(image: NDArray[np.uint8], face: Face, surrogates: Sequence[Recognizer]) -> list[torch.Tensor]:
     """For each surrogate the embeddings (crops, D) of one face, in units of its threshold."""
     window = face_window(image, face, surrogates, flat=1.0)
     return [
-        s.embed(cut_out(window.picture, [crop.moved(0, window.levels) for crop in crops], size=s.size))
+        in_thresholds(s, cut_out(window.picture, [crop.moved(0, window.levels) for crop in crops], size=s.size))
         for s, crops in zip(surrogates, window.crops, strict=True)
     ]
 
 
-def embed_person(folder: Path, surrogates: Sequence[Surrogate], detector: Detector) -> list[torch.Tensor]:
+def embed_person(folder: Path, surrogates: Sequence[Recognizer], detector: Detector) -> list[torch.Tensor]:
     """For each surrogate (R, D), the main faces of the photos in a folder.
 
     Raises:
@@ -61,7 +61,7 @@ def embed_person(folder: Path, surrogates: Sequence[Surrogate], detector: Detect
     return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
 
-def make_decoy(surrogates: Sequence[Surrogate], *, seed: int) -> list[torch.Tensor]:
+def make_decoy(surrogates: Sequence[Recognizer], *, seed: int) -> list[torch.Tensor]:
     """For each surrogate the embedding (1, D) of a person who does not exist.
 
     The 40 people of the ORL faces span it: their mean, plus their deviations from it in random shares that give it their
@@ -93,7 +93,7 @@ def _mix(people: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     return decoy[None]
 
 
-def _orl_people(surrogates: Sequence[Surrogate]) -> list[torch.Tensor]:
+def _orl_people(surrogates: Sequence[Recognizer]) -> list[torch.Tensor]:
     """For each surrogate (40, D), the first photo of everybody."""
     found = []
     with FaceDetector() as detector:

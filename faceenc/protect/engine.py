@@ -19,7 +19,7 @@ from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
 from faceenc.protect.views import FaceViews, stack_embeddings
 from faceenc.protect.windows import face_window
-from faceenc.recognizers import Surrogate
+from faceenc.recognizers import Recognizer, in_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Protection:
     """
 
     strength: Strength
-    surrogates: Sequence[Surrogate]
+    surrogates: Sequence[Recognizer]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
     transforms: Sequence[RandomTransform] = PHOTO_TRANSFORMS
@@ -172,7 +172,7 @@ def _goal(window: FaceWindow, protection: Protection) -> MoveAway | MoveTo:
     picture = window.picture
     with torch.no_grad():
         own = [
-            surrogate.embed(cut_out(picture, [crop.moved(0, window.levels) for crop in crops], size=surrogate.size))
+            in_thresholds(surrogate, cut_out(picture, [crop.moved(0, window.levels) for crop in crops], size=surrogate.size))
             for surrogate, crops in zip(protection.surrogates, window.crops, strict=True)
         ]
     if protection.own is not None:

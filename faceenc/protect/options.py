@@ -16,7 +16,7 @@ class Options:
 
     Attributes:
         strength: how much noise.
-        surrogates: names, as `load_surrogates` takes them.
+        surrogates: what is attacked, as `load_recognizer` takes them.
         decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
@@ -29,7 +29,7 @@ class Options:
         quality: of JPEG, HEIF and lossy WebP; None is 95, and WebP without loss.
         keep_metadata: EXIF, GPS and the like stay in the file.
         preview: also write STEM-preview.png: before, noise, after.
-        models: checkpoints that judge besides.
+        judges: recognisers that are asked besides dlib.
         budget: seconds a photo for making the noise; None sets no limit.
         seed: of all randomness.
     """
@@ -47,7 +47,7 @@ class Options:
     quality: int | None = None
     keep_metadata: bool = False
     preview: bool = False
-    models: tuple[Path, ...] = ()
+    judges: tuple[str, ...] = ()
     budget: float | None = None
     seed: int = 0
 

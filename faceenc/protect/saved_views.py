@@ -12,7 +12,7 @@ from PIL import Image
 from faceenc.faces import FaceWindow, Similarity, cut_out, halved_pixels, pyramid_levels
 from faceenc.media import jpeg_copy, to_tensor
 from faceenc.protect.views import stack_embeddings
-from faceenc.recognizers import Surrogate
+from faceenc.recognizers import Recognizer, in_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def saved_views(
-    pixels: NDArray[np.uint8], window: FaceWindow, surrogates: Sequence[Surrogate], encode: Encode | None
+    pixels: NDArray[np.uint8], window: FaceWindow, surrogates: Sequence[Recognizer], encode: Encode | None
 ) -> torch.Tensor:
     """Embeddings of a window's changed pixels as saved, after JPEG at quality 75 and at half the size.
 
@@ -42,7 +42,7 @@ def saved_views(
     answers = []
     for surrogate, crops in zip(surrogates, window.crops, strict=True):
         parts = [_cut(copy, factor, crops, surrogate.size, window.scale) for copy, factor in copies]
-        answers.append(surrogate.embed(torch.cat(parts)))
+        answers.append(in_thresholds(surrogate, torch.cat(parts)))
     return stack_embeddings(answers)[None]
 
 

@@ -10,7 +10,7 @@ import torch
 from faceenc.faces import FaceWindow, Similarity, cut_out
 from faceenc.media import PHOTO_TRANSFORMS, Diversity, RandomTransform
 from faceenc.protect.strength import FOUND_ANEW, WIDE
-from faceenc.recognizers import Surrogate
+from faceenc.recognizers import Recognizer, in_thresholds
 
 
 class FaceViews:
@@ -28,12 +28,12 @@ class FaceViews:
         rng: the source of all randomness.
         transforms: what the photo may go through; without any, views are crops of the photo as it is.
         draws: views a call.
-        diversity: how differently each crop of a diverse surrogate may lie; None leaves all as they were found.
+        diversity: how differently each crop of a surrogate with wide views may lie; None leaves all as they were found.
     """
 
     def __init__(
         self,
-        surrogates: Sequence[Surrogate],
+        surrogates: Sequence[Recognizer],
         window: FaceWindow,
         rng: torch.Generator,
         *,
@@ -57,25 +57,25 @@ class FaceViews:
             for draw, source in enumerate(sources):
                 crop = own[(self.views + draw) % len(own)]
                 crops.append(self._cut(source, crop, surrogate))
-            answers.append(surrogate.embed(torch.cat(crops)))
+            answers.append(in_thresholds(surrogate, torch.cat(crops)))
         self.views += self.draws
         return stack_embeddings(answers)[None]
 
     @torch.no_grad()
     def plain(self, x: torch.Tensor) -> torch.Tensor:
         """(1, S, V, D) as from a call, of all crops as they were found, without chance."""
-        parts = [s.embed(cut_out(x, own, size=s.size)) for s, own in zip(self.surrogates, self.crops, strict=True)]
+        parts = [in_thresholds(s, cut_out(x, own, size=s.size)) for s, own in zip(self.surrogates, self.crops, strict=True)]
         return stack_embeddings(parts)[None]
 
     def _transformed(self, x: torch.Tensor, view: int) -> torch.Tensor:
         """The photo as it is and transformed take turns."""
         return self.transforms[view // 2 % len(self.transforms)](x, self.rng) if self.transforms and view % 2 else x
 
-    def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Surrogate) -> torch.Tensor:
+    def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Recognizer) -> torch.Tensor:
         size = surrogate.size
         if self.diversity is None:
             return cut_out(x, [crop], size=size)
-        how = self.diversity if surrogate.diverse else FOUND_ANEW
+        how = self.diversity if surrogate.wide_views else FOUND_ANEW
         # The crop itself is moved: a view that is moved afterwards would be resampled twice.
         draw = (torch.rand(4, generator=self.rng) * 2 - 1).tolist()
         moved = crop.jittered(draw, size=size, degrees=how.degrees, zoom=how.zoom, shift=how.shift * size)

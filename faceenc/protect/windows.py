@@ -20,7 +20,7 @@ from faceenc.faces import (
     pyramid_levels,
 )
 from faceenc.media import JPEG_BLOCK, to_tensor
-from faceenc.recognizers import DLIB, Surrogate
+from faceenc.recognizers import DLIB, Recognizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def face_window(
-    image: NDArray[np.uint8], face: Face, surrogates: Sequence[Surrogate], *, flat: float, mask: bool = True
+    image: NDArray[np.uint8], face: Face, surrogates: Sequence[Recognizer], *, flat: float, mask: bool = True
 ) -> FaceWindow:
     """The window of a face.
 
@@ -60,14 +60,14 @@ def face_window(
     share = _contrast_share(picture, flat)
     if mask:
         # The chips of a face seen from the side lie far apart, and only where there is noise can it change what they show.
-        chips = [chip, *(crop for own, s in zip(crops, surrogates, strict=True) if s.name == DLIB for crop in own)]
+        chips = [chip, *(crop for own, s in zip(crops, surrogates, strict=True) if s.network == DLIB for crop in own)]
         ellipses = [face_ellipse(chip.moved(complex(x0, y0), levels), picture.shape[-2:]) for chip in chips]
         share = share * torch.cat(ellipses).amax(0, keepdim=True)
     moved = tuple(tuple(Similarity(s.turn, s.shift - complex(x0, y0)) for s in own) for own in crops)
     return FaceWindow(place, chip.scale, levels, pixels, picture, moved, share)
 
 
-def _sized(crops: Sequence[Sequence[Similarity]], surrogates: Sequence[Surrogate]) -> list[tuple[Similarity, int]]:
+def _sized(crops: Sequence[Sequence[Similarity]], surrogates: Sequence[Recognizer]) -> list[tuple[Similarity, int]]:
     return [(crop, s.size) for own, s in zip(crops, surrogates, strict=True) for crop in own]
 
 

@@ -1,7 +1,7 @@
 """Recognisers: the nets, and what is asked of them.
 
-Offers `FaceResNet` and its checkpoints, dlib's net (`dlib/`), frbench's, defences and ensembles; judges and surrogates of
-photos; matching (thresholds, ROC, ranks), galleries and names. Some classes stay here that issue "One recogniser" merges.
+Offers `Recognizer` and its one loader `load_recognizer`, operating points, `FaceResNet` and its checkpoints, dlib's net
+(`dlib/`), defences and ensembles, recognisers of one common picture, matching (thresholds, ROC, ranks), galleries and names.
 """
 
 import lazy_loader

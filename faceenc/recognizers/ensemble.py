@@ -9,25 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class Centre(nn.Module):
-    """A recogniser of the middle of a larger picture: how one that wants tight crops is asked about the common one.
-
-    Shape
-        (N, 3, H, W) -> as the recogniser answers to (N, 3, size, size).
-    """
-
-    def __init__(self, recognizer: nn.Module, size: int) -> None:
-        super().__init__()
-        self.recognizer = recognizer
-        self.size = size
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        top, left = ((side - self.size) // 2 for side in x.shape[-2:])
-        middle = x[..., top : top + self.size, left : left + self.size]
-        answer: torch.Tensor = self.recognizer(middle.contiguous(memory_format=torch.channels_last))
-        return answer
-
-
 class Ensemble(nn.Module):
     """Several recognisers asked about the same picture: noise made for all of them holds for others more often.
 

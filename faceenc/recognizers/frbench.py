@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from faceenc.core import AssetError, window_around
 from faceenc.faces import ARCFACE_SIZE
@@ -29,7 +30,7 @@ _NOSE, _MOUTH = 2, 3
 _AROUND = 1.0  # box sides on each side of a face that the crop may reach to
 
 
-class FRBenchNet:
+class FRBenchNet(nn.Module):
     """One of frbench's recognisers, frozen.
 
     Shape
@@ -41,13 +42,14 @@ class FRBenchNet:
         mirrored: whether each answer is the mean over the face and its mirror image, as frbench itself answers.
     """
 
-    def __init__(self, model: Any, name: str, fingerprint: str, *, mirrored: bool) -> None:
+    def __init__(self, model: Any, name: str, fingerprint: str, *, mirrored: bool = False) -> None:
+        super().__init__()
         self.name = name
         self.fingerprint = fingerprint
         self.mirrored = mirrored
         self._model = model
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         import frbench
 
         views = ("flip_horizontal",) if self.mirrored else ()
@@ -55,6 +57,10 @@ class FRBenchNet:
         with frbench.configure_scoped(verbose=False):
             found = self._model(x * 255, need_crop=False, tta=views, l2_normalize=False).embeddings
         return F.normalize(found.float(), dim=-1)
+
+    def with_mirror_image(self) -> FRBenchNet:
+        """The same net answering in frbench's own way, at twice the cost."""
+        return FRBenchNet(self._model, self.name, self.fingerprint, mirrored=True)
 
     def crop(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
         """The face brought by eyes, nose tip and mouth to ArcFace's places, by frbench's own sampler.
@@ -81,12 +87,11 @@ class FRBenchNet:
         return pixels
 
 
-def load_frbench(name: str, *, mirrored: bool = False) -> FRBenchNet:
+def load_frbench(name: str) -> FRBenchNet:
     """One of frbench's recognisers, from the weights in its cache.
 
     Args:
         name: backbone_loss_dataset, "mobilefacenet_arcface_ms1m" say.
-        mirrored: answer with the mean over the face and its mirror image: frbench's own way, at twice the cost.
 
     Raises:
         AssetError: the package is not installed, the name is unknown, or its weights are not there or damaged.
@@ -105,7 +110,7 @@ def load_frbench(name: str, *, mirrored: bool = False) -> FRBenchNet:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssetError(f"frbench cannot load {name} ({reason}): try frbench-download --force {name}") from error
     fingerprint = hashlib.sha256(json.dumps([name, entry], sort_keys=True).encode()).hexdigest()
-    return FRBenchNet(model.eval().requires_grad_(False), name, fingerprint, mirrored=mirrored)
+    return FRBenchNet(model.eval().requires_grad_(False), name, fingerprint)
 
 
 def _cached_entry(cache: Path, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from faceenc.core import DataError, Detector
 from faceenc.faces import main_face
 from faceenc.media import PHOTO_SUFFIXES, read_photo
-from faceenc.recognizers.verifiers import Judge
+from faceenc.recognizers.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,13 +36,13 @@ class Gallery:
     people: tuple[str, ...]
     embeddings: Mapping[str, Mapping[str, NDArray[np.float64]]]
 
-    def photos_of(self, judge: Judge, person: str | None) -> list[NDArray[np.float64]]:
+    def photos_of(self, judge: Recognizer, person: str | None) -> list[NDArray[np.float64]]:
         """The embeddings of one person's photos; none of nobody's, nor of a stranger's."""
         return [] if person is None else list(self.embeddings[judge.name].get(person, ()))
 
     def rank(
         self,
-        judge: Judge,
+        judge: Recognizer,
         face: NDArray[np.float64],
         own: Sequence[NDArray[np.float64]],
         *,
@@ -64,7 +64,9 @@ class Gallery:
         )
 
 
-def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, progress: Progress | None = None) -> Gallery:
+def load_gallery(
+    folder: Path, judges: Sequence[Recognizer], detector: Detector, *, progress: Progress | None = None
+) -> Gallery:
     """The main face of each photo in a folder, as each judge sees it.
 
     A sub-folder is a person; a photo in the folder itself is one of its own. Photos that cannot be read or show no face are
@@ -98,7 +100,7 @@ def load_gallery(folder: Path, judges: Sequence[Judge], detector: Detector, *, p
     return Gallery(people, embeddings)
 
 
-def _crops(file: Path, judges: Sequence[Judge], detector: Detector) -> list[list[NDArray[np.uint8]]]:
+def _crops(file: Path, judges: Sequence[Recognizer], detector: Detector) -> list[list[NDArray[np.uint8]]]:
     """One row, of what each judge sees; none for an unusable photo."""
     try:
         image = read_photo(file).pixels
@@ -111,7 +113,7 @@ def _crops(file: Path, judges: Sequence[Judge], detector: Detector) -> list[list
         return []
     face = main_face(faces, image.shape[1], image.shape[0])
     try:
-        return [[judge.crop(image, face) for judge in judges]]
+        return [[judge.cut(image, face) for judge in judges]]
     except ValueError as error:  # key points on one another: no face after all
         logger.warning("no face found in %s (%s); left out of the gallery", file, error)
         return []

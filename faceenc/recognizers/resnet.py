@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
@@ -79,3 +81,21 @@ def features_of(model: FaceResNet) -> Iterator[list[torch.Tensor]]:
         yield latest
     finally:
         hook.remove()
+
+
+class PooledFeatures(nn.Module):
+    """The 512 features under a recogniser's last layer, of length 1: for people it was not trained on.
+
+    Shape
+        (N, 3, H, W) in [0, 1] -> (N, 512).
+    """
+
+    def __init__(self, recognizer: FaceResNet) -> None:
+        super().__init__()
+        # Copies of the outer shells, for the recogniser keeps its last layer; the weights are the same tensors.
+        self.recognizer, network = copy.copy(recognizer), copy.copy(recognizer.network)
+        network._modules = {**network._modules, "fc": nn.Identity()}
+        self.recognizer._modules = {"network": network}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.recognizer(x.contiguous(memory_format=torch.channels_last)), dim=1)

@@ -7,21 +7,11 @@ from .calibration import measure_calibration as measure_calibration
 from .config import TrainConfig as TrainConfig
 from .config import read_train_config as read_train_config
 from .distill import teach as teach
-from .evaluation import (
-    STRANGER as STRANGER,
-)
-from .evaluation import (
-    Evaluation as Evaluation,
-)
-from .evaluation import (
-    evaluate as evaluate,
-)
-from .evaluation import (
-    evaluate_model as evaluate_model,
-)
-from .evaluation import (
-    write_evaluation as write_evaluation,
-)
+from .evaluation import STRANGER as STRANGER
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
+from .evaluation import evaluate_model as evaluate_model
+from .evaluation import write_evaluation as write_evaluation
 from .folder import TrainFolder as TrainFolder
 from .recipe import Stage as Stage
 from .recipe import Training as Training

@@ -50,7 +50,7 @@ def one_line(*words: object) -> str:
 
 def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> None:
     shown, record, stats = tmp_path / "shown", tmp_path / "record.mp4", tmp_path / "stats.json"
-    result = run("webcam", "--source", clip, "--output", shown, "--record", record, "--stats", stats, "--engine", "pgd")
+    result = run("webcam", "--source", clip, "--output", shown, "--record", record, "--stats", stats, "--method", "pgd")
     assert result.exit_code == 0, result.output
     assert f"{FRAMES} frames, 0 dropped" in result.output
     assert len(list(shown.iterdir())) == FRAMES
@@ -88,8 +88,10 @@ def test_what_is_missing_is_said_in_one_line(clip: Path, tmp_path: Path, monkeyp
         "webcam", "--source", "rtsp://127.0.0.1:9/none", "--output", "none"
     )
     assert "use .json or .csv" in one_line("webcam", "--source", clip, "--output", "none", "--stats", tmp_path / "a.txt")
-    assert "nobody is enrolled" in one_line("webcam", "--source", clip, "--output", "none", "--engine", "mask")
-    assert "checkpoint" in one_line("webcam", "--source", clip, "--output", "none", "--model", tmp_path / "no.safetensors")
+    assert "nobody is enrolled" in one_line("webcam", "--source", clip, "--output", "none", "--method", "mask")
+    assert "checkpoint" in one_line(
+        "webcam", "--source", clip, "--output", "none", "--surrogate", tmp_path / "no.safetensors"
+    )
 
 
 def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path
     assert "to be taken for Bob needs their consent" in one_line(*words, "--target", "Bob")
     (tmp_path / "forged").write_text("{}")
     assert "is not a consent" in one_line(*words, "--target", "Bob", "--consent", tmp_path / "forged")
-    assert "only hides people" in one_line(*words, "--target", "Bob", "--engine", "mask")
+    assert "only hides people" in one_line(*words, "--target", "Bob", "--method", "mask")
     assert "are for --goal impersonate" in one_line("webcam", "--source", clip, "--output", "none", "--target", "Bob")
 
 
@@ -106,15 +108,16 @@ def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypa
     from datetime import timedelta
 
     from faceenc.data import enlarge, read_orl
-    from faceenc.live import DlibWatcher, live_detector
+    from faceenc.live import Identifier, live_detector
     from faceenc.protect import make_consent, today_utc
+    from faceenc.recognizers import load_recognizer
 
     monkeypatch.setenv("FACEENC_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
-    watcher = DlibWatcher()
+    identifier = Identifier(load_recognizer("dlib"))
     with live_detector() as detector:
         photo = enlarge(read_orl()["s3/1"])
-        theirs = watcher.answers(watcher.crop(photo, detector(photo)[0])[None])[0].numpy()
+        theirs = identifier.answers(identifier.crop(photo, detector(photo)[0])[None])[0].numpy()
         today = today_utc()
         consent = make_consent("Grace", [theirs], ["00" * 32], signed=today, valid_until=today + timedelta(days=1))
         (tmp_path / "grace.consent").write_text(consent)
@@ -123,7 +126,7 @@ def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypa
         assert result.exit_code == 0, result.output
         distances = []
         for frame in (read_frames(clip)[-1], read_frames(tmp_path / "out.mp4")[-1]):
-            found = watcher.answers(watcher.crop(frame, detector(frame)[0])[None])[0].numpy()
+            found = identifier.answers(identifier.crop(frame, detector(frame)[0])[None])[0].numpy()
             distances.append(float(np.linalg.norm(found - theirs)))
     assert distances[1] < 0.75 * distances[0]
     (line,) = (tmp_path / "log" / "audit.jsonl").read_text().splitlines()
@@ -131,7 +134,7 @@ def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypa
 
 
 def test_a_virtual_camera_needs_its_package_or_driver(clip: Path) -> None:
-    line = one_line("webcam", "--source", clip, "--output", "virtual", "--frames", 1, "--engine", "pgd")
+    line = one_line("webcam", "--source", clip, "--output", "virtual", "--frames", 1, "--method", "pgd")
     assert "pip install 'faceenc[virtual]'" in line or "install its driver" in line
 
 
@@ -146,21 +149,21 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     stats = tmp_path / "stats.json"
-    result = run("webcam", "--source", clip, "--output", "none", "--engine", "mask", "--eps", 12, "--stats", stats)
+    result = run("webcam", "--source", clip, "--output", "none", "--method", "mask", "--eps", 12, "--stats", stats)
     assert result.exit_code == 0, result.output
     rows = json.loads(stats.read_text())
     assert sum(row["hidden"] for row in rows) >= 0.75 * sum(row["faces"] for row in rows) > 0
 
 
 def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
-    from faceenc.live import Controls, Frame, Processor, Tracker, live_detector, load_watcher, make_method
+    from faceenc.live import Controls, Frame, Processor, Tracker, live_detector, load_identifier, make_method
 
     write_people(tmp_path / "photos", {"s1": 4})
     assert run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 1).exit_code == 0
-    watcher, masks = load_watcher(None)
+    identifier, masks = load_identifier()
     with live_detector() as detector:
-        method = make_method("mask", watcher, masks, steps=1)
-        processor = Processor(Tracker(detector), watcher, method, Controls(1))
+        method = make_method("mask", identifier, masks, steps=1)
+        processor = Processor(Tracker(detector), identifier, method, Controls(1))
         (face,) = processor(Frame(0, read_frames(clip)[0], 0.0, 0.0)).faces
         (other,) = processor(Frame(99, moving(["s2/9"], 1)[0], 0.0, 0.0)).faces
     assert face.before is not None

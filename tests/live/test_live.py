@@ -23,13 +23,13 @@ from faceenc.live import (
     VISIBLE,
     AutoMethod,
     Controls,
-    DlibWatcher,
     FaceInFrame,
     FaceNoise,
     FaceView,
     Feed,
     Frame,
     Gauges,
+    Identifier,
     Live,
     LoopSource,
     Method,
@@ -38,13 +38,11 @@ from faceenc.live import (
     Outputs,
     PgdMethod,
     Processor,
-    ResNetWatcher,
     Shown,
     StatsFile,
     Steadiness,
     Summary,
     Tracker,
-    Watcher,
     draw_overlay,
     frame_faces,
     live_detector,
@@ -53,7 +51,7 @@ from faceenc.live import (
     who,
 )
 from faceenc.media import read_image
-from faceenc.recognizers import recognize, save_checkpoint
+from faceenc.recognizers import load_recognizer, recognize, save_checkpoint
 from tests.live_clips import moving, small_recognizer
 
 PEOPLE = {"s1": "Ada", "s2": "Наталья", "s3": "Grace"}
@@ -67,15 +65,15 @@ def detector() -> Iterator[NearOrWide]:
 
 
 @pytest.fixture(scope="module")
-def watcher(detector: NearOrWide, tmp_path_factory: pytest.TempPathFactory) -> ResNetWatcher:
+def identifier(detector: NearOrWide, tmp_path_factory: pytest.TempPathFactory) -> Identifier:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_checkpoint(small_recognizer(detector, PEOPLE), path, {})
-    return ResNetWatcher(path)
+    return Identifier(load_recognizer(str(path)))
 
 
 @pytest.fixture(scope="module")
-def embedder() -> DlibWatcher:
-    return DlibWatcher()
+def embedder() -> Identifier:
+    return Identifier(load_recognizer("dlib"))
 
 
 @pytest.fixture(scope="module")
@@ -104,30 +102,35 @@ class Typed:
 
 
 def processed(
-    frames: Sequence[NDArray[np.uint8]], detector: NearOrWide, watcher: Watcher, method: Method, *, smooth: bool = False
+    frames: Sequence[NDArray[np.uint8]],
+    detector: NearOrWide,
+    identifier: Identifier,
+    method: Method,
+    *,
+    smooth: bool = False,
 ) -> list[Shown]:
-    processor = Processor(Tracker(detector, every=1, smooth=smooth), watcher, method, Controls(EPS))
+    processor = Processor(Tracker(detector, every=1, smooth=smooth), identifier, method, Controls(EPS))
     return [processor(Frame(index, frame, time.perf_counter(), 0.0)) for index, frame in enumerate(frames)]
 
 
 @pytest.fixture(scope="module")
-def hidden(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher) -> list[Shown]:
+def hidden(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: Identifier) -> list[Shown]:
     return processed(frames, detector, embedder, PgdMethod(steps=2, first=6), smooth=True)
 
 
 @pytest.fixture(scope="module")
-def protected(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher) -> list[Shown]:
-    return processed(frames, detector, watcher, PgdMethod(steps=1))
+def protected(frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier) -> list[Shown]:
+    return processed(frames, detector, identifier, PgdMethod(steps=1))
 
 
 def test_the_screen_says_what_the_recogniser_says(
-    frames: list[NDArray[np.uint8]], protected: list[Shown], detector: NearOrWide, watcher: ResNetWatcher
+    frames: list[NDArray[np.uint8]], protected: list[Shown], detector: NearOrWide, identifier: Identifier
 ) -> None:
     for frame, shown in zip(frames, protected, strict=True):
         for pixels, side in ((frame, "before"), (shown.pixels, "after")):
             # The same places, for the detector sees the noise as well.
             places = frame_faces(detector, frame)
-            wanted = {person.face.box: person for person in recognize(pixels, watcher.model, lambda _, p=places: p)}
+            wanted = {person.face.box: person for person in recognize(pixels, identifier.model, lambda _, p=places: p)}
             assert len(wanted) == len(shown.faces) == 2
             for face in shown.faces:
                 person, reading = wanted[face.box], getattr(face, side)
@@ -144,7 +147,7 @@ def test_both_people_are_known_without_noise_and_hidden_with_it(hidden: list[Sho
 
 
 def test_noise_without_gradients_hides_nobody(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: Identifier
 ) -> None:
     control = processed(frames[:4], detector, embedder, NoiseMethod(torch.Generator().manual_seed(0)))
     assert np.mean([face.hidden for shown in control for face in shown.faces]) <= 0.25
@@ -169,7 +172,7 @@ def test_no_pixel_changes_by_more_than_eps_and_none_far_from_a_face(
         assert not change[far].any()
 
 
-def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher) -> None:
+def test_the_noise_stays_with_the_face(frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: Identifier) -> None:
     """From frame to frame it changes by less than it is strong: it is moved, not made anew."""
     steadiness = Steadiness()
     tracker = Tracker(detector, every=1)
@@ -199,22 +202,22 @@ def test_boxes_on_the_screen_have_the_colour_of_the_result(who_hides: str, reque
 def run(
     frames: Sequence[NDArray[np.uint8]],
     detector: NearOrWide,
-    watcher: ResNetWatcher,
+    identifier: Identifier,
     outputs: Outputs,
     *,
     limit: int | None = None,
     drop: bool = False,
 ) -> tuple[Summary, Controls]:
     controls = Controls(EPS)
-    processor = Processor(Tracker(detector), watcher, PgdMethod(), controls, read_every=4)
+    processor = Processor(Tracker(detector), identifier, PgdMethod(), controls, read_every=4)
     with Feed(LoopSource(frames, rate=25), drop=drop, limit=limit) as feed:
         return Live(feed, processor, outputs, method="pgd", steps=1).run(), controls
 
 
-def test_keys(frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, tmp_path: Path) -> None:
+def test_keys(frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier, tmp_path: Path) -> None:
     plain = Collected()
     outputs = Outputs(plain=[plain], key=Typed(" ++-s"), snapshots=tmp_path)
-    summary, controls = run(frames, detector, watcher, outputs, limit=3)
+    summary, controls = run(frames, detector, identifier, outputs, limit=3)
     assert (controls.protecting, controls.eps) == (False, EPS + 1)
     # The keys came before the first frame was shown; up to two more were on their way already.
     np.testing.assert_array_equal(plain.frames[-1], frames[2])
@@ -236,7 +239,7 @@ def test_t_goes_round_the_people_who_consented() -> None:
 
 
 def test_q_ends_an_endless_source_and_every_thread(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier
 ) -> None:
     before = threading.active_count()
     shown = Collected()
@@ -244,16 +247,16 @@ def test_q_ends_an_endless_source_and_every_thread(
     def key() -> str:
         return "q" if len(shown.frames) == 2 else ""
 
-    summary, _ = run(frames, detector, watcher, Outputs(drawn=[shown], key=key), drop=True)
+    summary, _ = run(frames, detector, identifier, Outputs(drawn=[shown], key=key), drop=True)
     assert summary.frames == 2
     assert threading.active_count() == before
 
 
 def test_stats_have_a_row_a_frame(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, tmp_path: Path
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier, tmp_path: Path
 ) -> None:
     with StatsFile(tmp_path / "a.json") as stats:
-        run(frames, detector, watcher, Outputs(stats=stats), limit=3)
+        run(frames, detector, identifier, Outputs(stats=stats), limit=3)
     rows = json.loads((tmp_path / "a.json").read_text())
     assert [row["frame"] for row in rows] == [0, 1, 2]
     assert all(row["faces"] == 2 and row["latency_ms"] >= row["attack_ms"] > 0 for row in rows)
@@ -279,7 +282,7 @@ class _Untouched:
 
 
 def test_auto_rests_when_there_is_no_time_and_works_when_there_is(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: DlibWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, embedder: Identifier
 ) -> None:
     steps: list[int] = []
 
@@ -375,12 +378,15 @@ def test_noise_turns_and_grows_with_the_face() -> None:
 
 
 def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier
 ) -> None:
     face = detector(frames[0])[0]
-    window, _ = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
+    window, _ = live_window(frames[0], face, [(identifier.crops.similarity(face), identifier.crops.size)])
     goal = Dodge(torch.tensor([0]))
-    views = [FaceView(watcher.model, window.crops[0][0], watcher.size, torch.Generator().manual_seed(5)) for _ in range(2)]
+    views = [
+        FaceView(identifier.model, window.crops[0][0], identifier.crops.size, torch.Generator().manual_seed(5))
+        for _ in range(2)
+    ]
     fast = views[0].engine("fused")(window.picture, goal)
     exact = Exact(views[1])(window.picture, goal)
     assert fast.gradient.shape == window.picture.shape
@@ -390,11 +396,11 @@ def test_the_fast_gradient_at_the_frames_pixels_is_the_exact_one(
 
 @pytest.mark.parametrize("hidden_already", [True, False])
 def test_gradients_go_on_in_the_next_frame_while_they_hide_the_face(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher, hidden_already: bool
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier, hidden_already: bool
 ) -> None:
     face = detector(frames[0])[0]
-    window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    view = FaceView(watcher.model, window.crops[0][0], watcher.size)
+    window, chip = live_window(frames[0], face, [(identifier.crops.similarity(face), identifier.crops.size)])
+    view = FaceView(identifier.model, window.crops[0][0], identifier.crops.size)
     answer = view(window.picture)[0]
     goal = Dodge((answer.argmin() if hidden_already else answer.argmax())[None])
     in_frame = FaceInFrame(window, chip, view, goal, 0.1 / 255, None, None, 1.0)  # too little noise to change that
@@ -411,11 +417,11 @@ def test_gradients_go_on_in_the_next_frame_while_they_hide_the_face(
 
 
 def test_noise_that_rests_is_kept_as_it_was_made(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier
 ) -> None:
     face = detector(frames[0])[0]
-    window, chip = live_window(frames[0], face, [(watcher.cut(face), watcher.size)])
-    view = FaceView(watcher.model, window.crops[0][0], watcher.size)
+    window, chip = live_window(frames[0], face, [(identifier.crops.similarity(face), identifier.crops.size)])
+    view = FaceView(identifier.model, window.crops[0][0], identifier.crops.size)
     hidden_already = Dodge(view(window.picture)[0].argmin()[None])
     turned = replace(chip, turn=chip.turn * cmath.rect(1, 0.1))
     last = FaceNoise(torch.full_like(window.picture, 0.1 / 255), turned)
@@ -459,7 +465,7 @@ def test_a_feed_that_waits_gives_every_frame_and_reads_no_further_ahead(frames: 
 
 
 def test_an_error_of_the_source_reaches_the_main_thread(
-    frames: list[NDArray[np.uint8]], detector: NearOrWide, watcher: ResNetWatcher
+    frames: list[NDArray[np.uint8]], detector: NearOrWide, identifier: Identifier
 ) -> None:
     class Unplugged(LoopSource):
         def read(self) -> NDArray[np.uint8] | None:
@@ -467,7 +473,7 @@ def test_an_error_of_the_source_reaches_the_main_thread(
                 raise DataError("the camera was unplugged")
             return super().read()
 
-    processor = Processor(Tracker(detector), watcher, PgdMethod(), Controls(EPS), read_every=9)
+    processor = Processor(Tracker(detector), identifier, PgdMethod(), Controls(EPS), read_every=9)
     shown = Collected()
     with (
         pytest.raises(DataError, match="unplugged"),

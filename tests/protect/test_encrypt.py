@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps
 from faceenc.faces import FaceDetector
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS
-from faceenc.recognizers import default_judges
+from faceenc.recognizers import load_judges
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import STORED, camera_exif, cmyk_profile, encoded, noise, oriented, png_file, smooth
 
@@ -54,7 +54,7 @@ def test_one_photo_with_nothing_but_its_name(default: tuple[Path, Result, bytes]
     assert (folder / "holiday.jpg").read_bytes() == before
     assert set(photos(folder)) == {"holiday.jpg", "holiday-protected.png", "log/audit.jsonl"}
     lines = done.stdout.splitlines()
-    judge = default_judges()[0].name
+    judge = load_judges()[0].name
     table = [line.split()[:3] for line in lines if line.startswith("1 ")]
     assert table == [["1", judge, variant] for variant in ("saved", "jpeg75", "half", "blur")]
     where = f"{folder / 'holiday.jpg'} -> {folder / 'holiday-protected.png'}"
@@ -89,12 +89,12 @@ def test_recognisers_no_longer_match_and_verify_agrees(default: tuple[Path, Resu
     folder, _, _ = default
     original, protected = folder / "holiday.jpg", folder / "holiday-protected.png"
     other = save(folder / "other" / "s5-2.png", tinted("s5/2", step=2))
-    judge = default_judges()[0]
+    judge = load_judges()[0]
     vectors = []
     for path in (original, protected, other):
         image = read_photo(path).pixels
         with FaceDetector() as detector:
-            vectors.append(judge.embed(image, detector(image)[0]))
+            vectors.append(judge.embed_face(image, detector(image)[0]))
     assert judge.distance(vectors[0], vectors[2]) < judge.threshold, "the person's photos match before"
     assert judge.distance(vectors[0], vectors[1]) > judge.threshold
     assert judge.distance(vectors[1], vectors[2]) > judge.threshold

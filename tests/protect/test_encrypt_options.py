@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from faceenc.faces import FaceDetector
 from faceenc.media import read_photo
 from faceenc.protect import load_consent, pixels_sha256
-from faceenc.recognizers import TwinJudge
+from faceenc.recognizers import load_recognizer
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import camera_exif, encoded
 
@@ -27,7 +27,7 @@ def embed(path: Path) -> NDArray[np.float64]:
     """As the torch twin of dlib's net sees the face in a file."""
     image = read_photo(path).pixels
     with FaceDetector() as detector:
-        return TwinJudge().embed(image, detector(image)[0])
+        return load_recognizer("dlib-torch").embed_face(image, detector(image)[0])
 
 
 def distance(one: Path, other: Path) -> float:
@@ -164,7 +164,7 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
         ("--consent x", "--consent is for looking like the person who signed it: add --to NAME"),
         ("--to Ada --consent x --surrogate frbench:y", "a consent holds embeddings of dlib's net only"),
         ("--surrogate none", "checkpoint none does not exist"),
-        ("--model none", "checkpoint none does not exist"),
+        ("--judge none", "checkpoint none does not exist"),
         ("--quality 80", "--quality is for JPEG, HEIF and WebP, not for PNG"),
         ("--output b.tif --quality 80", "--quality is for JPEG, HEIF and WebP, not for TIFF"),
         ("--output b.jpg --format webp", "--format webp does not fit b.jpg"),

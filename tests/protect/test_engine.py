@@ -15,7 +15,7 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, key_points_similarity
 from faceenc.media import blur, jpeg, reduced, to_tensor
 from faceenc.protect import STRENGTHS, FaceViews, Protection, embed_face, face_window, make_decoy, protect_faces
-from faceenc.recognizers import Surrogate, TwinJudge, dlib_similarities, has_dlib, load_surrogates
+from faceenc.recognizers import Recognizer, dlib_similarities, has_dlib, load_recognizer, load_recognizers
 from tests.conftest import smooth_images
 
 Found = tuple[NDArray[np.uint8], Face]
@@ -32,19 +32,19 @@ def faces() -> list[Found]:
 
 
 @pytest.fixture(scope="module")
-def dlib() -> list[Surrogate]:
-    return load_surrogates()
+def dlib() -> list[Recognizer]:
+    return load_recognizers(["dlib"])
 
 
 @pytest.fixture(scope="module")
-def protected(faces: list[Found], dlib: list[Surrogate]) -> NDArray[np.uint8]:
+def protected(faces: list[Found], dlib: list[Recognizer]) -> NDArray[np.uint8]:
     image, face = faces[0]
     return protect_faces(image, [face], Protection(QUICK, dlib))[0]
 
 
 def distance(first: Found, second: Found) -> float:
-    judge = TwinJudge()
-    return judge.distance(judge.embed(*first), judge.embed(*second))
+    judge = load_recognizer("dlib-torch")
+    return judge.distance(judge.embed_face(*first), judge.embed_face(*second))
 
 
 def test_the_face_is_no_longer_the_persons(faces: list[Found], protected: NDArray[np.uint8]) -> None:
@@ -76,7 +76,7 @@ def test_random_noise_of_that_size_changes_nothing(faces: list[Found]) -> None:
 
 
 def test_the_same_order_gives_the_same_photo(
-    faces: list[Found], dlib: list[Surrogate], protected: NDArray[np.uint8]
+    faces: list[Found], dlib: list[Recognizer], protected: NDArray[np.uint8]
 ) -> None:
     image, face = faces[0]
     before = image.copy()
@@ -87,7 +87,7 @@ def test_the_same_order_gives_the_same_photo(
     assert not np.array_equal(other, protected)
 
 
-def test_grey_stays_grey(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_grey_stays_grey(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     result, (outcome,) = protect_faces(image, [face], Protection(QUICK, dlib), grey=True)
     assert np.array_equal(result[..., 0], result[..., 1])
@@ -95,7 +95,7 @@ def test_grey_stays_grey(faces: list[Found], dlib: list[Surrogate]) -> None:
     assert outcome.distance > 1.1
 
 
-def test_it_stops_when_what_is_saved_is_protected(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_it_stops_when_what_is_saved_is_protected(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     easy = replace(QUICK, margin=0.01)
     _, (outcome,) = protect_faces(image, [face], Protection(easy, dlib))
@@ -104,7 +104,7 @@ def test_it_stops_when_what_is_saved_is_protected(faces: list[Found], dlib: list
     assert outcome.distance > 1.01
 
 
-def test_a_budget_ends_it_early(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_a_budget_ends_it_early(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     endless = replace(QUICK, steps=100_000, margin=50)
     _, (outcome,) = protect_faces(image, [face], Protection(endless, dlib, budget=0.01))
@@ -112,7 +112,7 @@ def test_a_budget_ends_it_early(faces: list[Found], dlib: list[Surrogate]) -> No
     assert not outcome.reached
 
 
-def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Recognizer]) -> None:
     """The same face once more, moved by a few pixels: together they may not change a pixel by more than eps."""
     image, face = faces[0]
     shifted = replace(face, key_points=tuple((x + 12, y + 9) for x, y in face.key_points))
@@ -122,7 +122,7 @@ def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Sur
     assert distance((image, face), (result, face)) > 0.6
 
 
-def test_a_saved_jpeg_is_what_counts(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_a_saved_jpeg_is_what_counts(faces: list[Found], dlib: list[Recognizer]) -> None:
     """What saving does to pixels is checked: a format that blurs all noise away is never protected."""
     image, face = faces[0]
     x0, y0, x1, y1 = face_window(image, face, dlib, flat=0.5).place
@@ -135,7 +135,7 @@ def test_a_saved_jpeg_is_what_counts(faces: list[Found], dlib: list[Surrogate]) 
     assert outcome.distance < 0.05
 
 
-def test_a_decoy_is_nobody_and_can_be_looked_like(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_a_decoy_is_nobody_and_can_be_looked_like(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     decoy = make_decoy(dlib, seed=3)
     assert torch.equal(decoy[0], make_decoy(dlib, seed=3)[0])
@@ -149,13 +149,13 @@ def test_a_decoy_is_nobody_and_can_be_looked_like(faces: list[Found], dlib: list
     assert outcome.distance < 1.2
 
 
-def test_eps_below_a_grey_level_is_refused(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_eps_below_a_grey_level_is_refused(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     with pytest.raises(ConfigError, match="less than one grey level"):
         protect_faces(image, [face], Protection(replace(QUICK, eps=0.5 / 255), dlib))
 
 
-def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     window = face_window(image, face, dlib, flat=0.5)
     views = FaceViews(dlib, window, torch.Generator().manual_seed(0), draws=3)
@@ -167,15 +167,18 @@ def test_views_differ_from_call_to_call_and_have_gradients(faces: list[Found], d
     assert gradient.abs().sum() > 0
 
 
-def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found], dlib: list[Surrogate]) -> None:
+def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
     bright = np.zeros_like(image)
     bright[:, : round(face.box.x0 + face.box.width / 2)] = 200  # the face's right half, on the left in the picture
 
-    def halves(crops: torch.Tensor) -> torch.Tensor:  # how bright the left and the right half of a crop are
-        return torch.stack([part.mean((1, 2, 3)) for part in crops.chunk(2, dim=3)], dim=1)
+    class Halves(torch.nn.Module):
+        """How bright the left and the right half of a crop are."""
 
-    seen = [replace(dlib[0], model=halves, threshold=1.0)]
+        def forward(self, crops: torch.Tensor) -> torch.Tensor:
+            return torch.stack([part.mean((1, 2, 3)) for part in crops.chunk(2, dim=3)], dim=1)
+
+    seen = [replace(dlib[0], embedding=Halves())]
     window = face_window(bright, face, seen, flat=0.5)
     drawn = FaceViews(seen, window, torch.Generator().manual_seed(0), transforms=(), draws=40)(window.picture)[0, 0]
     plain = FaceViews(seen, window, torch.Generator().manual_seed(0), transforms=(), draws=40, diversity=None)(
@@ -187,7 +190,7 @@ def test_views_of_a_diverse_surrogate_are_mirrored_and_dimmed(faces: list[Found]
     brightness = drawn.amax(1)
     assert float(brightness.max()) > 0.9 * float(plain.max())
     assert float(brightness.min()) < 0.65 * float(plain.max())
-    ours = [replace(seen[0], diverse=False)]
+    ours = [replace(seen[0], wide_views=False)]
     narrow = FaceViews(ours, window, torch.Generator().manual_seed(0), transforms=(), draws=40)(window.picture)[0, 0]
     assert (narrow[:, 0] > narrow[:, 1]).all()
     assert float(narrow[:, 0].min()) > 0.9 * float(plain[:, 0].min())

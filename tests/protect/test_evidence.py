@@ -20,11 +20,11 @@ from faceenc.cli import Group, main
 from faceenc.core import DataError, cache_dir
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, GroupDetector, cut_out, key_points_similarity, pyramid_levels
-from faceenc.media import VARIANTS, to_tensor, write_png
+from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
 from faceenc.protect import Evidence, gather_evidence, summary_line
-from faceenc.recognizers import DLIB, FaceResNet, Judge, TwinJudge, default_judges, load_dlibnet, save_checkpoint
+from faceenc.recognizers import DLIB, FaceResNet, Recognizer, load_dlibnet, load_judges, load_recognizer, save_checkpoint
 from tests.face_photos import write_blank, write_people
-from tests.pictures import halved, to_uint8
+from tests.pictures import halved
 
 EPS = 10 / 255
 
@@ -36,8 +36,8 @@ def detector() -> Iterator[GroupDetector]:
 
 
 @pytest.fixture(scope="module")
-def judges() -> list[Judge]:
-    return default_judges()
+def judges() -> list[Recognizer]:
+    return load_judges()
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def protected(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> NDA
 
 @pytest.fixture(scope="module")
 def evidence(
-    orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8], judges: list[Recognizer], detector: GroupDetector
 ) -> Evidence:
-    return gather_evidence(orl["s1/1"], protected, judges=[*judges, TwinJudge()], detector=detector)
+    return gather_evidence(orl["s1/1"], protected, judges=[*judges, load_recognizer("dlib-torch")], detector=detector)
 
 
 def by_variant(evidence: Evidence, judge: str, face: int = 0) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_noise_against_a_judges_network_ends_the_match(evidence: Evidence) -> No
 
 
 def test_random_noise_of_the_same_size_does_not(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
 ) -> None:
     photo = orl["s1/1"]
     noise = np.random.default_rng(0).choice([-10, 10], photo.shape)
@@ -104,7 +104,7 @@ def test_random_noise_of_the_same_size_does_not(
 
 
 def test_equal_photos_are_no_distance_apart(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
 ) -> None:
     found = gather_evidence(orl["s1/1"], orl["s1/1"].copy(), judges=judges, detector=detector)
     verdicts = by_variant(found, judges[0].name)
@@ -118,7 +118,7 @@ def test_equal_photos_are_no_distance_apart(
 
 
 def test_each_face_of_a_group_is_judged_against_itself(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
 ) -> None:
     """The left one stays, the right one becomes somebody else."""
     before = np.concatenate([orl["s1/1"], orl["s2/1"]], axis=1)
@@ -134,7 +134,7 @@ def test_each_face_of_a_group_is_judged_against_itself(
 
 
 def test_a_face_that_is_not_found_is_looked_at_in_its_place(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
 ) -> None:
     photo = orl["s1/1"]
     grey = np.full_like(photo, 120)
@@ -177,7 +177,7 @@ def test_the_last_line_says_what_was_not_shown(evidence: Evidence) -> None:
 
 
 def test_photos_of_different_size_are_refused(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Judge], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
 ) -> None:
     with pytest.raises(DataError, match="568 x 648 and 567 x 648"):
         gather_evidence(orl["s1/1"], orl["s1/1"][:, 1:], judges=judges, detector=detector)
@@ -220,7 +220,7 @@ def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_checkpoint(FaceResNet(("a", "b"), 64, "aligned").eval(), studio / "r.safetensors", {})
-    done = call("photo.png", "protected.png", "--gallery", "people", "--as", "s1", "--model", "r.safetensors", "--json")
+    done = call("photo.png", "protected.png", "--gallery", "people", "--as", "s1", "--judge", "r.safetensors", "--json")
     record = json.loads(done.stdout)
     assert record.keys() == {"faces", "photo", "summary"}
     entries = record["faces"][0]["judges"]
@@ -243,7 +243,7 @@ def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
         (["photo.png", "wall.png"], "568 x 648 and 120 x 90 pixels"),
         (["wall.png", "wall.png"], "no face found in wall.png"),
         (["photo.png", "nowhere.png"], "nowhere.png"),
-        (["photo.png", "protected.png", "--model", "photo.png"], "cannot be read"),
+        (["photo.png", "protected.png", "--judge", "photo.png"], "cannot be read"),
         (["photo.png", "protected.png", "--gallery", "nowhere"], "cannot read the gallery"),
         (["photo.png", "protected.png", "--as", "s1"], "--gallery"),
         (["photo.png", "protected.png", "--frbench", "none_of_these"], "frbench"),

@@ -12,7 +12,7 @@ import pytest
 from faceenc.core import DataError
 from faceenc.faces import FaceDetector
 from faceenc.media import read_image, write_png
-from faceenc.recognizers import Gallery, Judge, TwinJudge, load_gallery
+from faceenc.recognizers import Gallery, Recognizer, load_gallery, load_recognizer
 from tests.face_photos import write_blank, write_people
 
 PEOPLE = {"s1": 3, "s2": 2, "s3": 2, "s4": 1}
@@ -25,8 +25,8 @@ def detector() -> Iterator[FaceDetector]:
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return TwinJudge()
+def judge() -> Recognizer:
+    return load_recognizer("dlib-torch")
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +37,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gallery(folder: Path, judge: Judge, detector: FaceDetector) -> Gallery:
+def gallery(folder: Path, judge: Recognizer, detector: FaceDetector) -> Gallery:
     return load_gallery(folder, [judge], detector)
 
 
-def test_everybodys_photos_are_embedded(gallery: Gallery, judge: Judge, folder: Path, detector: FaceDetector) -> None:
+def test_everybodys_photos_are_embedded(gallery: Gallery, judge: Recognizer, folder: Path, detector: FaceDetector) -> None:
     assert gallery.people == ("s1", "s2", "s3", "s4")
     assert {name: found.shape for name, found in gallery.embeddings[judge.name].items()} == {
         name: (count, 128) for name, count in PEOPLE.items()
     }
     image = read_image(folder / "s1" / "2.png")
-    alone = judge.embed(image, detector(image)[0])
+    alone = judge.embed_face(image, detector(image)[0])
     assert judge.distance(gallery.photos_of(judge, "s1")[1], alone) < 1e-4
     assert gallery.photos_of(judge, None) == []
 
 
-def test_the_rank_counts_people_who_are_nearer(gallery: Gallery, judge: Judge) -> None:
+def test_the_rank_counts_people_who_are_nearer(gallery: Gallery, judge: Recognizer) -> None:
     first, *others = gallery.photos_of(judge, "s1")
     assert gallery.rank(judge, first, others, person="s1") == 1
     assert gallery.rank(judge, first, [first]) == 1, "nobody is nearer than oneself"
@@ -70,7 +70,7 @@ def test_the_rank_counts_people_who_are_nearer(gallery: Gallery, judge: Judge) -
 
 
 def test_photos_in_the_folder_itself_are_people_of_their_own(
-    tmp_path: Path, judge: Judge, detector: FaceDetector, folder: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, judge: Recognizer, detector: FaceDetector, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_png(tmp_path / "eve.png", read_image(folder / "s2" / "1.png"))
     (tmp_path / "bob").mkdir()
@@ -87,7 +87,7 @@ def test_photos_in_the_folder_itself_are_people_of_their_own(
     assert calls == [("gallery", done, 4) for done in range(1, 5)]
 
 
-def test_galleries_that_hold_nobody(tmp_path: Path, judge: Judge, detector: FaceDetector) -> None:
+def test_galleries_that_hold_nobody(tmp_path: Path, judge: Recognizer, detector: FaceDetector) -> None:
     with pytest.raises(DataError, match="no such file"):
         load_gallery(tmp_path / "nowhere", [judge], detector)
     with pytest.raises(DataError, match="no photos"):

@@ -251,7 +251,7 @@ def test_recogniser_of_others_or_of_nothing(people: FaceSet) -> None:
 def test_command_prints_and_writes(album: Path, people: FaceSet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "mine.safetensors"
     save_checkpoint(make_model(["s1", "s2", "s3"], bias=[1, 0, 0], threshold=0.6), file, {"data_sha256": people.sha256})
-    done = invoke("--model", file, "--data", album, "--output", tmp_path / "out", "--part", "all", "--mirror")
+    done = invoke("--judge", file, "--data", album, "--output", tmp_path / "out", "--part", "all", "--mirror")
     assert done.exit_code == 0, done.output
     for words in ("24 photos, 3 of 3 known people, with mirror images", "top-1", "33.3%", "6/18", "strangers", "100.0%"):
         assert words in done.stdout, words
@@ -270,7 +270,7 @@ def test_command_takes_the_part_and_prints_json(part: str, album: Path, people: 
     file = tmp_path / "mine.safetensors"
     save_checkpoint(make_model(["s1", "s2", "s3"], bias=[1, 0, 0]), file, {"data_sha256": "of other photos"})
     with caplog.at_level(logging.WARNING, "faceenc"):
-        done = invoke("--model", file, "--data", album, "--part", part, "--json")
+        done = invoke("--judge", file, "--data", album, "--part", part, "--json")
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     assert record["images"] == len(people.test if part == "test" else people.train)
@@ -290,7 +290,7 @@ def test_command_says_what_is_wrong_in_one_line(album: Path, tmp_path: Path) -> 
         ((tmp_path / "none", album), "does not exist"),
     ]
     for (model, data), words in cases:
-        done = invoke("--model", model, "--data", data)
+        done = invoke("--judge", model, "--data", data)
         assert done.exit_code == 2
         assert not done.stdout
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -17,7 +17,7 @@ from faceenc.benchmark.transfer.pairs import halves, threshold_of
 from faceenc.benchmark.transfer.runner import TransferPlan
 from faceenc.core import ConfigError, Progress, build, check_keys, checked, describe_environment, listed, read_toml
 from faceenc.data import DataConfig, FaceSet, expand
-from faceenc.recognizers import DLIB, FAR, Embedder, defence, joined, load_embedder
+from faceenc.recognizers import DLIB, FAR, PictureModel, defence, joined, load_recognizer, picture_model
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +203,6 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
     )
 
 
-def _load(config: EmbedderConfig) -> Embedder:
+def _load(config: EmbedderConfig) -> PictureModel:
     plain = config.source == DLIB or config.source.startswith("frbench:")
-    return load_embedder(config.source if plain else str(expand(config.source)), config.name)
+    return picture_model(load_recognizer(config.source if plain else str(expand(config.source))), config.name)

@@ -17,7 +17,7 @@ from faceenc.benchmark.transfer.verification import FARS
 from faceenc.core import DataError
 from faceenc.data import FaceSet
 from faceenc.media import to_tensor
-from faceenc.recognizers import Embedder, embed, equal_error_rate, tar_at_far
+from faceenc.recognizers import PictureModel, embed, equal_error_rate, tar_at_far
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _best_threshold(distances: NDArray[np.float64], same: NDArray[np.bool_]) -> 
     return float(distances[order][int(np.argmax(right))])
 
 
-def pairs_table(path: Path, judges: Sequence[Embedder], data: FaceSet) -> str:
+def pairs_table(path: Path, judges: Sequence[PictureModel], data: FaceSet) -> str:
     """CSV text: judge, `PairsResult`'s figures; one line a judge.
 
     Args:

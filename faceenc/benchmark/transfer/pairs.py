@@ -14,7 +14,7 @@ from faceenc.core import DataError
 from faceenc.data import FaceSet
 from faceenc.faces import ALIGNED_SIZE
 from faceenc.media import to_tensor
-from faceenc.recognizers import Embedder, embed, fit_threshold, pair_scores
+from faceenc.recognizers import PictureModel, embed, fit_threshold, pair_scores
 
 Rows = NDArray[np.int64]
 
@@ -111,7 +111,7 @@ def spread(data: FaceSet, rows: Rows, *, most: int = _FITTED) -> Rows:
     return np.sort(np.concatenate(kept))
 
 
-def threshold_of(embedder: Embedder, data: FaceSet, rows: Rows, *, far: float) -> float:
+def threshold_of(embedder: PictureModel, data: FaceSet, rows: Rows, *, far: float) -> float:
     """The Euclidean distance that a share `far` of the pairs of two people among `rows` does not exceed.
 
     Raises:

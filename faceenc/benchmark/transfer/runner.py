@@ -32,7 +32,7 @@ from faceenc.benchmark.transfer.verification import Verification, VerificationFi
 from faceenc.core import Progress, write_atomically
 from faceenc.data import FaceSet
 from faceenc.media import psnr, ssim
-from faceenc.recognizers import FAR, Embedder, embed
+from faceenc.recognizers import FAR, PictureModel, embed
 from faceenc.report import BORROWED
 
 DODGE = "dodge"
@@ -61,8 +61,8 @@ class TransferPlan:
 
     config: Mapping[str, Any]
     data: FaceSet
-    surrogates: Sequence[Embedder]
-    judges: Sequence[Embedder]
+    surrogates: Sequence[PictureModel]
+    judges: Sequence[PictureModel]
     variants: Sequence[str]
     entries: Sequence[AttackEntry]
     borrowed: str = ""
@@ -86,7 +86,7 @@ class _Judge:
     """A judge of one variant, with what it says of the clean photos: its threshold and (N, D) embeddings."""
 
     name: str
-    embedder: Embedder
+    embedder: PictureModel
     threshold: float
     references: torch.Tensor
     targets: torch.Tensor
@@ -179,7 +179,9 @@ class _Maker:
         for judge in judges:
             self.ledger.add({"judge": judge.name, "eps": 0.0}, judge.verification.of(judge.probes))
 
-    def _columns(self, surrogate: Embedder, entry: AttackEntry, how: str, eps: float, judge: _Judge) -> list[dict[str, Any]]:
+    def _columns(
+        self, surrogate: PictureModel, entry: AttackEntry, how: str, eps: float, judge: _Judge
+    ) -> list[dict[str, Any]]:
         """Of the attack's cell, and of the borrowed noise's where there is one."""
         alone = how == IMPERSONATE or sum(goal != IMPERSONATE for goal in entry.goals) == 1
         title = entry.name if alone else f"{entry.name} ({how})"
@@ -190,7 +192,7 @@ class _Maker:
         borrowed = entry.name == self.plan.borrowed and how == entry.goals[0] and eps > 0
         return [base, {**base, "attack": BORROWED}] if borrowed else [base]
 
-    def make(self, surrogate: Embedder, entry: AttackEntry, how: str, eps: float, progress: Progress) -> None:
+    def make(self, surrogate: PictureModel, entry: AttackEntry, how: str, eps: float, progress: Progress) -> None:
         cells = [self._columns(surrogate, entry, how, eps, judge) for judge in self.judges]
         if all(cell_key(columns) in self.done for each in cells for columns in each):
             return
@@ -252,7 +254,7 @@ class _Maker:
         return [{**columns, **{name: column[i] for name, column in values.items()}} for i in range(n)]
 
 
-def _diagnose(plan: TransferPlan, surrogate: Embedder) -> dict[str, Any]:
+def _diagnose(plan: TransferPlan, surrogate: PictureModel) -> dict[str, Any]:
     """What the flags want to know of a surrogate: whether there is anything that an attack by gradient can follow."""
     x = pictures(plan.data, plan.pairs.probes[:8])
     goal = MoveAway(embed(surrogate.model, x).unsqueeze(-2))

@@ -17,7 +17,16 @@ from faceenc.benchmark.folder import CELL_COLUMNS
 from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
 from faceenc.core import write_atomically
 from faceenc.data import FaceSet
-from faceenc.recognizers import FAR, Embedder, apply_threshold, embed, equal_error_rate, fit_threshold, pair_scores, rank_k
+from faceenc.recognizers import (
+    FAR,
+    PictureModel,
+    apply_threshold,
+    embed,
+    equal_error_rate,
+    fit_threshold,
+    pair_scores,
+    rank_k,
+)
 
 FARS = (FAR, 0.001)
 
@@ -65,7 +74,7 @@ class Verification:
         return dict(zip(VERIFICATION_COLUMNS, [*numbers, len(np.unique(self.gallery_labels))], strict=True))
 
 
-def fit_verification(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pairs) -> Verification:
+def fit_verification(judge: PictureModel, data: FaceSet, halves: Halves, pairs: Pairs) -> Verification:
     """Embed what is not attacked, and fit the thresholds.
 
     Args:
@@ -95,7 +104,7 @@ def fit_verification(judge: Embedder, data: FaceSet, halves: Halves, pairs: Pair
     )
 
 
-def _embed(judge: Embedder, data: FaceSet, rows: NDArray[np.int64]) -> Floats:
+def _embed(judge: PictureModel, data: FaceSet, rows: NDArray[np.int64]) -> Floats:
     found: Floats = embed(judge.model, pictures(data, rows)).double().numpy()
     return found
 

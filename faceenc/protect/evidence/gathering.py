@@ -18,7 +18,7 @@ from faceenc.core import Box, DataError, Detector, Face, moved, scaled
 from faceenc.faces import detect_at
 from faceenc.media import VARIANTS, Variant, copy_window, vary
 from faceenc.protect.evidence.quality import face_change, photo_change
-from faceenc.recognizers import Gallery, Judge
+from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def gather_evidence(
     original: NDArray[np.uint8],
     protected: NDArray[np.uint8],
     *,
-    judges: Sequence[Judge],
+    judges: Sequence[Recognizer],
     detector: Detector,
     gallery: Gallery | None = None,
     person: str | None = None,
@@ -170,17 +170,24 @@ class _Answers:
     variants: Mapping[Variant, _Vectors]
     found: Mapping[Variant, bool]
 
-    def verdicts(self, judge: Judge, gallery: Gallery | None, person: str | None) -> Iterator[Verdict]:
-        own = self.original[judge.name]
+    def verdicts(self, judge: Recognizer, gallery: Gallery | None, person: str | None) -> Iterator[Verdict]:
+        own, threshold = self.original[judge.name], operating_point(judge).threshold
         for variant, vectors in self.variants.items():
             face = vectors[judge.name]
             rank = None
             if gallery is not None:
                 rank = gallery.rank(judge, face, [own, *gallery.photos_of(judge, person)], person=person)
-            yield Verdict(judge.name, variant, judge.distance(own, face), judge.threshold, rank, found=self.found[variant])
+            yield Verdict(
+                judge.name,
+                variant,
+                judge.distance(own, face),
+                threshold,
+                rank,
+                found=self.found[variant],
+            )
 
 
-def _owner(judge: Judge, answers: Sequence[_Answers], gallery: Gallery | None, person: str | None) -> int | None:
+def _owner(judge: Recognizer, answers: Sequence[_Answers], gallery: Gallery | None, person: str | None) -> int | None:
     """Which face is `person`'s."""
     photos = [] if gallery is None else gallery.photos_of(judge, person)
     if not photos or not answers:
@@ -195,7 +202,7 @@ def _ask(
     original: NDArray[np.uint8],
     protected: NDArray[np.uint8],
     face: Face,
-    judges: Sequence[Judge],
+    judges: Sequence[Recognizer],
     detector: Detector,
     variants: Sequence[Variant],
 ) -> _Answers:
@@ -215,14 +222,14 @@ def _ask(
     for judge in judges:
         for variant, vector in _embed(judge, views).items():
             answers[variant][judge.name] = vector
-    return _Answers({judge.name: judge.embed(window, same) for judge in judges}, answers, found)
+    return _Answers({judge.name: judge.embed_face(window, same) for judge in judges}, answers, found)
 
 
-def _embed(judge: Judge, views: Mapping[Variant, tuple[NDArray[np.uint8], Face]]) -> dict[Variant, NDArray[np.float64]]:
+def _embed(judge: Recognizer, views: Mapping[Variant, tuple[NDArray[np.uint8], Face]]) -> dict[Variant, NDArray[np.float64]]:
     """Of the photo as saved by the judge's very own way, which may be slow; of the others together."""
-    crops = {variant: judge.crop(*view) for variant, view in views.items() if variant != "saved"}
+    crops = {variant: judge.cut(*view) for variant, view in views.items() if variant != "saved"}
     vectors = dict(zip(crops, judge.embed_crops(np.stack(list(crops.values()))), strict=True)) if crops else {}
-    return vectors | ({"saved": judge.embed(*views["saved"])} if "saved" in views else {})
+    return vectors | ({"saved": judge.embed_face(*views["saved"])} if "saved" in views else {})
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Judges on ORL faces: dlib itself, its twin, a trained recogniser's features, and frbench where it is installed."""
+"""Recognisers on ORL faces: dlib itself, its twin, a trained one's features, and frbench where it is installed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from PIL import Image
 
 from faceenc.core import AssetError, Box, CheckpointError, Face, fetch
 from faceenc.data import enlarge, read_orl
-from faceenc.faces import FaceDetector, frame_face
+from faceenc.faces import AlignedCrop, FaceDetector, frame_face
 from faceenc.media import to_tensor
 from faceenc.recognizers import (
-    CosineJudge,
-    DlibJudge,
     FaceResNet,
-    FRBenchJudge,
-    Judge,
-    ResNetJudge,
-    TwinJudge,
+    Recognizer,
+    _fitted,
     _hog_detector,
-    default_judges,
     has_dlib,
     hog_box,
+    load_judges,
+    load_recognizer,
+    operating_point,
     save_checkpoint,
 )
 
@@ -51,23 +49,25 @@ def photos(detector: FaceDetector) -> dict[str, Photo]:
     return {name: (large := enlarge(pictures[name]), detector(large)[0]) for name in NAMES}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(DlibJudge, marks=needs_dlib), TwinJudge])
-def test_dlib_and_its_twin_tell_people_apart(kind: type[TwinJudge], photos: dict[str, Photo]) -> None:
-    judge: Judge = kind()
-    first, same, *others = (judge.embed(*photos[name]) for name in NAMES)
+@pytest.mark.parametrize("spec", [pytest.param("dlib", marks=needs_dlib), "dlib-torch"])
+def test_dlib_and_its_twin_tell_people_apart(spec: str, photos: dict[str, Photo]) -> None:
+    judge = load_recognizer(spec)
+    threshold = operating_point(judge).threshold
+    assert judge.name == spec
+    first, same, *others = (judge.embed_face(*photos[name]) for name in NAMES)
     assert first.shape == (128,)
     assert judge.distance(first, first) == 0
-    assert judge.distance(first, same) < judge.threshold == 0.6
-    assert min(judge.distance(first, other) for other in others) > judge.threshold
-    together = judge.embed_crops(np.stack([judge.crop(*photos[name]) for name in NAMES]))
+    assert judge.distance(first, same) < threshold == 0.6
+    assert min(judge.distance(first, other) for other in others) > threshold
+    together = judge.embed_crops(np.stack([judge.cut(*photos[name]) for name in NAMES]))
     np.testing.assert_allclose(together[:2], [first, same], atol=1e-5)
 
 
 @needs_dlib
 def test_the_twin_agrees_with_dlib_but_for_the_landmarks(photos: dict[str, Photo]) -> None:
-    dlib, twin = DlibJudge(), TwinJudge()
+    dlib, twin = load_recognizer("dlib"), load_recognizer("dlib-torch")
     assert dlib.network == twin.network
-    distances = [np.linalg.norm(dlib.embed(*photo) - twin.embed(*photo)) for photo in photos.values()]
+    distances = [np.linalg.norm(dlib.embed_face(*photo) - twin.embed_face(*photo)) for photo in photos.values()]
     assert max(distances) < 0.35, "a mirror image is 0.2 away, different people 0.76"
 
 
@@ -75,14 +75,14 @@ def test_the_twin_agrees_with_dlib_but_for_the_landmarks(photos: dict[str, Photo
 def test_dlibs_judge_is_dlibs_own_pipeline(photos: dict[str, Photo]) -> None:
     import dlib
 
-    judge = DlibJudge()
+    judge = load_recognizer("dlib")
     hog, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(fetch("dlib-landmarks-5")))
     net = dlib.face_recognition_model_v1(str(fetch("dlib-face-net")))
     image, face = photos["s1/1"]
     (rectangle,) = hog(image, 0)
     own = np.array(net.compute_face_descriptor(image, predictor(image, rectangle), 0, 0.25))
     # The detector's rectangles lie on a grid, and ours are found at another size.
-    assert np.linalg.norm(judge.embed(image, face) - own) < 0.15
+    assert np.linalg.norm(judge.embed_face(image, face) - own) < 0.15
 
 
 @needs_dlib
@@ -115,7 +115,7 @@ def test_dlibs_finder_sees_small_faces_too(photos: dict[str, Photo]) -> None:
     assert little is not None
     assert little.width == pytest.approx(factor * large.width, rel=0.2)
     assert hog_box(np.full_like(image, 90), face) is None
-    assert DlibJudge().embed(np.full_like(image, 90), face).shape == (128,), "MediaPipe's box then"
+    assert load_recognizer("dlib").embed_face(np.full_like(image, 90), face).shape == (128,), "MediaPipe's box then"
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +129,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_trained_recogniser_judges_by_its_features(checkpoint: Path, photos: dict[str, Photo]) -> None:
-    judge: Judge = ResNetJudge(checkpoint)
-    embeddings = np.stack([judge.embed(*photo) for photo in photos.values()])
+    judge = load_recognizer(str(checkpoint))
+    embeddings = np.stack([judge.embed_face(*photo) for photo in photos.values()])
     assert embeddings.shape == (4, 512)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
     crop = frame_face(*photos["s3/1"], size=64, framing="aligned")
-    np.testing.assert_array_equal(judge.crop(*photos["s3/1"]), crop)
-    model = ResNetJudge(checkpoint).model
+    np.testing.assert_array_equal(judge.cut(*photos["s3/1"]), crop)
+    model = judge.classifier
+    assert model is not None
+    assert model(to_tensor(crop[None])).shape == (1, 2), "it still names people"
     model.network.fc = torch.nn.Identity()
     with torch.no_grad():
         pooled = model(to_tensor(crop[None]))[0].double().numpy()
@@ -146,23 +148,30 @@ def test_a_trained_recogniser_judges_by_its_features(checkpoint: Path, photos: d
 def test_a_threshold_that_one_in_a_hundred_strangers_passes(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     seen = []
 
-    def cut(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        seen.append(frame_face(image, face, size=16, framing="aligned"))
-        return seen[-1]
+    class Watched(AlignedCrop):
+        def cut(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
+            seen.append(super().cut(image, face))
+            return seen[-1]
 
-    def pixels(x: torch.Tensor) -> torch.Tensor:
+    class Pixels(torch.nn.Module):
         """The plainest of recognisers."""
-        return torch.nn.functional.normalize(x.flatten(1) - x.flatten(1).mean(1, keepdim=True), dim=1)
 
-    judge = CosineJudge("pixels", "pixels", net=pixels, cut=cut)
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.normalize(x.flatten(1) - x.flatten(1).mean(1, keepdim=True), dim=1)
+
+    judge = Recognizer("pixels", "pixels", Watched(16), Pixels())
     with caplog.at_level(logging.INFO, logger="faceenc"):
-        threshold = judge.threshold
+        point = operating_point(judge)
+        threshold = point.threshold
         assert "fitting its threshold" in caplog.text
         caplog.clear()
-        assert CosineJudge("again", "pixels", net=pixels, cut=cut).threshold == threshold
+        _fitted().clear()
+        assert operating_point(Recognizer("again", "pixels", Watched(16), Pixels())) == point
         assert caplog.text == "", "it is kept for this network"
     assert len(list(cache.glob("threshold-*.npz"))) == 1
     assert len(seen) == 120
+    assert point.pairs == 7020
+    assert point.euclidean**2 == pytest.approx(2 * threshold)
     embeddings = judge.embed_crops(np.stack(seen))
     distances = 1 - embeddings @ embeddings.T
     people = np.arange(120) // 3
@@ -172,11 +181,11 @@ def test_a_threshold_that_one_in_a_hundred_strangers_passes(cache: Path, caplog:
 
 
 def test_each_recogniser_is_asked_once(checkpoint: Path, tmp_path: Path) -> None:
-    judges = default_judges([checkpoint, checkpoint])
+    judges = load_judges([str(checkpoint), str(checkpoint)])
     assert [judge.name for judge in judges] == ["dlib" if has_dlib() else "dlib-torch", str(checkpoint)]
     assert len({judge.network for judge in judges}) == 2
     with pytest.raises(CheckpointError, match="does not exist"):
-        default_judges([tmp_path / "none.safetensors"])
+        load_recognizer(str(tmp_path / "none.safetensors"))
 
 
 @pytest.fixture
@@ -206,19 +215,19 @@ def frbench_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[str, Photo]) -> None:
-    judge = FRBenchJudge(NET)
-    embedding = judge.embed(*photos["s1/1"])
+    judge = load_recognizer(f"frbench:{NET}")
+    assert judge.name == f"frbench:{NET}"
+    embedding = judge.embed_face(*photos["s1/1"])
     assert embedding.shape == (512,)
     assert np.linalg.norm(embedding) == pytest.approx(1, abs=1e-5)
-    mirrored = np.ascontiguousarray(judge.crop(*photos["s1/1"])[:, ::-1])
+    mirrored = np.ascontiguousarray(judge.cut(*photos["s1/1"])[:, ::-1])
     assert judge.distance(judge.embed_crops(mirrored[None])[0], embedding) < 1e-5, "the mean over both"
-    alone = FRBenchJudge(NET, mirrored=False)
-    assert alone.network == judge.network
-    assert alone.distance(alone.embed_crops(mirrored[None])[0], alone.embed(*photos["s1/1"])) > 1e-5
-    x = to_tensor(judge.crop(*photos["s1/1"])[None]).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(judge.net(x)[0, :5].sum(), x)
+    x = to_tensor(judge.cut(*photos["s1/1"])[None]).requires_grad_(True)
+    attacked = judge.embed(x)
+    assert (attacked - judge.embed(x.flip(-1))).abs().max() > 1e-5, "gradients come from the face alone"
+    (gradient,) = torch.autograd.grad(attacked[0, :5].sum(), x)
     assert (gradient != 0).float().mean() > 0.5
-    assert judge.net(torch.zeros(1, 3, 112, 112)).shape == (1, 512), "a black crop is no cause for a warning"
+    assert judge.embed(torch.zeros(1, 3, 112, 112)).shape == (1, 512), "a black crop is no cause for a warning"
 
 
 @pytest.mark.usefixtures("frbench_cache")
@@ -227,7 +236,7 @@ def test_frbenchs_crops_have_the_face_in_arcfaces_places(photos: dict[str, Photo
     dotted = np.zeros_like(image)
     for x, y in face.key_points[:4]:
         dotted[round(y) - 6 : round(y) + 6, round(x) - 6 : round(x) + 6] = 255
-    crop = FRBenchJudge(NET).crop(dotted, face)[..., 0].astype(float)
+    crop = load_recognizer(f"frbench:{NET}").cut(dotted, face)[..., 0].astype(float)
     assert crop.shape == (112, 112)
     for x, y in [(38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (56.1, 92.3)]:
         around = crop[round(y) - 9 : round(y) + 10, round(x) - 9 : round(x) + 10]
@@ -251,13 +260,13 @@ def test_what_frbench_lacks_is_said_and_not_fetched(name: str, damage: object, s
     damage(frbench_cache)  # type: ignore[operator]
     before = sorted(frbench_cache.rglob("*"))
     with pytest.raises(AssetError, match=said) as caught:
-        default_judges(frbench=[name])
+        load_recognizer(f"frbench:{name}")
     assert "\n" not in str(caught.value)
     assert sorted(frbench_cache.rglob("*")) == before
 
 
 def test_cosine_distances_are_never_negative() -> None:
-    judge = CosineJudge("any", "any", net=lambda x: x, cut=lambda image, face: image)
+    judge = Recognizer("any", "any", AlignedCrop(), torch.nn.Identity())
     one = np.full(3, 1 / np.sqrt(3)) * (1 + 1e-12)
     assert judge.distance(one, one) == 0
     assert judge.distance(one, -one) == pytest.approx(2)

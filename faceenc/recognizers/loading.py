@@ -1,0 +1,90 @@
+"""`load_recognizer`: a recogniser by the words that people use for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
+from faceenc.recognizers.dlib.crops import DlibCrop
+from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
+from faceenc.recognizers.dlib.original import describe, has_dlib
+from faceenc.recognizers.frbench import load_frbench
+from faceenc.recognizers.recognizer import Recognizer
+
+DLIB_TORCH = "dlib-torch"
+FRBENCH = "frbench:"
+
+
+def load_recognizer(spec: str) -> Recognizer:
+    """A recogniser on the processor.
+
+    Args:
+        spec: "dlib" (by its own code where dlib-bin is installed), "dlib-torch" (never so), "frbench:NAME", or the path of a
+            checkpoint that `faceenc train` wrote. It becomes the name.
+
+    Raises:
+        AssetError: weights, or the package that reads them, cannot be had.
+        CheckpointError: no such checkpoint, damaged, or not one of ours.
+    """
+    if spec in (DLIB, DLIB_TORCH):
+        return _dlib(original=spec == DLIB and has_dlib())
+    if spec.startswith(FRBENCH):
+        return _frbench(spec)
+    return _checkpoint(Path(spec))
+
+
+def load_recognizers(specs: Sequence[str]) -> list[Recognizer]:
+    """Each once, in order; arguments and errors as of `load_recognizer`."""
+    return [load_recognizer(spec) for spec in dict.fromkeys(specs)]
+
+
+def load_judges(specs: Sequence[str] = ()) -> list[Recognizer]:
+    """dlib, and those that are named."""
+    return load_recognizers([DLIB, *specs])
+
+
+def _dlib(*, original: bool) -> Recognizer:
+    return Recognizer(
+        name=DLIB if original else DLIB_TORCH,
+        network=DLIB,
+        crops=DlibCrop(original),
+        embedding=load_dlibnet(),
+        metric="euclidean",
+        licence="CC0",
+        describe=describe if original else None,
+        wide_views=True,
+    )
+
+
+def _frbench(spec: str) -> Recognizer:
+    name = spec.removeprefix(FRBENCH)
+    net = load_frbench(name)
+    return Recognizer(
+        name=spec,
+        network=net.fingerprint,
+        crops=ArcFaceCrop(net.crop),
+        embedding=net,
+        judging=net.with_mirror_image(),
+    )
+
+
+def _checkpoint(path: Path) -> Recognizer:
+    # torchvision takes a second to load, which who has no checkpoint need not wait for.
+    from faceenc.recognizers.checkpoint import load_checkpoint, weights_sha256
+    from faceenc.recognizers.resnet import PooledFeatures
+
+    model, record = load_checkpoint(path)
+    network = weights_sha256(model)
+    model.requires_grad_(False).to(memory_format=torch.channels_last)
+    crops = AlignedCrop(model.input_size) if model.framing == "aligned" else SquareCrop(model.input_size)
+    return Recognizer(
+        name=str(path),
+        network=network,
+        crops=crops,
+        embedding=PooledFeatures(model).eval(),
+        classifier=model,
+        record=record,
+    )
