@@ -22,7 +22,6 @@ from .drawing import (
 from .drawing import (
     load_font as load_font,
 )
-from .photos.listing import PHOTO_SUFFIXES as PHOTO_SUFFIXES
 from .photos.listing import list_photos as list_photos
 from .photos.metadata import clean_exif as clean_exif
 from .photos.metadata import clean_xmp as clean_xmp
@@ -38,6 +37,7 @@ from .photos.reading import (
 from .photos.reading import (
     read_photo as read_photo,
 )
+from .photos.record import PHOTO_SUFFIXES as PHOTO_SUFFIXES
 from .photos.record import SUFFIXES as SUFFIXES
 from .photos.record import Photo as Photo
 from .photos.record import PhotoFormat as PhotoFormat

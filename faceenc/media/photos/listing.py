@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from faceenc.core import DataError
-
-if TYPE_CHECKING:
-    pass
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-# Files taken for photos when a folder is read. Pillow reads the last two only with a plug-in; without, they are reported.
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"}
-)
+from faceenc.core import DataError
+from faceenc.media.photos.record import PHOTO_SUFFIXES
 
 
 def list_photos(paths: Sequence[Path], *, output: Path | None) -> tuple[list[Path], list[DataError]]:
