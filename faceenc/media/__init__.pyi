@@ -1,9 +1,27 @@
-from .copies import JPEG_BLOCK as JPEG_BLOCK
+from .augmentation import augment as augment
+from .augmentation import centred as centred
 from .copies import VARIANTS as VARIANTS
 from .copies import Variant as Variant
 from .copies import copy_window as copy_window
-from .copies import jpeg_copy as jpeg_copy
 from .copies import vary as vary
+from .diversity import (
+    Diversity as Diversity,
+)
+from .diversity import (
+    coarsened as coarsened,
+)
+from .diversity import (
+    dimmed as dimmed,
+)
+from .diversity import (
+    posed as posed,
+)
+from .diversity import (
+    recoloured as recoloured,
+)
+from .diversity import (
+    shuffled as shuffled,
+)
 from .drawing import (
     Colour as Colour,
 )
@@ -56,56 +74,22 @@ from .photos.writing import (
 )
 from .quality import psnr as psnr
 from .quality import ssim as ssim
-from .random_transforms import (
-    PHOTO_TRANSFORMS as PHOTO_TRANSFORMS,
-)
-from .random_transforms import (
-    Diversity as Diversity,
-)
-from .random_transforms import (
-    RandomTransform as RandomTransform,
-)
-from .random_transforms import (
-    coarsened as coarsened,
-)
-from .random_transforms import (
-    dimmed as dimmed,
-)
-from .random_transforms import (
-    posed as posed,
-)
-from .random_transforms import (
-    recoloured as recoloured,
-)
-from .random_transforms import (
-    shuffled as shuffled,
-)
-from .random_transforms import (
-    through_jpeg as through_jpeg,
-)
 from .tensors import to_tensor as to_tensor
 from .tensors import to_uint8 as to_uint8
-from .transforms import (
-    augment as augment,
-)
-from .transforms import (
-    blur as blur,
-)
-from .transforms import (
-    centred as centred,
-)
-from .transforms import (
-    jpeg as jpeg,
-)
-from .transforms import (
-    preload as preload,
-)
-from .transforms import (
-    reduced as reduced,
-)
-from .transforms import (
-    resize as resize,
-)
+from .transforms import JPEG_BLOCK as JPEG_BLOCK
+from .transforms import PHOTO_TRANSFORMS as PHOTO_TRANSFORMS
+from .transforms import BitDepth as BitDepth
+from .transforms import Blur as Blur
+from .transforms import Crop as Crop
+from .transforms import Jpeg as Jpeg
+from .transforms import RandomCrop as RandomCrop
+from .transforms import RandomJpeg as RandomJpeg
+from .transforms import RandomTransform as RandomTransform
+from .transforms import Resize as Resize
+from .transforms import Transform as Transform
+from .transforms import preload as preload
+from .transforms import resize as resize
+from .transforms import straight_through as straight_through
 from .video.cameras import Camera as Camera
 from .video.encoders import USUAL as USUAL
 from .video.encoders import ffmpeg as ffmpeg

@@ -11,25 +11,13 @@ from .checkpoint import (
     weights_sha256 as weights_sha256,
 )
 from .defences import (
-    BitDepth as BitDepth,
-)
-from .defences import (
-    Blur as Blur,
-)
-from .defences import (
-    Jpeg as Jpeg,
-)
-from .defences import (
-    RandomCrop as RandomCrop,
-)
-from .defences import (
-    Resize as Resize,
-)
-from .defences import (
     Transformed as Transformed,
 )
 from .defences import (
     defence as defence,
+)
+from .defences import (
+    defended as defended,
 )
 from .dlib.network import (
     DLIB as DLIB,
