@@ -56,6 +56,7 @@ from .photos.reading import (
     read_photo as read_photo,
 )
 from .photos.record import PHOTO_SUFFIXES as PHOTO_SUFFIXES
+from .photos.record import READ_SUFFIXES as READ_SUFFIXES
 from .photos.record import SUFFIXES as SUFFIXES
 from .photos.record import Photo as Photo
 from .photos.record import PhotoFormat as PhotoFormat
