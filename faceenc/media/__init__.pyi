@@ -4,24 +4,12 @@ from .copies import VARIANTS as VARIANTS
 from .copies import Variant as Variant
 from .copies import copy_window as copy_window
 from .copies import vary as vary
-from .diversity import (
-    Diversity as Diversity,
-)
-from .diversity import (
-    coarsened as coarsened,
-)
-from .diversity import (
-    dimmed as dimmed,
-)
-from .diversity import (
-    posed as posed,
-)
-from .diversity import (
-    recoloured as recoloured,
-)
-from .diversity import (
-    shuffled as shuffled,
-)
+from .diversity import Diversity as Diversity
+from .diversity import coarsened as coarsened
+from .diversity import dimmed as dimmed
+from .diversity import posed as posed
+from .diversity import recoloured as recoloured
+from .diversity import shuffled as shuffled
 from .drawing import (
     Colour as Colour,
 )
@@ -43,18 +31,10 @@ from .drawing import (
 from .photos.listing import list_photos as list_photos
 from .photos.metadata import clean_exif as clean_exif
 from .photos.metadata import clean_xmp as clean_xmp
-from .photos.reading import (
-    decode_photo as decode_photo,
-)
-from .photos.reading import (
-    photo_format as photo_format,
-)
-from .photos.reading import (
-    read_image as read_image,
-)
-from .photos.reading import (
-    read_photo as read_photo,
-)
+from .photos.reading import decode_photo as decode_photo
+from .photos.reading import photo_format as photo_format
+from .photos.reading import read_image as read_image
+from .photos.reading import read_photo as read_photo
 from .photos.record import PHOTO_SUFFIXES as PHOTO_SUFFIXES
 from .photos.record import READ_SUFFIXES as READ_SUFFIXES
 from .photos.record import SUFFIXES as SUFFIXES
