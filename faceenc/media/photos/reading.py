@@ -94,15 +94,19 @@ def decode_photo(data: bytes) -> Photo:
     return _with_reason(lambda: _read(BytesIO(data), ""), data, "the photo's bytes")
 
 
-@cache
 def enable_heif() -> bool:
     """Teach Pillow HEIC if the extra `heic` is installed; tells whether it can now."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
         return False
-    register_heif_opener(thumbnails=False)
+    _once(register_heif_opener)
     return True
+
+
+@cache
+def _once(register: Callable[..., None]) -> None:
+    register(thumbnails=False)
 
 
 def _with_reason(read: Callable[[], Photo], source: Path | bytes, name: str) -> Photo:
