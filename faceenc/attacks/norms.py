@@ -14,7 +14,7 @@ from typing import cast
 import torch
 
 from faceenc.core import SLACK, ConfigError, Norm
-from faceenc.media import blur
+from faceenc.media import Blur
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Smoothed:
         return self.norm.project(delta, eps)
 
     def steepest(self, gradient: torch.Tensor) -> torch.Tensor:
-        return self.norm.steepest(blur(gradient, self.sigma))
+        return self.norm.steepest(Blur(self.sigma)(gradient))
 
     def sample(self, like: torch.Tensor, eps: float, rng: Sequence[torch.Generator]) -> torch.Tensor:
         return self.norm.sample(like, eps, rng)

@@ -148,10 +148,9 @@ def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat
 
 
 def _format_of(path: Path) -> PhotoFormat | None:
-    from faceenc.media import SUFFIXES
+    from faceenc.media import READ_SUFFIXES, SUFFIXES
 
-    suffix = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}.get(path.suffix.lower(), path.suffix.lower())
-    return next((name for name, known in SUFFIXES.items() if known == suffix), None)
+    return next((name for name in SUFFIXES if path.suffix.lower() in READ_SUFFIXES[name]), None)
 
 
 def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file: Path | None) -> None:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 
-_RECIPE = "crops 1"  # count up when the crops change
+_RECIPE = "crops 2"  # count up when the crops change
 # Small faces that the first model misses the slower second one may find.
 _MODELS: tuple[Literal["short", "full"], ...] = ("short", "full")
 _MAX_LINES = 5
@@ -215,7 +215,7 @@ def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers:
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(work, range(serial, count))
 
-        # read_image silences Pillow's warnings with `catch_warnings`, which threads undo for one another in any order: with
+        # Reading silences Pillow's warnings with `catch_warnings`, which threads undo for one another in any order: with
         # the same filter set around them all, what they restore is what is wanted.
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")

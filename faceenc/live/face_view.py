@@ -51,7 +51,7 @@ class FaceView:
             cut = cut.jittered(draw, size=size, degrees=how.degrees, zoom=how.zoom, shift=how.shift * size)
             number = int(which * (len(self.transforms) + 1))
             if number < len(self.transforms):
-                x = self.transforms[number](x, self.rng)
+                x = self.transforms[number].draw(self.rng, x.shape[-1])(x)
         return _reduced_cut(x, cut, size)
 
     def engine(self, name: str) -> GradientEngine:

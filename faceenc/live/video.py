@@ -19,7 +19,7 @@ from faceenc.live.methods import Method, PgdMethod
 from faceenc.live.processor import Controls, Processor
 from faceenc.live.sources import Feed, FileSource
 from faceenc.live.tracking import Track, Tracker
-from faceenc.media import RandomTransform, Video, VideoFile, blur, reduced, through_jpeg
+from faceenc.media import Blur, RandomJpeg, RandomTransform, Resize, Video, VideoFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,11 +34,7 @@ _REL_STEP = 0.12  # small: noise that changes much from frame to frame is seen, 
 _READ_EVERY = 3  # frames between two readings of a face without noise
 
 # What becomes of a frame. H.264 takes fine noise away as JPEG of low quality does, which stands for it.
-VIDEO_TRANSFORMS: tuple[RandomTransform, ...] = (
-    lambda x, rng: reduced(x, 0.5),
-    *(through_jpeg(15, 50),) * 3,
-    lambda x, rng: blur(x, 1.5),
-)
+VIDEO_TRANSFORMS: tuple[RandomTransform, ...] = (Resize(0.5), *(RandomJpeg(15, 50),) * 3, Blur(1.5))
 
 
 @dataclass(frozen=True, slots=True)

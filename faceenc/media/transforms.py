@@ -1,77 +1,173 @@
-"""Image transformations on batches of tensors: train-time augmentation, and what becomes of a photo on its way.
+"""What becomes of a picture on its way, each change named once, in two forms: as it really happens, and differentiably.
 
-Shape
-    Every image is (N, 3, H, W) float32 in [0, 1].
+Convention
+    `pixels` is the plain form: (H, W, 3) uint8 RGB in and out, by Pillow, what really becomes of a photo. Smaller pictures
+    stay small. Calling the transform is the differentiable form: (N, 3, H, W) float32 in [0, 1], the same shape out;
+    smaller pictures are enlarged again, so that everything keeps its place.
+    `draw` fixes the parameters that chance decides: what it returns holds no chance and may be applied again. Of a picture
+    it knows nothing but the side, and a transform without chance is its own draw.
 """
 
 from __future__ import annotations
 
+import io
 import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageFilter
 
-from faceenc.media.copies import JPEG_BLOCK
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
 
-def augment(
-    x: torch.Tensor,
-    rng: torch.Generator,
-    *,
-    size: int,
-    degrees: float = 30.0,
-    zoom: float = 0.1,
-    flip: float = 0.5,
-    crop: float = 1.0,
-    centre: float = 1.0,
-    jitter: float = 0.0,
-) -> torch.Tensor:
-    """The student report's augmentation: one random rotation, zoom and mirroring for each image; more, if asked for.
-
-    Args:
-        x: (N, 3, H, W) with H == W.
-        rng: the source of all randomness.
-        size: side of what comes out.
-        degrees: rotation is uniform in [-degrees, degrees].
-        zoom: the scale is uniform in [1 - zoom, 1 + zoom].
-        flip: probability of a horizontal mirror image.
-        crop: the smallest share of the picture's side that is shown; where it lies is random.
-        centre: the share of the picture's side, around its centre, that counts as the picture.
-        jitter: brightness, contrast and saturation are multiplied by factors uniform in [1 - jitter, 1 + jitter].
-
-    Returns:
-        (N, 3, size, size); what comes from outside the picture repeats its border.
-    """
-    n = len(x)
-    angle = (torch.rand(n, generator=rng) * 2 - 1) * math.radians(degrees)
-    closeness = 1 + torch.rand(n, generator=rng) * (1 / crop - 1)
-    scale = closeness * (1 + (torch.rand(n, generator=rng) * 2 - 1) * zoom)
-    shift = (torch.rand(n, 2, generator=rng) * 2 - 1) * (1 - 1 / closeness).unsqueeze(1)
-    mirror = 1 - 2 * (torch.rand(n, generator=rng) < flip).float()
-    # affine_grid maps output to input: rotation by -angle, divided by the scale, mirrored in x.
-    cos, sin = angle.cos() * centre / scale, angle.sin() * centre / scale
-    rows = [torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)]
-    grid = F.affine_grid(torch.stack(rows, 1).to(x.device), [n, 3, size, size], align_corners=False)
-    # grid_sample does not antialias: what is to be reduced is reduced before.
-    source = resize(x, min(x.shape[-1], round(size / (crop * centre))))
-    shown = F.grid_sample(source, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return _jittered(shown, rng, jitter) if jitter else shown
+JPEG_BLOCK = 16  # JPEG with halved colour works on blocks of 16 x 16 pixels
 
 
-def _jittered(x: torch.Tensor, rng: torch.Generator, jitter: float) -> torch.Tensor:
-    brightness, contrast, saturation = 1 + jitter * (2 * torch.rand(3, len(x), 1, 1, 1, generator=rng).to(x.device) - 1)
-    x = x * brightness
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = mean + contrast * (x - mean)
-    grey = x.mean(1, keepdim=True)
-    shown: torch.Tensor = (grey + saturation * (x - grey)).clamp_(0, 1)
-    return shown
+class RandomTransform(Protocol):
+    """A transform with or without chance."""
+
+    def draw(self, rng: torch.Generator, side: int) -> Transform: ...
 
 
-def centred(x: torch.Tensor, size: int, centre: float = 1.0) -> torch.Tensor:
-    """The middle of each picture, `centre` of its side, resized to (N, 3, size, size): what `augment` shows on average."""
-    border = round(x.shape[-1] * (1 - centre) / 2)
-    return resize(x[..., border : x.shape[-2] - border, border : x.shape[-1] - border], size)
+class Transform(ABC):
+    """A transform without chance."""
+
+    @abstractmethod
+    def pixels(self, picture: Pixels) -> Pixels: ...
+
+    @abstractmethod
+    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+
+    def draw(self, rng: torch.Generator, side: int) -> Self:
+        return self
+
+
+@dataclass(frozen=True)
+class Jpeg(Transform):
+    """JPEG with colour at half the resolution, as Pillow and most web sites save; quality 1 to 100."""
+
+    quality: float = 75
+
+    def pixels(self, picture: Pixels) -> Pixels:
+        with io.BytesIO() as file:
+            Image.fromarray(np.ascontiguousarray(picture)).save(file, format="JPEG", quality=round(self.quality))
+            with Image.open(file) as again:
+                return np.array(again)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """By Reich et al., https://arxiv.org/abs/2309.06978."""
+        from kornia.enhance import jpeg_codec_differentiable
+
+        height, width = x.shape[-2:]
+        # The codec wants whole blocks; a file repeats the border as well.
+        whole = F.pad(x, (0, -width % JPEG_BLOCK, 0, -height % JPEG_BLOCK), mode="replicate")
+        coded: torch.Tensor = jpeg_codec_differentiable(whole, torch.tensor([float(self.quality)], device=x.device))
+        return coded[..., :height, :width]
+
+
+@dataclass(frozen=True)
+class RandomJpeg:
+    """JPEG at a quality drawn from [low, high)."""
+
+    low: float
+    high: float
+
+    def draw(self, rng: torch.Generator, side: int) -> Jpeg:
+        return Jpeg(self.low + (self.high - self.low) * float(torch.rand((), generator=rng)))
+
+
+@dataclass(frozen=True)
+class Resize(Transform):
+    """Reduced to a share of its sides."""
+
+    share: float = 0.5
+
+    def side(self, length: int) -> int:
+        """What is left of a side: of the half of an odd one the larger part, else the nearest."""
+        return (length + 1) // 2 if self.share == 0.5 else max(1, round(length * self.share))
+
+    def pixels(self, picture: Pixels) -> Pixels:
+        size = self.side(picture.shape[1]), self.side(picture.shape[0])
+        return np.array(Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return reduced(x, self.side(x.shape[-2]), self.side(x.shape[-1]))
+
+
+@dataclass(frozen=True)
+class Blur(Transform):
+    """Gaussian blur of `sigma` pixels."""
+
+    sigma: float = 1.0
+
+    def pixels(self, picture: Pixels) -> Pixels:
+        return np.array(Image.fromarray(np.ascontiguousarray(picture)).filter(ImageFilter.GaussianBlur(self.sigma)))
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        from kornia.filters import gaussian_blur2d
+
+        side = 2 * math.ceil(2 * self.sigma) + 1
+        blurred: torch.Tensor = gaussian_blur2d(x, (side, side), (self.sigma, self.sigma))
+        return blurred
+
+
+@dataclass(frozen=True)
+class BitDepth(Transform):
+    """So many bits a channel; gradients are passed straight through."""
+
+    bits: int = 4
+
+    def pixels(self, picture: Pixels) -> Pixels:
+        levels = 2**self.bits - 1
+        table: Pixels = np.rint(np.rint(np.arange(256) / 255 * levels) * (255 / levels)).astype(np.uint8)
+        return np.take(table, picture)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        levels = 2**self.bits - 1
+        return straight_through(x, (x.detach() * levels).round() / levels)
+
+
+@dataclass(frozen=True)
+class Crop(Transform):
+    """A square part, by its upper left corner and its side in pixels."""
+
+    top: int
+    left: int
+    side: int
+
+    def pixels(self, picture: Pixels) -> Pixels:
+        return picture[self.top : self.top + self.side, self.left : self.left + self.side]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return resize(x[..., self.top : self.top + self.side, self.left : self.left + self.side], x.shape[-1])
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """A random square of a square picture, with a side of so many percent."""
+
+    percent: int = 90
+
+    def draw(self, rng: torch.Generator, side: int) -> Crop:
+        part = max(1, round(side * self.percent / 100))
+        top, left = torch.randint(side - part + 1, (2,), generator=rng).tolist()
+        return Crop(top, left, part)
+
+
+# What becomes of the photo, in turn; between two of them stands the photo itself.
+PHOTO_TRANSFORMS: tuple[RandomTransform, ...] = (Resize(0.5), RandomJpeg(60, 95), Blur(1.0))
+
+
+def reduced(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Antialiased reduction and enlargement back to the same shape: what a smaller copy of the picture still shows."""
+    little = F.interpolate(x, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(little, size=x.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def resize(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -81,32 +177,9 @@ def resize(x: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def jpeg(x: torch.Tensor, quality: float) -> torch.Tensor:
-    """JPEG at `quality` (1 to 100, 4:2:0), differentiable (Reich et al., https://arxiv.org/abs/2309.06978); same shape."""
-    from kornia.enhance import jpeg_codec_differentiable
-
-    height, width = x.shape[-2:]
-    # The codec wants whole blocks; a file repeats the border as well.
-    whole = F.pad(x, (0, -width % JPEG_BLOCK, 0, -height % JPEG_BLOCK), mode="replicate")
-    coded: torch.Tensor = jpeg_codec_differentiable(whole, torch.tensor([float(quality)], device=x.device))
-    return coded[..., :height, :width]
-
-
-def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of `sigma` pixels; same shape."""
-    from kornia.filters import gaussian_blur2d
-
-    side = 2 * math.ceil(2 * sigma) + 1
-    blurred: torch.Tensor = gaussian_blur2d(x, (side, side), (sigma, sigma))
-    return blurred
-
-
-def reduced(x: torch.Tensor, factor: float) -> torch.Tensor:
-    """Antialiased reduction and enlargement back to the same shape: what a smaller copy of the picture still shows."""
-    height, width = x.shape[-2:]
-    small = (max(1, round(height * factor)), max(1, round(width * factor)))
-    little = F.interpolate(x, size=small, mode="bilinear", antialias=True, align_corners=False)
-    return F.interpolate(little, size=(height, width), mode="bilinear", align_corners=False)
+def straight_through(smooth: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The value of `real`, the gradient of `smooth` (BPDA, Athalye et al., https://arxiv.org/abs/1802.00420)."""
+    return smooth + (real - smooth.detach())
 
 
 def preload() -> None:

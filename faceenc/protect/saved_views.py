@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from PIL import Image
 
 from faceenc.faces import FaceWindow, Similarity, cut_out, halved_pixels, pyramid_levels
-from faceenc.media import jpeg_copy, to_tensor
+from faceenc.media import Jpeg, Resize, to_tensor
 from faceenc.protect.views import stack_embeddings
 from faceenc.recognizers import Recognizer, in_thresholds
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Encode = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
@@ -36,9 +35,7 @@ def saved_views(
         (1, S, V, D) as of `FaceViews`, one view for each copy and each of a surrogate's crops.
     """
     saved = encode(pixels) if encode else pixels
-    height, width = saved.shape[:2]
-    half = Image.fromarray(saved).resize((max(1, width // 2), max(1, height // 2)), Image.Resampling.LANCZOS)
-    copies = [(saved, 1.0), (jpeg_copy(saved), 1.0), (np.array(half), 0.5)]
+    copies = [(saved, 1.0), (Jpeg(75).pixels(saved), 1.0), (Resize(0.5).pixels(saved), 0.5)]
     answers = []
     for surrogate, crops in zip(surrogates, window.crops, strict=True):
         parts = [_cut(copy, factor, crops, surrogate.size, window.scale) for copy, factor in copies]

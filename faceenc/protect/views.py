@@ -69,7 +69,9 @@ class FaceViews:
 
     def _transformed(self, x: torch.Tensor, view: int) -> torch.Tensor:
         """The photo as it is and transformed take turns."""
-        return self.transforms[view // 2 % len(self.transforms)](x, self.rng) if self.transforms and view % 2 else x
+        if not (self.transforms and view % 2):
+            return x
+        return self.transforms[view // 2 % len(self.transforms)].draw(self.rng, x.shape[-1])(x)
 
     def _cut(self, x: torch.Tensor, crop: Similarity, surrogate: Recognizer) -> torch.Tensor:
         size = surrogate.size

@@ -2,13 +2,9 @@ from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import load_weights as load_weights
 from .checkpoint import save_checkpoint as save_checkpoint
 from .checkpoint import weights_sha256 as weights_sha256
-from .defences import BitDepth as BitDepth
-from .defences import Blur as Blur
-from .defences import Jpeg as Jpeg
-from .defences import RandomCrop as RandomCrop
-from .defences import Resize as Resize
 from .defences import Transformed as Transformed
 from .defences import defence as defence
+from .defences import defended as defended
 from .dlib.crops import DlibCrop as DlibCrop
 from .dlib.network import DLIB as DLIB
 from .dlib.network import DlibNet as DlibNet

@@ -7,100 +7,38 @@ pass takes a smooth stand-in, or does as if nothing had happened (BPDA, Athalye 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from faceenc.core import ConfigError
-from faceenc.media import blur, jpeg, reduced, resize, to_uint8
+from faceenc.media import (
+    BitDepth,
+    Blur,
+    Jpeg,
+    RandomCrop,
+    RandomTransform,
+    Resize,
+    Transform,
+    straight_through,
+    to_tensor,
+    to_uint8,
+)
 from faceenc.recognizers.resnet import FaceResNet
 
-# (N, 3, H, W) in [0, 1] and one generator an image -> the same shape and range, with gradients.
-Defence = Callable[[torch.Tensor, list[torch.Generator]], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Jpeg:
-    """Stored as a JPEG file and read again; the gradient is that of a differentiable codec of the same quality."""
-
-    quality: int = 75
-
-    def __call__(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        return _straight_through(jpeg(x, self.quality) if x.requires_grad else x, self._file(x.detach()))
-
-    def _file(self, x: torch.Tensor) -> torch.Tensor:
-        pictures = []
-        for pixels in to_uint8(x):
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, format="JPEG", quality=self.quality)
-            with Image.open(file) as picture:
-                pictures.append(np.asarray(picture))
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(x.device, torch.float32) / 255
-
-
-@dataclass(frozen=True)
-class Resize:
-    """Reduced to a share of its side, in percent, and enlarged again."""
-
-    percent: int = 50
-
-    def __call__(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        return reduced(x, self.percent / 100)
-
-
-@dataclass(frozen=True)
-class Blur:
-    """Gaussian blur, its sigma in tenths of a pixel."""
-
-    tenths: int = 10
-
-    def __call__(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        return blur(x, self.tenths / 10)
-
-
-@dataclass(frozen=True)
-class BitDepth:
-    """So many bits a channel; straight through."""
-
-    bits: int = 4
-
-    def __call__(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        levels = 2**self.bits - 1
-        return _straight_through(x, (x.detach() * levels).round() / levels)
-
-
-@dataclass(frozen=True)
-class RandomCrop:
-    """A random square with a side of so many percent, enlarged to the whole: another one at each call."""
-
-    percent: int = 90
-
-    def __call__(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        size = x.shape[-1]
-        side = max(1, round(size * self.percent / 100))
-        crops = []
-        for image, generator in zip(x.split(1), rng, strict=True):
-            top, left = torch.randint(size - side + 1, (2,), generator=generator).tolist()
-            crops.append(resize(image[..., top : top + side, left : left + side], size))
-        return torch.cat(crops)
-
-
 # By the letters that configurations write before a number: "jpeg75", "resize50", "blur10", "bits4", "crop90".
-_KINDS: dict[str, tuple[Callable[[int], Defence], int, int]] = {
+_KINDS: dict[str, tuple[Callable[[int], RandomTransform], int, int]] = {
     "jpeg": (Jpeg, 1, 100),
-    "resize": (Resize, 5, 99),
-    "blur": (Blur, 1, 100),
+    "resize": (lambda percent: Resize(percent / 100), 5, 99),
+    "blur": (lambda tenths: Blur(tenths / 10), 1, 100),
     "bits": (BitDepth, 1, 8),
     "crop": (RandomCrop, 50, 99),
 }
 
 
-def defence(name: str) -> tuple[Defence, ...]:
+def defence(name: str) -> tuple[RandomTransform, ...]:
     """Defences by name, one after the other: "jpeg75", "crop90+jpeg75"; "" is none.
 
     Raises:
@@ -116,6 +54,17 @@ def defence(name: str) -> tuple[Defence, ...]:
             raise ConfigError(f"defence {part!r} is not known: use {known}, several joined by +")
         found.append(make(int(number)))
     return tuple(found)
+
+
+def defended(x: torch.Tensor, defences: Sequence[RandomTransform], rng: Sequence[torch.Generator]) -> torch.Tensor:
+    """(N, 3, H, W) in [0, 1] -> the same behind defences, with gradients; one generator an image."""
+    for one in defences:
+        if isinstance(one, Transform):
+            x = _through(one, x)
+        else:
+            draws = [one.draw(generator, x.shape[-1]) for generator in rng]
+            x = torch.cat([_through(draw, image) for draw, image in zip(draws, x.split(1), strict=True)])
+    return x
 
 
 class Transformed(nn.Module):
@@ -134,11 +83,11 @@ class Transformed(nn.Module):
         draws: answers an attacker's question is averaged over; more than one only helps where a defence is random.
     """
 
-    def __init__(self, recognizer: nn.Module, defences: tuple[Defence, ...], *, draws: int = 4) -> None:
+    def __init__(self, recognizer: nn.Module, defences: tuple[RandomTransform, ...], *, draws: int = 4) -> None:
         super().__init__()
         self.recognizer = recognizer
         self.defences = defences
-        self.draws = draws if any(isinstance(one, RandomCrop) for one in defences) else 1
+        self.draws = 1 if all(isinstance(one, Transform) for one in defences) else draws
         self._dice = torch.Generator().manual_seed(0)
 
     @property
@@ -163,9 +112,8 @@ class Transformed(nn.Module):
         return torch.stack(answers).mean(0)
 
     def _answer(self, x: torch.Tensor, rng: list[torch.Generator]) -> torch.Tensor:
-        for one in self.defences:
-            x = one(x, rng)
-        answer: torch.Tensor = self.recognizer(x.contiguous(memory_format=torch.channels_last))
+        seen = defended(x, self.defences, rng)
+        answer: torch.Tensor = self.recognizer(seen.contiguous(memory_format=torch.channels_last))
         return answer
 
 
@@ -174,6 +122,9 @@ def _own_generator(image: torch.Tensor) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(levels.tobytes()).digest()[:7], "big"))
 
 
-def _straight_through(smooth: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """The value of `real`, the gradient of `smooth`."""
-    return smooth + (real - smooth.detach())
+def _through(one: Transform, x: torch.Tensor) -> torch.Tensor:
+    """A JPEG is a real file; its gradient is that of a differentiable codec of the same quality."""
+    if not isinstance(one, Jpeg):
+        return one(x)
+    real = to_tensor(np.stack([one.pixels(picture) for picture in to_uint8(x)])).to(x.device)
+    return straight_through(one(x) if x.requires_grad else x, real)

@@ -13,7 +13,7 @@ from faceenc.attacks import MoveAway, MoveTo, ShapedLinf
 from faceenc.core import SLACK, ConfigError, Face
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, key_points_similarity
-from faceenc.media import blur, jpeg, reduced, to_tensor
+from faceenc.media import Blur, Jpeg, Resize, to_tensor, to_uint8
 from faceenc.protect import STRENGTHS, FaceViews, Protection, embed_face, face_window, make_decoy, protect_faces
 from faceenc.recognizers import Recognizer, dlib_similarities, has_dlib, load_recognizer, load_recognizers
 from tests.conftest import smooth_images
@@ -230,7 +230,7 @@ def test_the_shaped_norm() -> None:
     assert grey.steepest(gradient)[0, :, 0, 2].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("change", [lambda x: jpeg(x, 75), lambda x: reduced(x, 0.5), lambda x: blur(x, 1.0)])
+@pytest.mark.parametrize("change", [Jpeg(75), Resize(0.5), Blur(1.0)])
 def test_what_becomes_of_a_photo_keeps_its_shape_and_gradients(change: object) -> None:
     assert callable(change)
     x = smooth_images(1, 50, seed=5).requires_grad_(True)
@@ -243,13 +243,6 @@ def test_what_becomes_of_a_photo_keeps_its_shape_and_gradients(change: object) -
 
 
 def test_jpeg_is_pillows_within_a_level_or_two() -> None:
-    import io
-
-    from PIL import Image
-
     x = smooth_images(1, 64, seed=6)
-    pixels = (x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=75)
-    wanted = to_tensor(np.array(Image.open(file))[None])
-    assert float((jpeg(x, 75) - wanted).abs().mean()) < 1.5 / 255
+    wanted = to_tensor(Jpeg(75).pixels(to_uint8(x)[0])[None])
+    assert float((Jpeg(75)(x) - wanted).abs().mean()) < 1.5 / 255

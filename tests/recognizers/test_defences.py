@@ -12,7 +12,8 @@ from PIL import Image
 
 from faceenc.attacks import PGD, Dodge, run_attack
 from faceenc.core import ConfigError
-from faceenc.recognizers import BitDepth, Blur, FaceResNet, Jpeg, RandomCrop, Resize, Transformed, ask, defence
+from faceenc.media import BitDepth, Blur, Jpeg, RandomCrop, Resize
+from faceenc.recognizers import FaceResNet, Transformed, ask, defence, defended
 
 ALL = ("jpeg75", "resize50", "blur10", "bits3", "crop80")
 
@@ -23,9 +24,9 @@ def dice(x: torch.Tensor, seed: int = 0) -> list[torch.Generator]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_defence_changes_the_picture_and_lets_gradients_through(name: str, images: torch.Tensor) -> None:
-    (one,) = defence(name)
+    one = defence(name)
     x = images[:2].clone().requires_grad_(True)
-    seen = one(x, dice(x))
+    seen = defended(x, one, dice(x))
     assert seen.shape == x.shape
     assert 0.001 < float((seen - x).detach().abs().mean()) < 0.2
     assert seen.detach().min() >= -1e-5
@@ -33,7 +34,7 @@ def test_a_defence_changes_the_picture_and_lets_gradients_through(name: str, ima
     (gradient,) = torch.autograd.grad(seen.square().sum(), x)
     assert (gradient.abs().amax((1, 2, 3)) > 0.1).all()
     # With and without gradients it is the same picture.
-    torch.testing.assert_close(one(images[:2], dice(x)), seen.detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(defended(images[:2], one, dice(x)), seen.detach(), atol=1e-5, rtol=0)
 
 
 def test_the_jpeg_defence_is_a_real_file(images: torch.Tensor) -> None:
@@ -41,24 +42,24 @@ def test_the_jpeg_defence_is_a_real_file(images: torch.Tensor) -> None:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="JPEG", quality=60)
     read = np.asarray(Image.open(file)).astype(np.float32) / 255
-    seen = Jpeg(60)(images[:1].clone().requires_grad_(True), dice(images[:1]))
+    seen = defended(images[:1].clone().requires_grad_(True), [Jpeg(60)], [])
     np.testing.assert_allclose(seen[0].detach().permute(1, 2, 0).numpy(), read, atol=1e-5)
 
 
 def test_bits_leave_as_many_values(images: torch.Tensor) -> None:
-    assert len(BitDepth(2)(images, dice(images)).unique()) == 4
+    assert len(BitDepth(2)(images).unique()) == 4
 
 
 def test_crops_depend_on_the_dice(images: torch.Tensor) -> None:
-    crop = RandomCrop(80)
-    assert torch.equal(crop(images, dice(images)), crop(images, dice(images)))
-    assert not torch.equal(crop(images, dice(images)), crop(images, dice(images, seed=99)))
+    crop = [RandomCrop(80)]
+    assert torch.equal(defended(images, crop, dice(images)), defended(images, crop, dice(images)))
+    assert not torch.equal(defended(images, crop, dice(images)), defended(images, crop, dice(images, seed=99)))
 
 
 def test_names_say_which_in_which_order() -> None:
     assert defence("") == ()
     assert defence("crop90+jpeg75") == (RandomCrop(90), Jpeg(75))
-    assert defence("resize40+blur15+bits4") == (Resize(40), Blur(15), BitDepth(4))
+    assert defence("resize40+blur15+bits4") == (Resize(0.4), Blur(1.5), BitDepth(4))
 
 
 @pytest.mark.parametrize("name", ["jpg75", "jpeg", "jpeg0", "jpeg101", "bits9", "crop90,jpeg75", "75"])

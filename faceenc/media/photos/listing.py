@@ -7,11 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from faceenc.core import DataError
-
-# Files taken for photos when a folder is read. Pillow reads the last two only with a plug-in; without, they are reported.
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".pgm", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"}
-)
+from faceenc.media.photos.record import PHOTO_SUFFIXES
 
 
 def list_photos(paths: Sequence[Path], *, output: Path | None) -> tuple[list[Path], list[DataError]]:

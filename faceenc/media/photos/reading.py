@@ -2,79 +2,24 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from faceenc.core import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-import stat
-from collections.abc import Callable
-from io import BytesIO
-from typing import BinaryIO
-
-from PIL import PngImagePlugin
-
 from faceenc.media.photos.metadata import read_metadata
 from faceenc.media.photos.pixels import develop, kind_of, tiff_tag
-from faceenc.media.photos.record import Photo, PhotoFormat
+from faceenc.media.photos.record import READ_SUFFIXES, Photo, PhotoFormat
 
-
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """A photo as (H, W, 3) uint8 RGB, upright: the EXIF orientation is applied.
-
-    Transparent pixels are laid over white, 16-bit grey is scaled to 8 bits, of an animation the first frame is taken.
-    Pictures of more than 179 megapixels (Pillow's own limit against decompression bombs) are refused from the header.
-
-    Raises:
-        DataError: no such file, not an image, truncated, too many pixels, or floating-point pixels.
-    """
-    try:
-        # Pillow warns about broken EXIF blocks and about half of the pixel limit: neither keeps us from the picture.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                image.load()
-                return np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    except Exception as error:  # Pillow's readers raise nearly anything on a hostile file
-        raise DataError(f"cannot read {path}: {why_unreadable(error, path)}") from error
-
-
-def why_unreadable(error: Exception, source: str | Path | bytes, *, megapixels: int = 179) -> str:
-    """Why Pillow could not read a file (or its bytes), and what to do: the end of one line.
-
-    Args:
-        error: whatever opening or decoding raised.
-        source: what was read.
-        megapixels: the limit that a `DecompressionBombError` speaks of.
-    """
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {megapixels} megapixels; scale it down first"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror.lower()}; check the path"
-    if isinstance(error, UnidentifiedImageError):
-        if not (source if isinstance(source, bytes) else Path(source).stat().st_size):
-            return "the file is empty; copy it anew"
-        return "not an image of a known format; use JPEG, PNG, WebP, TIFF, BMP or PGM"
-    return f"{' '.join(str(error).split()) or type(error).__name__}; the file may be damaged, copy or export it anew"
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range: save the picture with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        # 16-bit files; 257 = 65535 / 255. The 32-bit mode "I" is how Pillow holds a 16-bit PGM.
-        values = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 # Cameras that are sold with 50 megapixels take up to 8192 x 6144 or 8256 x 6192.
@@ -92,17 +37,6 @@ _FORMATS: dict[str, PhotoFormat] = {
     "BMP": "PNG",
     "GIF": "PNG",
     "PPM": "PNG",
-}
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "HEIF": (".heic", ".heif"),
-    "AVIF": (".avif",),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"GIF8", b"BM", b"P5", b"P6")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -127,6 +61,15 @@ def read_photo(path: str | Path) -> Photo:
             return _read(file, path.suffix.lower())
 
     return _with_reason(read, path, str(path))
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """The (H, W, 3) uint8 RGB pixels of `read_photo`, transparent ones laid over white, for those who only look.
+
+    Raises:
+        DataError: as of `read_photo`.
+    """
+    return read_photo(path).over_white
 
 
 def photo_format(path: str | Path) -> PhotoFormat:
@@ -157,8 +100,13 @@ def enable_heif() -> bool:
         from pillow_heif import register_heif_opener
     except ImportError:
         return False
-    register_heif_opener(thumbnails=False)
+    _once(register_heif_opener)
     return True
+
+
+@cache
+def _once(register: Callable[..., None]) -> None:
+    register(thumbnails=False)
 
 
 def _with_reason(read: Callable[[], Photo], source: Path | bytes, name: str) -> Photo:
@@ -170,7 +118,20 @@ def _with_reason(read: Callable[[], Photo], source: Path | bytes, name: str) -> 
     except DataError as error:
         raise DataError(f"cannot read {name}: {error}") from error
     except Exception as error:  # Pillow's readers raise nearly anything on a hostile file
-        raise DataError(f"cannot read {name}: {why_unreadable(error, source, megapixels=50)}") from error
+        raise DataError(f"cannot read {name}: {_why(error, source)}") from error
+
+
+def _why(error: Exception, source: Path | bytes) -> str:
+    """Why Pillow could not read a file (or its bytes), and what to do: the end of one line."""
+    if isinstance(error, Image.DecompressionBombError):
+        return "it has more than 50 megapixels; scale it down first"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}; check the path"
+    if isinstance(error, UnidentifiedImageError):
+        if not (source if isinstance(source, bytes) else source.stat().st_size):
+            return "the file is empty; copy it anew"
+        return "not an image of a known format; use JPEG, PNG, WebP, TIFF, HEIC, BMP or PGM"
+    return f"{' '.join(str(error).split()) or type(error).__name__}; the file may be damaged, copy or export it anew"
 
 
 def _read(file: BinaryIO, suffix: str) -> Photo:
@@ -182,7 +143,7 @@ def _read(file: BinaryIO, suffix: str) -> Photo:
         image.load()
         pixels, alpha, grey, icc, changes = develop(image, kind)
         metadata = read_metadata(image, width=pixels.shape[1], height=pixels.shape[0])
-    named = [name for name, suffixes in _SUFFIXES.items() if suffix in suffixes]
+    named = [name for name, suffixes in READ_SUFFIXES.items() if suffix in suffixes]
     if named and real not in named:
         notes.append(f"named {suffix}, but by its content {real}")
     if icc is None and metadata is not None and b"R03\0" in (metadata.exif or b""):

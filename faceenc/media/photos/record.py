@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,21 @@ if TYPE_CHECKING:
 
 PhotoFormat = Literal["JPEG", "PNG", "WEBP", "TIFF", "HEIF"]
 
-SUFFIXES: dict[PhotoFormat, str] = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "HEIF": ".heic"}
+# Of the files that are read, by Pillow's name of their format; a new file gets the first. HEIF needs the extra `heic`.
+READ_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+SUFFIXES: dict[PhotoFormat, str] = {name: READ_SUFFIXES[name][0] for name in get_args(PhotoFormat)}
+# Files taken for photos when a folder is read.
+PHOTO_SUFFIXES = frozenset(suffix for suffixes in READ_SUFFIXES.values() for suffix in suffixes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +53,17 @@ class Photo:
     icc: bytes | None
     metadata: Metadata | None
     notes: tuple[str, ...]
+
+    @property
+    def over_white(self) -> NDArray[np.uint8]:
+        """The pixels (H, W, 3), transparent ones laid over white: what a viewer shows on a page."""
+        if self.alpha is None:
+            return self.pixels
+        import numpy as np
+        from PIL import Image
+
+        layer = Image.fromarray(np.dstack([self.pixels, self.alpha]))
+        return np.array(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"))
 
 
 def output_path(source: str | Path, output_format: PhotoFormat) -> Path:

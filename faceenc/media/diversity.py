@@ -8,13 +8,13 @@ Shape
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from faceenc.media.transforms import blur, jpeg, reduced
+from faceenc.media.transforms import Resize, reduced
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def coarsened(x: torch.Tensor, rng: Generators, *, least: float) -> torch.Tensor
         least: the smallest share of the side that is left, in (0, 1].
     """
     shares = (1 + uniform(rng, 1)[:, 0]) / 2 * (1 - least) + least
-    return torch.cat([reduced(x[i : i + 1], float(share)) for i, share in enumerate(shares)])
+    return torch.cat([Resize(float(share))(x[i : i + 1]) for i, share in enumerate(shares)])
 
 
 def recoloured(x: torch.Tensor, rng: Generators, *, strength: float) -> torch.Tensor:
@@ -153,20 +153,5 @@ def _changed(part: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     if kind == 6:
         noise = torch.rand(part.shape, generator=rng).to(part.device) * 2 - 1
         return (part + _NOISE * noise).clamp(0, 1)
-    return reduced(part, 0.5)
-
-
-RandomTransform = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-
-
-def through_jpeg(low: float, high: float) -> RandomTransform:
-    """JPEG at a quality drawn from [low, high)."""
-    return lambda x, rng: jpeg(x, low + (high - low) * float(torch.rand((), generator=rng)))
-
-
-# What becomes of the photo, in turn; between two of them stands the photo itself.
-PHOTO_TRANSFORMS: tuple[RandomTransform, ...] = (
-    lambda x, rng: reduced(x, 0.5),
-    through_jpeg(60, 95),
-    lambda x, rng: blur(x, 1.0),
-)
+    height, width = (max(1, round(side / 2)) for side in part.shape[2:])
+    return reduced(part, height, width)
