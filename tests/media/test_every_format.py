@@ -131,7 +131,7 @@ def test_training(album: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 
 def test_evaluate(album: Path, model: Path) -> None:
-    record = json.loads(run("evaluate", "--model", model, "--data", album, "--part", "all", "--json").stdout)
+    record = json.loads(run("evaluate", "--judge", model, "--data", album, "--part", "all", "--json").stdout)
     assert record["top1"]["images"] == record["top1"]["right"] == len(PEOPLE) * len(FORMATS)
 
 

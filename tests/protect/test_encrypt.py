@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps
 from faceenc.faces import FaceDetector
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS
-from faceenc.recognizers import load_judges
+from faceenc.recognizers import load_judges, operating_point
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import STORED, camera_exif, cmyk_profile, encoded, noise, oriented, png_file, smooth
 
@@ -95,9 +95,9 @@ def test_recognisers_no_longer_match_and_verify_agrees(default: tuple[Path, Resu
         image = read_photo(path).pixels
         with FaceDetector() as detector:
             vectors.append(judge.embed_face(image, detector(image)[0]))
-    assert judge.distance(vectors[0], vectors[2]) < judge.threshold, "the person's photos match before"
-    assert judge.distance(vectors[0], vectors[1]) > judge.threshold
-    assert judge.distance(vectors[1], vectors[2]) > judge.threshold
+    assert judge.distance(vectors[0], vectors[2]) < operating_point(judge).threshold, "the person's photos match before"
+    assert judge.distance(vectors[0], vectors[1]) > operating_point(judge).threshold
+    assert judge.distance(vectors[1], vectors[2]) > operating_point(judge).threshold
     done = run(original, protected, "--json", command="verify")
     assert done.exit_code == 0, done.output
     assert not any(entry["match"] for entry in json.loads(done.stdout)["faces"][0]["judges"])
