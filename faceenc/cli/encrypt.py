@@ -215,6 +215,6 @@ class _Run:
         return results
 
     def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
-        from faceenc.protect import encrypt_photo
+        from faceenc.protect import shared_protector
 
-        return encrypt_photo(source, target, self.options, make_keyfile=self.key).to_json()
+        return shared_protector(self.options).encrypt(source, target, make_keyfile=self.key).to_json()

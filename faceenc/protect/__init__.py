@@ -1,6 +1,6 @@
 """Protect: photos whose faces recognisers no longer match, with evidence and safeguards.
 
-Offers `encrypt_photo` and the noise under it (`protect_faces`, `STRENGTHS`), runs over photos and folders, evidence from the
+Offers `Protector` and the noise under it (`protect_faces`, `STRENGTHS`), runs over photos and folders, evidence from the
 saved file (`evidence/`), and consent, keys and the audit log (`safeguards/`).
 """
 

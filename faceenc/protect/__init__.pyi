@@ -1,5 +1,7 @@
+from .batch import Encrypt as Encrypt
 from .batch import find_ledger as find_ledger
 from .batch import plan_photos as plan_photos
+from .batch import shared_protector as shared_protector
 from .decoys import embed_face as embed_face
 from .decoys import make_decoy as make_decoy
 from .engine import Protection as Protection
@@ -10,8 +12,8 @@ from .evidence.quality import face_change as face_change
 from .evidence.quality import photo_change as photo_change
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
-from .photo import Encrypt as Encrypt
-from .photo import encrypt_photo as encrypt_photo
+from .protector import Protected as Protected
+from .protector import Protector as Protector
 from .safeguards.audit_log import audit as audit
 from .safeguards.audit_log import log_dir as log_dir
 from .safeguards.consent import MAX_PHOTOS as MAX_PHOTOS

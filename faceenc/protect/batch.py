@@ -5,12 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from faceenc.core import ConfigError, cache_dir
 from faceenc.media import output_path, photo_format
 from faceenc.protect.options import Options
+from faceenc.protect.protector import Protector
 from faceenc.runs import FileResult, Task, plan_files
 
 _LEDGER = "faceenc-run.jsonl"
@@ -60,3 +65,31 @@ def plan_photos(
     beside = ("-preview.png",) if options.preview else ()
     tasks, others = plan_files(photos, folder, name=name, beside=beside, ledger=ledger)
     return [replace(task, target=single or task.target) for task in tasks], others
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypt:
+    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
+
+    Attributes:
+        options: how.
+        threads: of torch in a process that works beside others; None leaves it to torch.
+    """
+
+    options: Options
+    threads: int | None = None
+
+    def __call__(self, source: Path, target: Path) -> dict[str, Any]:
+        return shared_protector(self.options).encrypt(source, target).to_json()
+
+    def prepare(self) -> None:
+        """Load what is needed, so that a mistake in the options shows before the first photo."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        shared_protector(self.options)
+
+
+@lru_cache(maxsize=2)  # nets take some 30 MB: a process that serves many wishes must not keep them all
+def shared_protector(options: Options) -> Protector:
+    """This process's own."""
+    return Protector(options)

@@ -1,37 +1,24 @@
-"""One photo from file to file: read, find the faces, protect them, save, and judge the saved file as a stranger would."""
+"""What became of one protected photo, and the steps that need no nets: which faces, and how the file is encoded."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from faceenc.core import Box, DataError, Face, NoFaceError
-from faceenc.faces import WHOLE_POINTS, detect_closely
-from faceenc.media import Photo, check_format, decode_photo, encode_photo, read_photo, save_photo
-from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
-from faceenc.protect.evidence.gathering import Evidence, gather_evidence
+from faceenc.faces import WHOLE_POINTS
+from faceenc.media import Photo, decode_photo, encode_photo
+from faceenc.protect.engine import FaceOutcome
+from faceenc.protect.evidence.gathering import Evidence
 from faceenc.protect.evidence.summary import summary_line
 from faceenc.protect.options import Options
-from faceenc.protect.preview import draw_preview
-from faceenc.protect.protector import _Tools, _tools
-from faceenc.protect.safeguards.audit_log import audit
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-
-log = logging.getLogger(__name__)
 
 _SMALLEST = 8  # pixels a side of what can be taken for a face
 
@@ -77,159 +64,56 @@ class Encrypted:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Encrypt:
-    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
-
-    Attributes:
-        options: how.
-        threads: of torch in a process that works beside others; None leaves it to torch.
-    """
-
-    options: Options
-    threads: int | None = None
-
-    def __call__(self, source: Path, target: Path) -> dict[str, Any]:
-        return encrypt_photo(source, target, self.options).to_json()
-
-    def prepare(self) -> None:
-        """Load what is needed, so that a mistake in the options shows before the first photo."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        _tools(self.options)
-
-
-def encrypt_photo(
-    source: Path,
-    target: Path,
-    options: Options,
-    *,
-    make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
-) -> Encrypted:
-    """Protect one photo.
+def choose_faces(found: Sequence[Face], options: Options, pixels: NDArray[np.uint8], *, about: str) -> list[Face]:
+    """The faces to protect, largest first.
 
     Args:
-        source: the photo; left as it is.
-        target: the file to write; appears in one piece or not at all.
-        options: how.
-        make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
+        found: in the photo.
+        options: which of them.
+        pixels: (H, W, 3) of the photo.
+        about: what errors call it.
 
     Raises:
         NoFaceError: there is none, and the whole photo was not asked for.
-        DataError: the photo cannot be read, or the target not be written.
-        FaceencError: the options cannot be met (weights, consent, gallery).
+        DataError: the whole photo was, and is too small.
     """
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "prepare"):
-        tools = _tools(options)
-    with _timed(seconds, "read"):
-        photo = read_photo(source)  # first: it refuses by a glance at the header what would not fit into memory
-        with _about(source):
-            check_format(photo, options.format or photo.format)
-        content = source.read_bytes()
-    with _timed(seconds, "detect"):
-        faces = _choose(detect_closely(photo.pixels, tools.detector), options, source, photo)
-    with _timed(seconds, "noise"):
-        protection = _protection(photo, faces, options, tools)
-        pixels, outcomes = protect_faces(photo.pixels, faces, protection, grey=photo.grey)
-    judge = partial(
-        gather_evidence,
-        photo.pixels,
-        judges=tools.judges,
-        detector=tools.detector,
-        gallery=tools.gallery,
-        person=options.person,
-        faces=faces,
-    )
-    with _timed(seconds, "encode and judge"), _about(source):
-        with ThreadPoolExecutor(1) as beside:
-            saving = beside.submit(_encode_and_decode, replace(photo, pixels=pixels), options)
-            # A lossless file will show these pixels: judged while it is encoded, which counts only if it does.
-            evidence = judge(pixels) if _lossless(photo, options) else None
-            data, again = saving.result()
-        if evidence is None or not np.array_equal(again.pixels, pixels):
-            evidence = judge(again.pixels)
-    with _timed(seconds, "write"):
-        if options.preview:
-            picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
-            preview = encode_photo(picture, format="PNG")
-            save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
-        if make_keyfile is not None:
-            make_keyfile(photo, again, content, data)
-        save_photo(target, data, force=False)
-    attacked = frozenset(surrogate.network for surrogate in tools.surrogates)
-    fingerprint = tools.consent.fingerprint if tools.consent else None
-    hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
-    audit("encrypt", **hashes, goal=options.goal, faces=len(faces), consent=fingerprint)
-    return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
-
-
-@contextmanager
-def _about(source: Path) -> Iterator[None]:
-    """An error in the block says which photo it is about."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"cannot protect {source}: {error}") from error
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
-
-
-def _choose(found: Sequence[Face], options: Options, source: Path, photo: Photo) -> list[Face]:
-    """The faces to protect, largest first."""
     faces = sorted(found, key=lambda face: -face.box.area)
-    height, width = photo.pixels.shape[:2]
+    height, width = pixels.shape[:2]
     if not faces and options.on_no_face == "whole":
         if min(height, width) < _SMALLEST:
-            raise DataError(f"{source} has {width} x {height} pixels, too few for a face: use a larger photo")
-        return [_whole_face(photo.pixels)]
+            raise DataError(f"{about} has {width} x {height} pixels, too few for a face: use a larger photo")
+        return [_whole_face(width, height)]
     if not faces:
-        raise NoFaceError(f"no face found in {source}: nothing is written; --on-no-face whole protects the whole photo")
+        raise NoFaceError(f"no face found in {about}: nothing is written; `on_no_face=whole` protects the whole photo")
     if options.faces == "all":
         return faces
     return faces[: 1 if options.faces == "largest" else int(options.faces)]
 
 
-def _whole_face(pixels: NDArray[np.uint8]) -> Face:
+def _whole_face(width: int, height: int) -> Face:
     """The middle square of a photo, taken for a face."""
-    height, width = pixels.shape[:2]
     side = min(height, width)
     x, y = (width - side) / 2, (height - side) / 2
     points = tuple((x + side * across, y + side * down) for across, down in WHOLE_POINTS)
     return Face(Box(x, y, x + side, y + side), points, 0.0)
 
 
-def _protection(photo: Photo, faces: Sequence[Face], options: Options, tools: _Tools) -> Protection:
-    def saved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        part = replace(photo, pixels=pixels, alpha=None, icc=None, metadata=None)
-        return decode_photo(_encode(part, options)).pixels
-
-    return Protection(
-        options.strength,
-        tools.surrogates,
-        own=tools.own,
-        targets=tools.targets,
-        mask=faces[0].score > 0,
-        encode=None if _lossless(photo, options) else saved,
-        budget=options.budget,
-        seed=options.seed,
-    )
-
-
-def _lossless(photo: Photo, options: Options) -> bool:
+def is_lossless(photo: Photo, options: Options) -> bool:
+    """Whether the file will show the very pixels."""
     file_format = options.format or photo.format
     return file_format in ("PNG", "TIFF") or (file_format == "WEBP" and options.quality is None)
 
 
-def _encode_and_decode(photo: Photo, options: Options) -> tuple[bytes, Photo]:
+def encode_and_decode(photo: Photo, options: Options) -> tuple[bytes, Photo]:
     """The file to be saved, and what it shows."""
     data = _encode(photo, options, keep_metadata=options.keep_metadata)
     return data, decode_photo(data)
+
+
+def as_saved(photo: Photo, pixels: NDArray[np.uint8], options: Options) -> NDArray[np.uint8]:
+    """A part of the photo's pixels as the file will show them."""
+    part = replace(photo, pixels=pixels, alpha=None, icc=None, metadata=None)
+    return decode_photo(_encode(part, options)).pixels
 
 
 def _encode(photo: Photo, options: Options, *, keep_metadata: bool = False) -> bytes:

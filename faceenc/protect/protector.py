@@ -1,51 +1,227 @@
-"""What protecting a photo needs, loaded once: detectors, surrogates, judges, people to move away from or to."""
+"""`Protector`: nets and detectors loaded once, and photos protected with them, in memory or from file to file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from threading import Thread
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 
-from faceenc.faces import FaceDetector, GroupDetector
-from faceenc.media import preload
+from faceenc.core import DataError, Face
+from faceenc.faces import FaceDetector, GroupDetector, detect_closely
+from faceenc.media import Photo, check_format, encode_photo, preload, read_photo, save_photo
 from faceenc.protect.decoys import embed_person, make_decoy
+from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
+from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.options import Options
-from faceenc.protect.safeguards.consent import Consent, read_consent
-from faceenc.recognizers import Gallery, Recognizer, load_gallery, load_judges, load_recognizers, operating_point
+from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_decode, is_lossless
+from faceenc.protect.preview import draw_preview
+from faceenc.protect.safeguards.audit_log import audit
+from faceenc.protect.safeguards.consent import read_consent
+from faceenc.recognizers import Recognizer, load_gallery, load_judges, load_recognizers, operating_point
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_Picture = TypeVar("_Picture", "NDArray[np.uint8]", Image.Image)
 
 
 @dataclass(frozen=True, eq=False)
-class _Tools:
-    """What is loaded once a process."""
+class Protected(Generic[_Picture]):
+    """A protected picture.
 
-    detector: GroupDetector
-    surrogates: Sequence[Recognizer]
-    judges: Sequence[Recognizer]
-    gallery: Gallery | None
-    own: Sequence[torch.Tensor] | None
-    targets: Sequence[torch.Tensor] | None
-    consent: Consent | None
+    Attributes:
+        image: of the kind that was given.
+        faces: what became of each.
+    """
+
+    image: _Picture
+    faces: Sequence[FaceOutcome]
 
 
-@lru_cache(maxsize=2)  # nets take some 30 MB: a process that serves many wishes must not keep them all
-def _tools(options: Options) -> _Tools:
-    own = targets = consent = gallery = None
-    if options.target is not None and options.consent is not None:
-        consent = read_consent(options.consent, name=options.target)
-    near, wide = FaceDetector(), FaceDetector(model="full")
-    surrogates = load_recognizers(options.surrogates)
-    judges = load_judges(options.judges)
-    if options.person is not None and options.gallery is not None:
-        own = embed_person(options.gallery / options.person, surrogates, wide)
-    if options.gallery is not None:  # last, for it may take minutes
-        gallery = load_gallery(options.gallery, judges, wide)
-    if options.decoy is not None:
-        targets = make_decoy(surrogates, seed=options.decoy)
-    if consent is not None:
-        targets = [torch.from_numpy(np.asarray(consent.embeddings, np.float32)) / operating_point(surrogates[0]).euclidean]
-    Thread(target=preload, daemon=True).start()  # while the first photo is read and its faces are found
-    return _Tools(GroupDetector(near, wide), surrogates, judges, gallery, own, targets, consent)
+class Protector:
+    """Protects photos, with everything loaded once. A context manager; one thread at a time uses it, others wait.
+
+    Args:
+        options: how; format, quality, metadata and preview are for files.
+
+    Raises:
+        FaceencError: the options cannot be met (weights, consent, gallery).
+    """
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options = options or Options()
+        consent = None
+        if options.target is not None and options.consent is not None:
+            consent = read_consent(options.consent, name=options.target)
+        self._lock = Lock()
+        self._fingerprint = consent.fingerprint if consent else None
+        self._detectors = near, wide = FaceDetector(), FaceDetector(model="full")
+        self._detector = GroupDetector(near, wide)
+        self._surrogates: list[Recognizer] = []
+        self._judges: list[Recognizer] = []
+        try:
+            self._surrogates = load_recognizers(options.surrogates)
+            self._judges = load_judges(options.judges)
+            self._own, self._gallery, self._targets = None, None, None
+            if options.person is not None and options.gallery is not None:
+                self._own = embed_person(options.gallery / options.person, self._surrogates, wide)
+            if options.decoy is not None:
+                self._targets = make_decoy(self._surrogates, seed=options.decoy)
+            if consent is not None:
+                known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
+                self._targets = [known / operating_point(self._surrogates[0]).euclidean]
+            if options.gallery is not None:  # last, for it may take minutes
+                self._gallery = load_gallery(options.gallery, self._judges, wide)
+        except BaseException:
+            self.close()
+            raise
+        Thread(target=preload, daemon=True).start()  # while the first photo is read and its faces are found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of detectors and nets; no call is possible after it."""
+        with self._lock:
+            for detector in self._detectors:
+                detector.close()
+            self._surrogates, self._judges = [], []
+
+    def __call__(self, image: _Picture) -> Protected[_Picture]:
+        """Protect the faces of a picture in memory.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or a Pillow image, upright, of any mode; left as it is.
+
+        Returns:
+            An array, or a Pillow image of mode RGB (RGBA if it was transparent).
+
+        Raises:
+            NoFaceError: there is none, and the whole photo was not asked for.
+            ValueError: no such array, or the protector is closed.
+        """
+        alpha = None
+        if isinstance(image, Image.Image):
+            alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+            pixels = np.asarray(image.convert("RGB"))
+        else:
+            pixels = image
+        with self._lock:
+            faces = choose_faces(detect_closely(pixels, self._detector), self.options, pixels, about="the image")
+            changed, outcomes = protect_faces(pixels, faces, self._protection(faces, None))
+        if not isinstance(image, Image.Image):
+            return Protected(changed, outcomes)
+        picture = Image.fromarray(changed)
+        if alpha is not None:
+            picture.putalpha(alpha)
+        return Protected(picture, outcomes)
+
+    def encrypt(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
+    ) -> Encrypted:
+        """Protect one photo from file to file, and judge the saved file as a stranger would.
+
+        Args:
+            source: the photo; left as it is.
+            target: the file to write; appears in one piece or not at all.
+            make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
+
+        Raises:
+            NoFaceError: there is none, and the whole photo was not asked for.
+            DataError: the photo cannot be read, or the target not be written.
+        """
+        with self._lock:
+            return self._encrypt(source, target, make_keyfile)
+
+    def _encrypt(
+        self, source: Path, target: Path, make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None
+    ) -> Encrypted:
+        options = self.options
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            photo = read_photo(source)  # first: it refuses by a glance at the header what would not fit into memory
+            with _about(source):
+                check_format(photo, options.format or photo.format)
+            content = source.read_bytes()
+        with _timed(seconds, "detect"):
+            found = detect_closely(photo.pixels, self._detector)
+            faces = choose_faces(found, options, photo.pixels, about=str(source))
+        with _timed(seconds, "noise"):
+            pixels, outcomes = protect_faces(photo.pixels, faces, self._protection(faces, photo), grey=photo.grey)
+        judge = partial(
+            gather_evidence,
+            photo.pixels,
+            judges=self._judges,
+            detector=self._detector,
+            gallery=self._gallery,
+            person=options.person,
+            faces=faces,
+        )
+        with _timed(seconds, "encode and judge"), _about(source):
+            with ThreadPoolExecutor(1) as beside:
+                saving = beside.submit(encode_and_decode, replace(photo, pixels=pixels), options)
+                # A lossless file will show these pixels: judged while it is encoded, which counts only if it does.
+                evidence = judge(pixels) if is_lossless(photo, options) else None
+                data, again = saving.result()
+            if evidence is None or not np.array_equal(again.pixels, pixels):
+                evidence = judge(again.pixels)
+        with _timed(seconds, "write"):
+            if options.preview:
+                picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
+                preview = encode_photo(picture, format="PNG")
+                save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
+            if make_keyfile is not None:
+                make_keyfile(photo, again, content, data)
+            save_photo(target, data, force=False)
+        attacked = frozenset(surrogate.network for surrogate in self._surrogates)
+        hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
+        audit("encrypt", **hashes, goal=options.goal, faces=len(faces), consent=self._fingerprint)
+        return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
+
+    def _protection(self, faces: Sequence[Face], photo: Photo | None) -> Protection:
+        return Protection(
+            self.options.strength,
+            self._surrogates,
+            own=self._own,
+            targets=self._targets,
+            mask=faces[0].score > 0,
+            encode=None
+            if photo is None or is_lossless(photo, self.options)
+            else partial(as_saved, photo, options=self.options),
+            budget=self.options.budget,
+            seed=self.options.seed,
+        )
+
+
+@contextmanager
+def _about(source: Path) -> Iterator[None]:
+    """An error in the block says which photo it is about."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"cannot protect {source}: {error}") from error
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
