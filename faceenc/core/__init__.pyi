@@ -41,8 +41,12 @@ from .errors import (
 from .errors import (
     RunError as RunError,
 )
+from .fields import fields_of_repr as fields_of_repr
+from .fields import means as means
+from .fields import named_fields as named_fields
 from .files import atomic_file as atomic_file
 from .files import put_new as put_new
+from .files import sweep as sweep
 from .files import write_atomically as write_atomically
 from .geometry import (
     SAME_PLACE as SAME_PLACE,
@@ -71,6 +75,10 @@ from .geometry import (
 from .geometry import (
     window_around as window_around,
 )
+from .locks import BusyError as BusyError
+from .locks import FolderLock as FolderLock
+from .locks import lock_byte as lock_byte
+from .locks import unlock_byte as unlock_byte
 from .toml import (
     build as build,
 )

@@ -77,6 +77,9 @@ from .safeguards.signing import (
 from .safeguards.signing import (
     signature_holds as signature_holds,
 )
+from .settings import Settings as Settings
+from .settings import current_settings as current_settings
+from .settings import settings_of_0_1 as settings_of_0_1
 from .strength import STRENGTHS as STRENGTHS
 from .views import FaceViews as FaceViews
 from .windows import face_window as face_window

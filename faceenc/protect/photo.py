@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from faceenc.core import Box, DataError, Face, NoFaceError, Progress
 from faceenc.faces import WHOLE_POINTS, detect_closely
@@ -79,23 +78,15 @@ class Encrypted:
 
 @dataclass(frozen=True, slots=True)
 class Encrypt:
-    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
-
-    Attributes:
-        options: how.
-        threads: of torch in a process that works beside others; None leaves it to torch.
-    """
+    """The work of a folder run: photo -> protected photo and what is known about it; picklable."""
 
     options: Options
-    threads: int | None = None
 
     def __call__(self, source: Path, target: Path) -> dict[str, Any]:
         return encrypt_photo(source, target, self.options).to_json()
 
     def prepare(self) -> None:
         """Load what is needed, so that a mistake in the options shows before the first photo."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
         _tools(self.options)
 
 
