@@ -1,15 +1,22 @@
+from .classification import Classification as Classification
+from .config import Config as Config
 from .config import read_config as read_config
 from .estimate import estimate_time as estimate_time
-from .folder import ROW_COLUMNS as ROW_COLUMNS
 from .folder import RunFolder as RunFolder
-from .folder import cell_key as cell_key
 from .parity import crosscheck as crosscheck
 from .plan import AttackEntry as AttackEntry
 from .plan import draw_targets as draw_targets
 from .prepare import make_plan as make_plan
+from .prepare import prepare_classification as prepare_classification
+from .rows import ROW_COLUMNS as ROW_COLUMNS
+from .rows import cell_key as cell_key
+from .runner import Measurement as Measurement
 from .runner import run_benchmark as run_benchmark
 from .transfer.config import (
     make_transfer_plan as make_transfer_plan,
+)
+from .transfer.config import (
+    prepare_transfer as prepare_transfer,
 )
 from .transfer.config import (
     read_transfer_config as read_transfer_config,
@@ -22,9 +29,9 @@ from .transfer.goals import goal_for as goal_for
 from .transfer.lfw import judge_pairs as judge_pairs
 from .transfer.lfw import pairs_table as pairs_table
 from .transfer.lfw import read_pairs as read_pairs
+from .transfer.measurement import TransferMeasurement as TransferMeasurement
 from .transfer.pairs import borrow as borrow
 from .transfer.pairs import draw_pairs as draw_pairs
 from .transfer.pairs import halves as halves
 from .transfer.pairs import threshold_of as threshold_of
-from .transfer.runner import TransferPlan as TransferPlan
-from .transfer.runner import run_transfer as run_transfer
+from .transfer.plan import TransferPlan as TransferPlan

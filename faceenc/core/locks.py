@@ -57,6 +57,11 @@ class FolderLock:
         self.path = folder / _NAME
         self._handle: int | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this object has it."""
+        return self._handle is not None
+
     def acquire(self) -> None:
         """Take the lock, unless it is held here already, and remove what killed writers left half-written in the folder.
 

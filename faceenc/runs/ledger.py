@@ -42,6 +42,8 @@ class Ledger:
         locks: the lock file, for records that do not last and yet must not meet; None puts it beside the record.
     """
 
+    _identity: tuple[int, int]  # of the file that was read
+
     def __init__(self, path: Path, locks: Path | None = None) -> None:
         self.path = path
         self.locks = locks
@@ -201,7 +203,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._read = 0
-        self._identity = (0, 0)
+        self._identity = 0, 0
         self._latest: dict[str, LedgerEntry] = {}
         self._made: dict[str, set[str]] = {}
 
