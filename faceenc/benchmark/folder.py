@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.benchmark.rows import HEADER, Key, rows_text, whole_cells
-from faceenc.core import BusyError, FolderLock, RunError, sweep, write_atomically
+from faceenc.core import FolderLock, RunError, sweep, write_atomically
 
 PACK_FROM = 5_000_000  # bytes
 
@@ -64,13 +64,7 @@ class RunFolder:
         if self._lock.held:
             yield
             return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except BusyError:
-            raise RunError(f"{self.path} is being written by another run: wait for it, or choose another --output") from None
-        except OSError as error:
-            raise RunError(f"folder {self.path} cannot be made ({error.strerror}): choose another --output") from error
+        self._lock.acquire()
         try:
             self._refuse_taken()  # another run may have come first
             sweep(self.path / "examples")

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from faceenc.core.errors import RunError
 from faceenc.core.files import sweep
 
 if sys.platform == "win32":
@@ -65,10 +66,22 @@ class FolderLock:
     def acquire(self) -> None:
         """Take the lock, unless it is held here already, and remove what killed writers left half-written in the folder.
 
+        The folder is made if need be.
+
         Raises:
-            BusyError: another process writes into the folder.
-            OSError: the folder is missing or not writable, or its drive knows no locks.
+            RunError: another process writes into the folder, or nobody can.
         """
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock()
+        except BusyError:
+            raise RunError(f"{folder} is being written by another run: wait for it, or choose another --output") from None
+        except OSError as error:
+            raise RunError(f"folder {folder} cannot be made ({error.strerror}): choose another --output") from error
+        sweep(folder)
+
+    def _lock(self) -> None:
         while self._handle is None:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -79,7 +92,6 @@ class FolderLock:
             finally:
                 if self._handle != handle:
                     os.close(handle)
-        sweep(self.path.parent)
 
     def release(self) -> None:
         """Give the lock back, if it is held."""

@@ -21,6 +21,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _PATIENCE = 5.0  # seconds that a process has from closing its line to its end
+_GRACE = 1.0  # seconds that a process has to end in good order before it is killed
 _TRIES = 2
 
 
@@ -131,8 +132,10 @@ class _Crew:
         self.tries = [0] * len(items)
 
     def close(self) -> None:
+        for worker in self.workers.values():
+            worker.process.terminate()
         for line in list(self.workers):
-            dismiss(self.workers.pop(line), line, patience=0)
+            dismiss(self.workers.pop(line), line, patience=_GRACE)
 
     def work(self, jobs: int) -> Generator[tuple[int, Any]]:
         for _ in range(jobs):

@@ -104,6 +104,8 @@ def _interrupts_held() -> Iterator[None]:
 def _serve(line: Connection) -> None:
     """The life of a process: a word that it is ready, and an answer for each item, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # In good order: multiprocessing complains of semaphores, such as tqdm's, that a killed process leaves.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"  # before the orders load torch; teams of threads side by side wait for one another
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is dead
