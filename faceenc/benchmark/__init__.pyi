@@ -10,6 +10,7 @@ from .prepare import make_plan as make_plan
 from .prepare import prepare_classification as prepare_classification
 from .rows import ROW_COLUMNS as ROW_COLUMNS
 from .rows import cell_key as cell_key
+from .runner import Measured as Measured
 from .runner import Measurement as Measurement
 from .runner import run_benchmark as run_benchmark
 from .transfer.config import (
