@@ -16,12 +16,13 @@ import argparse
 import logging
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from faceenc.benchmark import RunFolder, make_transfer_plan, run_transfer, transfer_config
+from faceenc.benchmark import RunFolder, TransferMeasurement, make_transfer_plan, run_benchmark, transfer_config
 from faceenc.core import FaceencError
 from faceenc.data import load_data
 from faceenc.report import render
@@ -94,12 +95,13 @@ def main() -> int:
     try:
         config = transfer_config(configuration(args))
         data = load_data(config.data, progress=report)
-        plan = make_transfer_plan(config, data, limit=None, progress=report)
+        plan = replace(make_transfer_plan(config, data, limit=None, progress=report), lfw_pairs=args.lfw_pairs)
         names = [word if word.startswith("-") else Path(word).name for word in sys.argv[1:]]
         command = shlex.join(["python", "benchmarks/transfer.py", *names])
         folder = RunFolder(args.output, resume=args.resume)
-        run_transfer(plan, folder, command=command, progress=report, lfw_pairs=args.lfw_pairs)
-        logging.info("report: %s", render(args.output))
+        with folder.held():
+            run_benchmark(TransferMeasurement(plan, report), folder, command=command, progress=report)
+            logging.info("report: %s", render(args.output))
     except FaceencError as error:
         logging.error("error: %s", error)
         return error.exit_code

@@ -7,15 +7,14 @@ Linf, as plain numbers ("1.0") for L2.
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import BATCH_SIZE, LINF, MinimumSearch, parse_eps
-from faceenc.benchmark.entries import read_entry, read_minimum
+from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, same_entries
 from faceenc.benchmark.plan import AttackEntry
-from faceenc.core import ConfigError, build, check_keys, checked, listed, read_toml
+from faceenc.core import ConfigError, build, check_keys, checked, listed, means, read_toml
 from faceenc.data import DataConfig
 from faceenc.recognizers import defence
 from faceenc.train import Training
@@ -45,7 +44,7 @@ class RecognizerConfig:
             raise ConfigError('[[recognizers]] aware = false is about a defence: set one, such as defence = "jpeg75"')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A benchmark.
 
@@ -69,13 +68,13 @@ class Config:
     recognizers: tuple[RecognizerConfig, ...]
     entries: tuple[AttackEntry, ...]
     eps: tuple[float, ...]
-    huge_eps: float
-    seeds: tuple[int, ...]
-    batch_size: int
+    huge_eps: float = 128 / 255
+    seeds: tuple[int, ...] = (0,)
+    batch_size: int = BATCH_SIZE
     example_eps: float
-    crosscheck: int
-    minimum: MinimumSearch | None
-    notes: str
+    crosscheck: int = 0
+    minimum: MinimumSearch | None = None
+    notes: str = ""
 
     def resolved(self) -> dict[str, Any]:
         """JSON-like, for run.json."""
@@ -83,10 +82,23 @@ class Config:
         del record["entries"]
         record["attacks"] = [
             {"name": e.name, "attack": type(e.attack).__name__, "goals": e.goals, "eps": e.eps, "images": e.images}
-            | {f.name: _plain(getattr(e.attack, f.name)) for f in dataclasses.fields(typing.cast(Any, e.attack))}
+            | attack_fields(e.attack)
             for e in self.entries
         ]
         return record
+
+    def means(self, recorded: dict[str, Any], *, limit: int | None, device: str) -> bool:
+        """Whether a record, of this version or an earlier one, says the same: what it lacks counts as its default.
+
+        Args:
+            recorded: as of `resolved`, with the limit and the device.
+            limit: of this run.
+            device: of this run.
+        """
+        own = dict(recorded)
+        if (own.pop("limit", None), own.pop("device", "cpu")) != (limit, device):
+            return False
+        return same_entries(own.pop("attacks", None), self.entries) and means(own, self, leave=("entries",))
 
 
 def read_config(path: Path) -> Config:
@@ -132,7 +144,3 @@ def _recognizer(part: Any, training: Any) -> RecognizerConfig:
     if training is not None and isinstance(part, dict) and not part.get("checkpoint"):
         part = {"training": training} | part
     return build(RecognizerConfig, part, "[[recognizers]]")
-
-
-def _plain(value: Any) -> Any:
-    return getattr(value, "name", value)

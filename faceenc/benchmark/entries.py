@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from faceenc.attacks import ATTACKS, ENGINES, LINF, NORMS, PGD, MinimumSearch, parse_eps
 from faceenc.benchmark.plan import AttackEntry
-from faceenc.core import ConfigError, build, check_keys, checked, listed, nearest
+from faceenc.core import Attack, ConfigError, build, check_keys, checked, fields_of_repr, listed, means, nearest
 
 CLASSIFIER_GOALS = ("dodge", "impersonate")
 
@@ -48,6 +50,38 @@ def read_entry(table: Any, eps: tuple[float, ...], huge: float) -> AttackEntry:
         eps=tuple(sorted({0.0, *sizes})),
         images=images,
     )
+
+
+def attack_fields(attack: Attack) -> dict[str, Any]:
+    """An attack's parameters as run.json keeps them: its norm by name."""
+    fields = dataclasses.fields(typing.cast(Any, attack))
+    return {field.name: getattr(value, "name", value) for field in fields for value in [getattr(attack, field.name)]}
+
+
+def same_entries(recorded: Any, entries: Sequence[AttackEntry]) -> bool:
+    """Whether the attacks of a run.json are these lines of the grid: a parameter that a record lacks has its default.
+
+    Args:
+        recorded: one object a line: name, attack (its class), goals, eps, images, and the parameters beside them (`run`) or
+            under "parameters" (`transfer`), where version 0.1 wrote a repr.
+        entries: of the configuration.
+    """
+    if not isinstance(recorded, list) or len(recorded) != len(entries):
+        return False
+    return all(_same_entry(one, entry) for one, entry in zip(recorded, entries, strict=True))
+
+
+def _same_entry(recorded: Any, entry: AttackEntry) -> bool:
+    if not isinstance(recorded, dict):
+        return False
+    parameters: Any = dict(recorded)
+    line = {name: parameters.pop(name, None) for name in ("name", "attack", "goals", "eps")}
+    line["images"] = parameters.pop("images", entry.images)  # a transfer takes all
+    if "parameters" in parameters:
+        parameters = parameters["parameters"]
+        parameters = fields_of_repr(parameters) if isinstance(parameters, str) else parameters
+    now = {"name": entry.name, "attack": type(entry.attack).__name__, "goals": entry.goals, "eps": entry.eps}
+    return means(line, now | {"images": entry.images}) and means(parameters, entry.attack)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.attacks import PGD, ArtFGSM, ArtPGD, Dodge, gradient_engine
+from faceenc.attacks import PGD, Dodge, gradient_engine
 from faceenc.benchmark.config import Config
-from faceenc.core import Attack
+from faceenc.benchmark.costs import JUDGING, attack_seconds
 from faceenc.data import FaceSet
 from faceenc.recognizers import FaceResNet
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 IMAGES = 4
-ART_EXTRA = 1.15  # ART's bookkeeping over plain gradient steps, with frozen weights
 MINIMUM_SHARE = 0.4  # of PGD's steps, which end as soon as an image falls
-JUDGING = 0.4  # one forward pass and the row's metrics, in gradient steps
 
 
 def estimate_time(config: Config, data: FaceSet, *, limit: int | None) -> pd.DataFrame:
@@ -39,7 +37,7 @@ def estimate_time(config: Config, data: FaceSet, *, limit: int | None) -> pd.Dat
         images = min(entry.images or available, available)
         attacks = len(entry.goals) * sum(eps > 0 for eps in entry.eps)
         judged = len(entry.goals) * len(entry.eps) * JUDGING * per_step["exact"]
-        seconds = images * (attacks * _attack_seconds(entry.attack, per_step) + judged)
+        seconds = images * (attacks * attack_seconds(entry.attack, per_step) + judged)
         rows.append(
             {
                 "attack": entry.name,
@@ -53,21 +51,10 @@ def estimate_time(config: Config, data: FaceSet, *, limit: int | None) -> pd.Dat
         search = config.minimum
         images = min(search.images or available, available)
         sizes = 1 + math.ceil(math.log2(search.largest / search.resolution))
-        one = MINIMUM_SHARE * _attack_seconds(search.attack, per_step)
+        one = MINIMUM_SHARE * attack_seconds(search.attack, per_step)
         row = {"attack": "minimum eps", "goals": " ".join(search.goals), "sizes": sizes, "images": images}
         rows.append(row | {"seconds": images * len(search.goals) * sizes * one * len(config.recognizers)})
     return pd.DataFrame(rows)
-
-
-def _attack_seconds(attack: Attack, per_step: dict[str, float]) -> float:
-    """For one image at one size."""
-    if isinstance(attack, PGD):
-        return attack.steps * attack.restarts * per_step[attack.engine]
-    if isinstance(attack, ArtPGD):
-        return attack.steps * max(1, attack.random_starts) * per_step["exact"] * ART_EXTRA
-    if steps := getattr(attack, "gradient_steps", 0.0):
-        return float(steps) * per_step["exact"] * ART_EXTRA
-    return per_step["exact"] * (1 + JUDGING) if isinstance(attack, ArtFGSM) else 0.0
 
 
 def _seconds_per_step(model: FaceResNet, engine: str) -> float:

@@ -1,34 +1,26 @@
 """A benchmark's folder on disk: run.json, rows.csv that grow cell by cell, and the pictures of a few examples.
 
 Nothing is ever half-written: run.json and pictures are renamed into place, and rows that a killed run left incomplete are
-dropped when the run is taken up again.
+dropped when the run is taken up again. One process writes at a time.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faceenc.core import RunError, write_atomically
+from faceenc.benchmark.rows import HEADER, Key, rows_text, whole_cells
+from faceenc.core import FolderLock, RunError, sweep, write_atomically
 
-ROW_COLUMNS = (
-    "recognizer", "judge", "attack", "norm", "goal", "eps", "seed", "image", "label", "target",
-    "clean_prediction", "adversarial_prediction", "clean_probability", "adversarial_probability",
-    "label_probability", "target_probability", "loss", "success", "linf", "l2", "psnr", "ssim",
-    "overshoot", "queries", "seconds",
-)  # fmt: skip
 PACK_FROM = 5_000_000  # bytes
 
 # Of configurations: what 0.1 called them -> what they are called now.
 RENAMED_KEYS = {"lent": "borrowed"}
-
-CELL_COLUMNS = ("recognizer", "judge", "attack", "norm", "goal", "eps", "seed")
 
 
 class RunFolder:
@@ -44,13 +36,41 @@ class RunFolder:
 
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
+        self.resume = resume
         self.rows_path = path / "rows.csv"
         self.packed_path = path / "rows.csv.gz"
-        taken = any(file.exists() for file in (path / "run.json", self.rows_path, self.packed_path))
-        if taken and not resume:
-            raise RunError(f"{path} already holds a run: pass --resume to go on with it, or another --output")
+        self._lock = FolderLock(path)
+        self._refuse_taken()
         if resume and not (path / "run.json").exists():
             raise RunError(f"{path} holds no run to resume: check the path, or leave --resume out")
+
+    def _refuse_taken(self) -> None:
+        taken = any(file.exists() for file in (self.path / "run.json", self.rows_path, self.packed_path))
+        if taken and not self.resume:
+            raise RunError(f"{self.path} already holds a run: pass --resume to go on with it, or another --output")
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether any cell has been stored."""
+        return self.rows_path.exists() or self.packed_path.exists()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No other process writes into the folder meanwhile, which is made if need be; may be nested.
+
+        Raises:
+            RunError: another process does, or the folder cannot be written.
+        """
+        if self._lock.held:
+            yield
+            return
+        self._lock.acquire()
+        try:
+            self._refuse_taken()  # another run may have come first
+            sweep(self.path / "examples")
+            yield
+        finally:
+            self._lock.release()
 
     def read_run(self) -> dict[str, Any]:
         """The content of run.json.
@@ -65,79 +85,68 @@ class RunFolder:
         return run
 
     def write_run(self, run: Mapping[str, Any]) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"folder {self.path} cannot be made ({error.strerror}): choose another --output") from error
         write_atomically(self.path / "run.json", json.dumps(run, indent=2) + "\n")
-
-    def refuse_other(self, run: Mapping[str, Any], parts: Iterable[str]) -> None:
-        """A run that is taken up again must be the one that was begun.
-
-        Raises:
-            RunError: one of these parts of the folder's run.json differs.
-        """
-        if not (self.path / "run.json").exists():
-            return
-        before = self.read_run()
-        if isinstance(config := before.get("config"), dict):
-            before["config"] = {RENAMED_KEYS.get(key, key): value for key, value in config.items()}
-        for part in parts:
-            # Through JSON, since tuples come back as lists.
-            if before.get(part) != json.loads(json.dumps(run[part])):
-                raise RunError(f"{self.path} holds a run of another {part}: resume with the same, or use a new --output")
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add one cell's rows; they are on the disk when this returns."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ROW_COLUMNS, lineterminator="\n")
-        if not self.rows_path.exists():
-            writer.writeheader()
-        writer.writerows({name: _written(value) for name, value in row.items()} for row in rows)
+        text = rows_text(rows)
         with self.rows_path.open("a", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
+            file.write(text if file.tell() else HEADER + text)
             file.flush()
             os.fsync(file.fileno())
 
-    def done_cells(self, expected: Mapping[tuple[str, ...], int]) -> set[tuple[str, ...]]:
-        """The cells whose rows are all there; rows of any other cell are dropped from the file.
+    def done_cells(self, expected: Mapping[Key, int]) -> set[Key]:
+        """The cells whose rows are all there, once; rows of any other cell are dropped from the file.
 
         Args:
             expected: number of rows of each cell of the plan, by the cell's columns as they are written.
+
+        Raises:
+            RunError: the file cannot be read.
         """
         if self.packed_path.exists():
-            write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
+            try:
+                write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
+            except (OSError, EOFError) as error:
+                raise self._unreadable(self.packed_path, error) from error
             self.packed_path.unlink()
         if not self.rows_path.exists():
             return set()
-        text = self.rows_path.read_text(encoding="utf-8")
-        lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)
-        if lines[:1] != [",".join(ROW_COLUMNS) + "\n"]:
+        text = self._whole_lines()
+        if not text.startswith(HEADER):
             self.rows_path.unlink()
             return set()
-        keys = [tuple(row[: len(CELL_COLUMNS)]) for row in csv.reader(lines[1:])]
-        counts = {key: keys.count(key) for key in set(keys)}
-        done = {key for key, count in counts.items() if expected.get(key) == count}
-        kept = [line for line, key in zip(lines[1:], keys, strict=True) if key in done]
-        if len(kept) != len(lines) - 1 or len(text) != sum(map(len, lines)):
-            write_atomically(self.rows_path, "".join([lines[0], *kept]))
-        return done
+        cells = whole_cells(text.removeprefix(HEADER), expected)
+        self._keep(cells)
+        return set(cells)
 
-    def finish(self, run: Mapping[str, Any]) -> None:
-        """Write run.json as that of a finished run; large rows are compressed."""
-        if self.rows_path.stat().st_size > PACK_FROM:
+    def finish(self, run: Mapping[str, Any], *, order: Mapping[Key, int] | None = None) -> None:
+        """Write run.json as that of a finished run, unless it names cells that failed; large rows are compressed.
+
+        Args:
+            run: for run.json.
+            order: the plan's cells and numbers of rows: the file is put in this order.
+        """
+        if order is not None and self.rows_path.exists():
+            cells = whole_cells(self._whole_lines().removeprefix(HEADER), order)
+            self._keep({key: cells[key] for key in order if key in cells})
+        if self.rows_path.exists() and self.rows_path.stat().st_size > PACK_FROM:
             write_atomically(self.packed_path, gzip.compress(self.rows_path.read_bytes(), mtime=0))
             self.rows_path.unlink()
-        self.write_run({**run, "finished": True})
+        self.write_run({**run, "finished": not run.get("failures")})
 
+    def _whole_lines(self) -> str:
+        data = self.rows_path.read_bytes()
+        try:
+            return data[: data.rfind(b"\n") + 1].decode()
+        except UnicodeDecodeError as error:
+            raise self._unreadable(self.rows_path, error) from error
 
-def cell_key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A cell's columns as they are written."""
-    return tuple(_written(row[name]) for name in CELL_COLUMNS)
+    def _unreadable(self, path: Path, error: Exception) -> RunError:
+        return RunError(f"{path} cannot be read ({error}): remove it to have its rows computed anew, or use a new --output")
 
-
-def _written(value: Any) -> str:
-    """Floats with nine significant digits: enough for float32, and the same text whenever the value is the same."""
-    if value is None:
-        return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    def _keep(self, cells: Mapping[Key, list[str]]) -> None:
+        """Let the file hold these lines and nothing else."""
+        data = (HEADER + "".join(line for lines in cells.values() for line in lines)).encode()
+        if data != self.rows_path.read_bytes():
+            write_atomically(self.rows_path, data)

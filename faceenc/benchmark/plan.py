@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.attacks import MinimumSearch
+from faceenc.benchmark.costs import cell_memory, cell_seconds
 from faceenc.core import Attack
 from faceenc.data import FaceSet
 from faceenc.media import to_tensor
@@ -44,7 +45,15 @@ class AttackEntry:
 class Cell:
     """What is computed in one go and stored at once: picklable, hashable, independent of every other cell.
 
-    `recognizer` is judged; `surrogate` is what the noise is made on, where that is another one.
+    Attributes:
+        recognizer: is judged.
+        entry: the attack.
+        goal: "dodge" or "impersonate".
+        eps: the size of the noise.
+        seed: of the attack.
+        surrogate: what the noise is made on, where that is another one.
+        seconds: it may take, estimated: the longest start first.
+        memory: bytes it may need.
     """
 
     recognizer: str
@@ -53,6 +62,8 @@ class Cell:
     eps: float
     seed: int
     surrogate: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    memory: float = field(default=0.0, compare=False)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -101,6 +112,7 @@ class Plan:
         environment: versions, machine and revision, for run.json.
         minimum: how the minimal perturbation is searched for; None for not at all.
         device: "cpu" or "cuda".
+        same_config: whether a configuration that an earlier run recorded means this one; None compares it as it stands.
     """
 
     config: Mapping[str, Any]
@@ -115,6 +127,7 @@ class Plan:
     environment: Mapping[str, Any]
     minimum: MinimumSearch | None = None
     device: str = "cpu"
+    same_config: Callable[[dict[str, Any]], bool] | None = None
 
     @cached_property
     def rows(self) -> Rows:
@@ -137,17 +150,25 @@ class Plan:
         return self.pixels(np.array([self.data.train[np.argmax(train == person)] for person in identities.tolist()]))
 
     def cells(self) -> list[Cell]:
+        size = self.data.images.shape[1]
+        memory = cell_memory(batch_size=self.batch_size, size=size)
         return [
-            Cell(subject.name, entry, goal, eps, seed, subject.surrogate[0] if subject.surrogate else "")
+            Cell(
+                subject.name, entry, goal, eps, seed, subject.surrogate[0] if subject.surrogate else "",
+                cell_seconds(entry.attack, eps, images=self._images(entry), size=size), memory,
+            )
             for seed in self.seeds
             for subject in self.subjects
             for entry in self.entries
             for goal in entry.goals
             for eps in entry.eps
-        ]
+        ]  # fmt: skip
 
     def images_of(self, cell: Cell) -> int:
-        return min(cell.entry.images or len(self.rows), len(self.rows))
+        return self._images(cell.entry)
+
+    def _images(self, entry: AttackEntry) -> int:
+        return min(entry.images or len(self.rows), len(self.rows))
 
 
 def draw_targets(labels: torch.Tensor, files: list[str], classes: int, seed: int) -> torch.Tensor:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
+from faceenc.benchmark.classification import Classification
 from faceenc.benchmark.config import Config, RecognizerConfig
 from faceenc.benchmark.plan import Plan, Subject
+from faceenc.benchmark.runner import silent
 from faceenc.core import CheckpointError, Progress, cache_dir, describe_environment
-from faceenc.data import FaceSet, expand
+from faceenc.data import FaceSet, expand, load_data
 from faceenc.recognizers import Transformed, accuracy, defence, load_checkpoint, weights_sha256
 from faceenc.train import trained
 
-if TYPE_CHECKING:
-    pass
+
+def prepare_classification(config: Config, limit: int | None, device: str) -> Classification:
+    """What a worker measures on, made of what the driver left in the cache: faces, and recognisers trained before."""
+    data = load_data(config.data, progress=silent)
+    return Classification(make_plan(config, data, limit=limit, device=device, progress=silent, describe=False))
 
 
-def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, progress: Progress) -> Plan:
+def make_plan(
+    config: Config, data: FaceSet, *, limit: int | None, device: str, progress: Progress, describe: bool = True
+) -> Plan:
     """Everything a run needs; recognisers without a checkpoint are trained unless they were before.
+
+    Args:
+        config: what to compute.
+        data: the people.
+        limit: attack only the first so many test images.
+        device: "cpu" or "cuda".
+        progress: called with the steps of the training.
+        describe: also find out what run.json says of recognisers and machine.
 
     Raises:
         CheckpointError: a checkpoint cannot be read or knows other people.
@@ -24,20 +40,21 @@ def make_plan(config: Config, data: FaceSet, *, limit: int | None, device: str, 
     return Plan(
         config={**config.resolved(), "limit": limit, "device": device},
         data=data,
-        subjects=tuple(_subject(part, data, device, progress) for part in config.recognizers),
+        subjects=tuple(_subject(part, data, device, progress, describe) for part in config.recognizers),
         entries=config.entries,
         seeds=config.seeds,
         batch_size=config.batch_size,
         limit=limit,
         example_eps=config.example_eps,
         crosscheck_images=config.crosscheck,
-        environment=describe_environment(),
+        environment=describe_environment() if describe else {},
         minimum=config.minimum,
         device=device,
+        same_config=partial(config.means, limit=limit, device=device),
     )
 
 
-def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress) -> Subject:
+def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool) -> Subject:
     if config.checkpoint:
         path = expand(config.checkpoint)
         model, record = load_checkpoint(path)
@@ -56,9 +73,9 @@ def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Pro
         folder = cache_dir() / "recognizers"
         model, path = trained(data, config.training, folder=folder, device=device, progress=progress)
         record = load_checkpoint(path)[1]
-    known: dict[str, Any] = {"sha256": weights_sha256(model), "train": record}
-    if not config.defence:
-        return Subject(config.name, model, known | {"clean_accuracy": accuracy(model, data, data.test)})
-    defended = Transformed(model, defence(config.defence)).eval()
-    known |= {"clean_accuracy": accuracy(defended, data, data.test), "defence": config.defence, "aware": config.aware}
+    defended = Transformed(model, defence(config.defence)).eval() if config.defence else model
+    known: dict[str, Any] = {}
+    if describe:
+        known = {"sha256": weights_sha256(model), "train": record, "clean_accuracy": accuracy(defended, data, data.test)}
+        known |= {"defence": config.defence, "aware": config.aware} if config.defence else {}
     return Subject(config.name, defended, known, None if config.aware else (f"{config.name}, bare", model))

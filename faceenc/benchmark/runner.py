@@ -1,213 +1,198 @@
-"""The benchmark: a grid of recognisers x attacks x goals x eps x seeds becomes tidy rows, cell by cell, resumable."""
+"""The one loop of both benchmarks: what is measured becomes tidy rows, cell by cell, resumable, in one process or many."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
-import torch
+from faceenc.benchmark.folder import RENAMED_KEYS, RunFolder
+from faceenc.benchmark.rows import CELL_COLUMNS, Key, cell_key
+from faceenc.core import Progress, RunError
+from faceenc.runs import Executor, Failure, InProcess
 
-from faceenc.attacks import Dodge, Impersonate, gradient_engine, run_attack
-from faceenc.benchmark.folder import RunFolder, cell_key
-from faceenc.benchmark.minimum import measure_minimum
-from faceenc.benchmark.parity import crosscheck
-from faceenc.benchmark.plan import Cell, Plan, Rows, Subject, draw_targets
-from faceenc.core import Goal, Outcome, Progress, RunError, write_atomically
-from faceenc.media import psnr, ssim, to_uint8, write_png
-from faceenc.recognizers import ask
+_Cell = TypeVar("_Cell")
 
 
-def run_benchmark(plan: Plan, folder: RunFolder, *, command: str, progress: Progress) -> None:
-    """Compute the cells that `folder` does not hold yet, and store each as it is finished.
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a cell yields; picklable.
+
+    Attributes:
+        rows: as of `ROW_COLUMNS`.
+        beside: what the measurement keeps beside the rows.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    beside: Any = None
+
+
+class Measurement(Protocol[_Cell]):
+    """What the loop knows of a benchmark: classification and verification are one each.
+
+    It holds nets and what cells share. Only `measure` is called in workers, on one that `setup` made there; all files are
+    written by the driver.
+    """
+
+    kind: str  # of run.json: "" or "transfer"
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Resolved, JSON-like."""
+        ...
+
+    def same_config(self, recorded: dict[str, Any]) -> bool:
+        """Whether a configuration that an earlier run recorded means this one."""
+        ...
+
+    def parts(self) -> dict[str, Any]:
+        """Of run.json: the data, the recognisers, the machine."""
+        ...
+
+    def fixed(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """What of run.json must be the same in a run that is taken up again."""
+        ...
+
+    def cells(self) -> Sequence[_Cell]:
+        """The plan, in the order of the rows. Cells are picklable and declare what they need (`faceenc.runs.Sized`)."""
+        ...
+
+    def expected(self, cell: _Cell) -> dict[Key, int]:
+        """How many rows a cell gives for each of its keys."""
+        ...
+
+    def begin(self, folder: RunFolder, done: Collection[Key]) -> None:
+        """Write what is there before the first cell."""
+        ...
+
+    def measure(self, cell: _Cell) -> Measured:
+        """Attack, judge, and describe each image in one row."""
+        ...
+
+    def keep(self, folder: RunFolder, cell: _Cell, measured: Measured, done: Collection[Key]) -> None:
+        """Write what belongs to a cell beside its rows."""
+        ...
+
+    def diagnose(self) -> list[dict[str, Any]]:
+        """What the flags want to know and the rows do not hold, for run.json."""
+        ...
+
+    def complete(self, folder: RunFolder, progress: Progress) -> None:
+        """Write the other files of a run."""
+        ...
+
+
+def run_benchmark(
+    measurement: Measurement[_Cell],
+    folder: RunFolder,
+    *,
+    command: str,
+    progress: Progress,
+    executor: Executor | None = None,
+    setup: Callable[[], Measurement[_Cell]] | None = None,
+) -> list[dict[str, Any]]:
+    """Compute the cells that `folder` does not hold yet, and store each as it is finished; at the end in the plan's order.
 
     Args:
-        plan: what to compute.
+        measurement: what to compute.
         folder: fresh, or with a part of the same plan's rows.
         command: how to run this again, for the report.
-        progress: called with the cells done, the images of each, and the steps of the cross-check.
+        progress: called with the cells done, and with what else takes long.
+        executor: where cells are computed; None is this process.
+        setup: makes the same measurement in a worker of `executor`; picklable. None takes `measurement` itself.
+
+    Returns:
+        One record a cell that failed, as run.json keeps them: its columns, and the reason.
 
     Raises:
-        RunError: the folder holds a run of another configuration.
+        RunError: the folder holds another run, or is being written by one.
+        FaceencError: the measurement cannot be made.
     """
     started = time.time()
-    record = _open_record(plan, folder) | {"command": command}
-    cells = plan.cells()
-    done = folder.done_cells({cell_key(cell.columns): plan.images_of(cell) for cell in cells})
-    runner = _CellRunner(plan)
-    for number, cell in enumerate(cells):
-        progress("cells", number, len(cells))
-        if cell_key(cell.columns) not in done:
-            outcome, rows = runner.run_cell(cell, progress)
-            if _is_example(cell, plan):
-                _write_examples(folder, plan, cell, outcome, rows)
-            folder.append(rows)
-    progress("cells", len(cells), len(cells))
-    record["diagnostics"] = [_diagnose(subject, runner) for subject in plan.subjects]
-    if plan.crosscheck_images:
-        subject = plan.subjects[0]
-        rows_checked = plan.rows[: plan.crosscheck_images]
-        table = crosscheck(subject.model, plan.pixels(rows_checked), plan.labels(rows_checked), progress=progress)
-        write_atomically(folder.path / "crosscheck.csv", table.to_csv(index=False))
-    if plan.minimum is not None and not (folder.path / "minimum.csv").exists():
-        write_atomically(
-            folder.path / "minimum.csv", measure_minimum(plan, plan.minimum, progress=progress).to_csv(index=False)
-        )
-    record["seconds"] = round(record.get("seconds", 0) + time.time() - started, 1)
-    folder.finish(record)
+    with folder.held():
+        record = _open_record(measurement, folder, command)
+        cells = measurement.cells()
+        expected = {key: count for cell in cells for key, count in measurement.expected(cell).items()}
+        done = folder.done_cells(expected)
+        measurement.begin(folder, done)
+        left = [cell for cell in cells if not done.issuperset(measurement.expected(cell))]
+        progress("cells", len(cells) - len(left), len(cells))
+        failures = []
+        answers = (executor or InProcess()).run(run_cell, left, setup=setup or (lambda: measurement))
+        with closing(answers):
+            for count, (number, answer) in enumerate(answers, len(cells) - len(left) + 1):
+                cell = left[number]
+                if isinstance(answer, Failure):
+                    columns = dict(zip(CELL_COLUMNS, next(iter(measurement.expected(cell))), strict=True))
+                    failures.append({"cell": columns, "reason": f"the process at work on it {answer}"})
+                else:
+                    measurement.keep(folder, cell, answer, done)
+                    folder.append(row for row in answer.rows if cell_key(row) not in done)
+                progress("cells", count, len(cells))
+        progress("cells", len(cells), len(cells))
+        record["diagnostics"] = measurement.diagnose()
+        measurement.complete(folder, progress)
+        record["seconds"] = round(record.get("seconds", 0) + time.time() - started, 1)
+        folder.finish(record | ({"failures": failures} if failures else {}), order=expected)
+    return failures
 
 
-def _open_record(plan: Plan, folder: RunFolder) -> dict[str, Any]:
+def run_cell(measurement: Measurement[_Cell], cell: _Cell) -> Measured:
+    """The task of a run: one cell, on what `setup` made in this process."""
+    return measurement.measure(cell)
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress of a worker, which nobody sees."""
+
+
+def counted(progress: Progress, total: int) -> Callable[[int], None]:
+    """What an attack is to call with the number of images that it has just done, out of `total`."""
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("images", done, total)
+
+    return report
+
+
+def _open_record(measurement: Measurement[Any], folder: RunFolder, command: str) -> dict[str, Any]:
     """run.json as it stands before the first cell; written at once, so that a killed run can be resumed."""
-    data = plan.data
     record: dict[str, Any] = {
         "schema": 1,
-        "name": plan.config["name"],
+        **({"kind": measurement.kind} if measurement.kind else {}),
+        "name": measurement.config["name"],
         "finished": False,
+        "command": command,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "config": plan.config,
-        **plan.environment,
-        "data": {
-            "name": data.name,
-            "sha256": data.sha256,
-            "people": len(data.classes),
-            "train": len(data.train),
-            "test": len(data.test),
-            "attacked": len(plan.rows),
-            "credit": data.credit,
-        },
-        "recognizers": [
-            {"name": s.name, "classes": len(s.model.classes), "input_size": s.model.input_size, **s.record}
-            for s in plan.subjects
-        ],
+        "config": measurement.config,
+        **measurement.parts(),
     }
-    folder.refuse_other(record, ("config", "data"))
     if (folder.path / "run.json").exists():
         before = folder.read_run()
-        hashes = [[r["sha256"] for r in run["recognizers"]] for run in (before, record)]
-        if hashes[0] != hashes[1]:
-            raise RunError(f"{folder.path} holds a run of another recogniser: its weights differ; use a new --output")
-        record = {**before, "finished": False}
+        _refuse_other(folder, before, record, measurement)
+        record = {**record, **before, "finished": False, "command": command, "config": measurement.config}
+        record.pop("failures", None)
     folder.write_run(record)
     return record
 
 
-class _CellRunner:
-    """Runs cells; keeps what cells share: the clean images' outputs of each recogniser."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.models = {subject.name: subject.model for subject in plan.subjects}
-        self.attacked = {s.name: s.surrogate[1] if s.surrogate else s.model for s in plan.subjects}
-        self.clean: dict[str, torch.Tensor] = {}
-
-    def clean_outputs(self, name: str) -> torch.Tensor:
-        """(N, K) outputs for all attacked images, on the CPU, asked once."""
-        if name not in self.clean:
-            parts = torch.from_numpy(self.plan.rows).split(self.plan.batch_size)
-            self.clean[name] = torch.cat([ask(self.models[name], self.plan.pixels(rows.numpy())).cpu() for rows in parts])
-        return self.clean[name]
-
-    def run_cell(self, cell: Cell, progress: Progress) -> tuple[Outcome, list[dict[str, Any]]]:
-        """Attack, judge, and describe each image in one row."""
-        model, rows = self.models[cell.recognizer], self.plan.rows[: self.plan.images_of(cell)]
-        x, labels = self.plan.pixels(rows), self.plan.labels(rows)
-        targets = start = None
-        if cell.goal == "impersonate":
-            targets = draw_targets(labels.cpu(), [self.plan.data.files[row] for row in rows], len(model.classes), cell.seed)
-            if getattr(cell.entry.attack, "needs_photo_of_target", False):
-                start = self.plan.photos_of(targets)
-        goal: Goal = Dodge(labels) if targets is None else Impersonate(targets.to(labels.device))
-        images_done = 0
-
-        def report(count: int) -> None:
-            nonlocal images_done
-            images_done += count
-            progress("images", images_done, len(rows))
-
-        outcome = run_attack(
-            cell.entry.attack,
-            self.attacked[cell.recognizer],
-            x,
-            goal,
-            eps=cell.eps,
-            seed=cell.seed,
-            batch_size=self.plan.batch_size,
-            progress=report,
-            judge=model,
-            start=start,
-        )
-        return outcome, self._describe(cell, rows, x, goal, labels.cpu(), targets, outcome)
-
-    def _describe(
-        self,
-        cell: Cell,
-        rows: Rows,
-        x: torch.Tensor,
-        goal: Goal,
-        labels: torch.Tensor,
-        targets: torch.Tensor | None,
-        outcome: Outcome,
-    ) -> list[dict[str, Any]]:
-        n, classes, x = len(rows), self.plan.data.classes, x.cpu()
-        clean = self.clean_outputs(cell.recognizer)[:n].softmax(1)
-        adversarial = outcome.outputs.softmax(1)
-        delta = outcome.adversarial - x
-        image = torch.arange(n)
-        columns = {
-            "clean_prediction": [classes[k] for k in clean.argmax(1)],
-            "adversarial_prediction": [classes[k] for k in adversarial.argmax(1)],
-            "clean_probability": clean.amax(1).tolist(),
-            "adversarial_probability": adversarial.amax(1).tolist(),
-            "label_probability": adversarial[image, labels].tolist(),
-            "target_probability": [None] * n if targets is None else adversarial[image, targets].tolist(),
-            "label": [classes[k] for k in labels],
-            "target": [""] * n if targets is None else [classes[k] for k in targets],
-            "loss": goal.loss(outcome.outputs.to(self.plan.device)).tolist(),
-            "success": outcome.reached.tolist(),
-            "linf": delta.flatten(1).abs().amax(1).tolist(),
-            "l2": torch.linalg.vector_norm(delta.flatten(1), dim=1).tolist(),
-            "psnr": psnr(outcome.adversarial, x).tolist(),
-            "ssim": ssim(outcome.adversarial, x).tolist(),
-            "overshoot": outcome.overshoot.tolist(),
-            "queries": outcome.queries.tolist(),
-            "seconds": [outcome.seconds / n] * n,
-            "image": [self.plan.data.files[row] for row in rows],
-        }
-        return [{**cell.columns, **{name: values[i] for name, values in columns.items()}} for i in range(n)]
-
-
-def _diagnose(subject: Subject, runner: _CellRunner) -> dict[str, Any]:
-    """What the flags want to know of a recogniser and the rows do not hold."""
-    plan = runner.plan
-    rows = plan.rows[: plan.batch_size]
-    answer = gradient_engine(subject.model, "exact")(plan.pixels(rows), Dodge(plan.labels(rows)))
-    outputs = runner.clean_outputs(subject.name)
-    sums_to_one = bool(torch.allclose(outputs.sum(1), torch.ones(len(outputs)), atol=1e-3))
-    return {
-        "recognizer": subject.name,
-        "zero_gradient_share": float((answer.gradient.flatten(1).abs().amax(1) == 0).float().mean()),
-        "probabilities": sums_to_one and bool((outputs >= 0).all()),
-    }
-
-
-def _is_example(cell: Cell, plan: Plan) -> bool:
-    first = plan.entries[0].name, plan.subjects[0].name, plan.seeds[0]
-    return (cell.entry.name, cell.recognizer, cell.seed) == first and cell.eps == plan.example_eps > 0
-
-
-def _write_examples(folder: RunFolder, plan: Plan, cell: Cell, outcome: Outcome, rows: list[dict[str, Any]]) -> None:
-    """Keep the first few adversarial images, losslessly, so that the report's pictures need no new attack."""
-    pictures = folder.path / "examples"
-    pictures.mkdir(exist_ok=True)
-    index = pictures / "examples.json"
-    entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-    entries = [entry for entry in entries if entry["goal"] != cell.goal]
-    for number, row in enumerate(rows[:3]):
-        original, adversarial = f"{number}-original.png", f"{number}-{cell.goal}.png"
-        write_png(pictures / original, plan.data.images[plan.rows[number]])
-        write_png(pictures / adversarial, to_uint8(outcome.adversarial[number : number + 1])[0])
-        kept = ("image", "label", "target", "attack", "goal", "eps", "clean_prediction", "clean_probability",
-                "adversarial_prediction", "adversarial_probability")  # fmt: skip
-        entries.append({**{name: row[name] for name in kept}, "original": original, "adversarial": adversarial})
-    write_atomically(index, json.dumps(entries, indent=2) + "\n")
+def _refuse_other(
+    folder: RunFolder, before: Mapping[str, Any], record: Mapping[str, Any], measurement: Measurement[Any]
+) -> None:
+    """A run that is taken up again must be the one that was begun."""
+    config = before.get("config")
+    config = {RENAMED_KEYS.get(key, key): value for key, value in config.items()} if isinstance(config, dict) else {}
+    # Through JSON, since tuples come back as lists.
+    now = json.loads(json.dumps({"config": record["config"], **measurement.fixed(record)}))
+    then = {"config": config, **measurement.fixed(before)}
+    if measurement.same_config(config):
+        then["config"] = now["config"]
+    for part, value in now.items():
+        if then[part] != value:
+            raise RunError(f"{folder.path} holds a run of another {part}: resume with the same, or use a new --output")

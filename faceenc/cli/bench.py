@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from faceenc import __version__
 from faceenc.cli.common import Group, check_device, print_table, progress_bars, set_up_logging
 from faceenc.core import ConfigError
+
+if TYPE_CHECKING:
+    from faceenc.benchmark import Config, Measurement, RunFolder
+    from faceenc.core import Progress
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -33,24 +42,29 @@ def _free_folder(name: str) -> Path:
 @click.option("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to compute.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
+@click.pass_context
 def run(
+    context: click.Context,
+    /,
     config: str,
     output: Path | None,
     resume: bool,
     limit: int | None,
     seed: int | None,
     device: str,
+    jobs: int,
     dry_run: bool,
 ) -> None:
     """Run a benchmark and write its report.
 
     CONFIG is a TOML file or the name of a built-in configuration. The default, "demo", needs nothing else: it fetches the
     ORL faces, trains a ResNet-18 on them, attacks it and writes the report, in about ten minutes on two processor cores.
-    """
-    from dataclasses import replace
 
-    from faceenc.benchmark import make_plan, read_config
+    Exit code 3 if some cells could not be computed, because their process was killed twice: --resume tries them again.
+    """
+    from faceenc.benchmark import Classification, make_plan, prepare_classification, read_config
     from faceenc.core import find_config
     from faceenc.data import load_data
 
@@ -60,27 +74,81 @@ def run(
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
     check_device(device)
-    with progress_bars() as progress:
-        data = load_data(settings.data, progress=progress)
-        if dry_run:
-            from faceenc.benchmark import estimate_time
-
-            table = estimate_time(settings, data, limit=limit)
-        else:
-            from faceenc.benchmark import RunFolder
-            from faceenc.benchmark import run_benchmark as run_plan
-            from faceenc.report import render
-
-            folder = RunFolder(output or _free_folder(settings.name), resume=resume)
-            plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
-            run_plan(plan, folder, command=_command(config, limit, seed, device), progress=progress)
-            page = render(folder.path)
     if dry_run:
-        print_table(table, title=f"plan of {settings.name}")
-        click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
-    else:
+        _print_estimate(settings, limit)
+        return
+    with progress_bars() as progress, _folder(output, settings.name, resume) as folder:
+        data = load_data(settings.data, progress=progress)
+        plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
+        setup = partial(prepare_classification, settings, limit, device)
+        command = _command(config, limit, seed, device)
+        page, failures = _measure(Classification(plan, progress), folder, command, progress, jobs, setup)
+    if page is not None:
         _print_summary(folder.path)
+    _conclude(context, folder, page, failures)
+
+
+def _print_estimate(settings: Config, limit: int | None) -> None:
+    from faceenc.benchmark import estimate_time
+    from faceenc.data import load_data
+
+    with progress_bars() as progress:
+        table = estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
+    print_table(table, title=f"plan of {settings.name}")
+    click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
+
+
+@contextmanager
+def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]:
+    """The run's folder. One that is resumed is held from the start; a new one is made when there is something to write."""
+    from faceenc.benchmark import RunFolder
+
+    folder = RunFolder(output or _free_folder(name), resume=resume)
+    with folder.held() if resume else nullcontext():
+        yield folder
+
+
+def _measure(
+    measurement: Measurement[Any],
+    folder: RunFolder,
+    command: str,
+    progress: Progress,
+    jobs: int,
+    setup: Callable[[], Measurement[Any]],
+) -> tuple[Path | None, list[dict[str, Any]]]:
+    """Run and render.
+
+    Returns:
+        The report, None if there are no rows, and the cells that failed.
+    """
+    from faceenc.benchmark import run_benchmark
+    from faceenc.report import render
+    from faceenc.runs import Processes
+
+    with folder.held():
+        failures = run_benchmark(
+            measurement,
+            folder,
+            command=command,
+            progress=progress,
+            executor=Processes(jobs) if jobs > 1 else None,
+            setup=setup if jobs > 1 else None,
+        )
+        return render(folder.path) if folder.has_rows else None, failures
+
+
+def _conclude(context: click.Context, folder: RunFolder, page: Path | None, failures: list[dict[str, Any]]) -> None:
+    if page is not None:
         click.echo(f"report: {page}")
+    if failures:
+        first = failures[0]
+        cell = " ".join(value for value in first["cell"].values() if value)
+        click.echo(
+            f"error: {len(failures)} cells have no rows, the first ({cell}) because {first['reason']}: run the same command"
+            f" with --output {folder.path} --resume to try again, with fewer --jobs if memory is short",
+            err=True,
+        )
+        context.exit(3)
 
 
 def _command(config: str, limit: int | None, seed: int | None, device: str) -> str:
@@ -95,29 +163,30 @@ def _command(config: str, limit: int | None, seed: int | None, device: str) -> s
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
 @click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
 @click.option("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
-def transfer(config: str, output: Path | None, resume: bool, limit: int | None) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@click.pass_context
+def transfer(
+    context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, jobs: int
+) -> None:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
 
     CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
     surrogates and judges, dodging and impersonation, and the verification view.
     """
-    from faceenc.benchmark import RunFolder, make_transfer_plan, read_transfer_config, run_transfer
+    from faceenc.benchmark import TransferMeasurement, make_transfer_plan, prepare_transfer, read_transfer_config
     from faceenc.core import find_config
-    from faceenc.data import expand, load_data
-    from faceenc.report import render
+    from faceenc.data import load_data
 
     settings = read_transfer_config(find_config(config))
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
     words = ["faceenc-bench", "transfer", Path(config).name, *(["--limit", str(limit)] if limit else [])]
-    with progress_bars() as progress:
+    with progress_bars() as progress, _folder(output, settings.name, resume) as folder:
         data = load_data(settings.data, progress=progress)
         plan = make_transfer_plan(settings, data, limit=limit, progress=progress)
-        folder = RunFolder(output or _free_folder(settings.name), resume=resume)
-        pairs = expand(settings.lfw_pairs) if settings.lfw_pairs else None
-        run_transfer(plan, folder, command=shlex.join(words), lfw_pairs=pairs, progress=progress)
-        page = render(folder.path)
-    click.echo(f"report: {page}")
+        setup = partial(prepare_transfer, settings, limit)
+        page, failures = _measure(TransferMeasurement(plan, progress), folder, shlex.join(words), progress, jobs, setup)
+    _conclude(context, folder, page, failures)
 
 
 @bench_main.command()

@@ -130,7 +130,8 @@ def progress_bars() -> Iterator[Progress]:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
                 if not console.is_terminal and done < total:
-                    logging.getLogger("faceenc").info("%s: %d to do", what, total)
+                    count = f"{total - done} of {total}" if done else total
+                    logging.getLogger("faceenc").info("%s: %s to do", what, count)
             bars.update(tasks[what], completed=done, total=total)
 
         yield advance

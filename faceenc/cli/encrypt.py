@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -175,13 +174,13 @@ class _Run:
 
     def __call__(self) -> list[FileResult]:
         from faceenc.cli.encrypt_results import print_result
-        from faceenc.protect import Encrypt
+        from faceenc.protect import Encrypt, current_settings, settings_of_0_1
         from faceenc.runs import StoppedError, run_files
 
         jobs = min(self.jobs, len(self.tasks))
-        work = Encrypt(self.options, threads=max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None)
+        work = Encrypt(self.options)
         # A key is made along with its photo, so that one is done anew, whatever the record says.
-        settings = repr(self.options) if self.key is None else f"{self.options!r} {secrets.token_hex(8)}"
+        settings = current_settings(self.options, key=None if self.key is None else secrets.token_hex(8))
         results: list[FileResult] = []
         with ExitStack() as stack:
             progress = None
@@ -198,13 +197,14 @@ class _Run:
                 results = run_files(
                     self.tasks,
                     work if self.key is None else self._with_key,
-                    settings_key=settings,
+                    settings=settings,
                     jobs=jobs,
                     force=self.force,
                     ledger=self.ledger,
                     locks=self.locks,
                     progress=print_done,
                     initializer=work.prepare,
+                    read_old=settings_of_0_1,
                 )
             except StoppedError as stop:
                 results = stop.results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def train(
     check_device(device)
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the training to go on with")
-    with progress_bars() as progress:
+    with progress_bars() as progress, ExitStack() as stack:
         data = load_data(config.data, progress=progress)
         unlabelled = load_unlabelled(config.data, progress=progress)
         plan = {
@@ -67,7 +68,7 @@ def train(
             "unlabelled_sha256": hashlib.sha256(unlabelled.data).hexdigest(),
             "settings": config.training.record(),
         }
-        folder = TrainFolder(output or Path("runs") / config.name, plan, resume=resume)
+        folder = stack.enter_context(closing(TrainFolder(output or Path("runs") / config.name, plan, resume=resume)))
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
     _print_record(record)

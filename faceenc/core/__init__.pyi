@@ -17,8 +17,12 @@ from .errors import FaceencError as FaceencError
 from .errors import KeyFileError as KeyFileError
 from .errors import NoFaceError as NoFaceError
 from .errors import RunError as RunError
+from .fields import fields_of_repr as fields_of_repr
+from .fields import means as means
+from .fields import named_fields as named_fields
 from .files import atomic_file as atomic_file
 from .files import put_new as put_new
+from .files import sweep as sweep
 from .files import write_atomically as write_atomically
 from .geometry import SAME_PLACE as SAME_PLACE
 from .geometry import SURROUNDINGS as SURROUNDINGS
@@ -29,6 +33,10 @@ from .geometry import overlap as overlap
 from .geometry import scaled as scaled
 from .geometry import shared_area as shared_area
 from .geometry import window_around as window_around
+from .locks import BusyError as BusyError
+from .locks import FolderLock as FolderLock
+from .locks import lock_byte as lock_byte
+from .locks import unlock_byte as unlock_byte
 from .toml import build as build
 from .toml import check_keys as check_keys
 from .toml import checked as checked

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 @contextlib.contextmanager
@@ -66,3 +69,11 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     with atomic_file(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left of `atomic_file` in a folder, which nobody else may be writing into."""
+    for file in folder.glob(".*.tmp"):
+        if _LEFTOVER.fullmatch(file.name):
+            with contextlib.suppress(OSError):  # not ours to remove
+                file.unlink()

@@ -37,6 +37,9 @@ from .safeguards.signing import fingerprint as fingerprint
 from .safeguards.signing import own_public_key as own_public_key
 from .safeguards.signing import sign as sign
 from .safeguards.signing import signature_holds as signature_holds
+from .settings import Settings as Settings
+from .settings import current_settings as current_settings
+from .settings import settings_of_0_1 as settings_of_0_1
 from .strength import STRENGTHS as STRENGTHS
 from .views import FaceViews as FaceViews
 from .windows import face_window as face_window

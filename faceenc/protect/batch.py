@@ -10,8 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from faceenc.core import ConfigError, cache_dir
 from faceenc.media import output_path, photo_format
 from faceenc.protect.options import Options
@@ -69,23 +67,15 @@ def plan_photos(
 
 @dataclass(frozen=True, slots=True)
 class Encrypt:
-    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
-
-    Attributes:
-        options: how.
-        threads: of torch in a process that works beside others; None leaves it to torch.
-    """
+    """The work of a folder run: photo -> protected photo and what is known about it; picklable."""
 
     options: Options
-    threads: int | None = None
 
     def __call__(self, source: Path, target: Path) -> dict[str, Any]:
         return shared_protector(self.options).encrypt(source, target).to_json()
 
     def prepare(self) -> None:
         """Load what is needed, so that a mistake in the options shows before the first photo."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
         shared_protector(self.options)
 
 

@@ -7,6 +7,7 @@ Convention
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import pandas as pd
 
 from faceenc.core import RunError
+
+logger = logging.getLogger(__name__)
 
 KEYS = ["recognizer", "judge", "attack", "norm", "goal", "eps"]
 _TEXT = [
@@ -67,6 +70,10 @@ def read_rows(folder: Path) -> pd.DataFrame:
         raise RunError(f"{path}: no column {', '.join(missing)}; this is not a file of faceenc-bench run")
     if rows.empty:
         raise RunError(f"{path}: holds no rows; let the run finish with --resume")
+    doubled = rows.duplicated([*KEYS, "seed", "image"])
+    if doubled.any():
+        logger.warning("%s: %d rows are there twice and count once; --resume removes them", path, doubled.sum())
+        rows = rows[~doubled].reset_index(drop=True)
     return rows
 
 

@@ -1,6 +1,7 @@
 """Runs: work shared among processes, recorded and resumed.
 
-Offers `run_files` over a plan of files with its `Ledger`, `plan_files`, and processes of which any may die.
+Offers the `Executor` (this process, or worker processes of which any may die), and `run_files` over a plan of files with its
+`Ledger`.
 """
 
 import lazy_loader

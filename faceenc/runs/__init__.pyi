@@ -1,3 +1,7 @@
+from .executor import Executor as Executor
+from .executor import Failure as Failure
+from .executor import InProcess as InProcess
+from .executor import Processes as Processes
 from .files import BUSY as BUSY
 from .files import StoppedError as StoppedError
 from .files import exit_code as exit_code

@@ -16,13 +16,14 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faceenc.core import DataError, FaceencError, put_new
-from faceenc.runs.ledger import BusyError, Ledger, digest
+from faceenc.core import BusyError, DataError, FaceencError, means, named_fields, put_new
+from faceenc.runs.executor import Executor, Failure, InProcess, Processes
+from faceenc.runs.ledger import Ledger, digest
 from faceenc.runs.plan import FileResult, Task
-from faceenc.runs.processes import Death, each_in_processes
 
 logger = logging.getLogger(__name__)
 
@@ -48,30 +49,35 @@ def run_files(
     tasks: Sequence[Task],
     work: Work,
     *,
-    settings_key: str,
+    settings: object,
     jobs: int,
     force: bool,
     ledger: Path,
     locks: Path | None = None,
     progress: OnResult | None = None,
     initializer: Callable[[], object] | None = None,
+    read_old: Callable[[str], Any] | None = None,
 ) -> list[FileResult]:
     """Do what is not done yet.
 
-    A file is done if the ledger has the same content of the source and the same settings, and the target is as it was made.
+    A file is done if the ledger has the same content of the source and means the same settings, and the target is as it was
+    made.
     A target that is not ours, or that was changed since, is an error of that file. Runs at the same time, with the same
     ledger or at least the same locks, share the files among them.
 
     Args:
         tasks: as of `plan.plan_files`: no two targets are the same.
         work: raises `FaceencError` for a file that it cannot do. Picklable if `jobs` is above 1.
-        settings_key: all that the result depends on besides the source.
+        settings: all that the result depends on besides the source, with the algorithm's version: a frozen dataclass, or
+            JSON-like; recorded as `named_fields`, and compared so (`means`).
         jobs: how many processes work; 1 means this one alone.
         force: do everything anew, and overwrite what is not ours.
         ledger: a file in the output folder, made if need be.
         locks: as of `Ledger`.
         progress: called with each file as soon as it is settled.
         initializer: called once in each process that works, before its first file; not at all if nothing is to be done.
+        read_old: the named fields in the settings of a line of version 0.1, which were text; None for what it cannot read.
+            Such lines are rewritten.
 
     Returns:
         One result a task, in their order.
@@ -83,8 +89,10 @@ def run_files(
     """
     if not tasks:
         return []
-    job = _FileWork(work, settings_key, force, Ledger(ledger, locks))
+    job = _FileWork(work, settings, force, Ledger(ledger, locks))
     job.ledger.prepare()
+    if read_old is not None:
+        job.ledger.rewrite(read_old)
     results: dict[int, FileResult] = {}
     try:
         with closing(_settle_all(job, tasks, jobs, initializer)) as settled:
@@ -129,16 +137,12 @@ def _try_all(
         else:
             left.append(number)
     doing = [tasks[number] for number in left]
+    executor: Executor = InProcess() if jobs == 1 else Processes(jobs)
     try:
-        if jobs == 1:
-            if left and initializer is not None:
-                initializer()
-            yield from ((number, job(tasks[number])) for number in left)
-            return
-        with closing(each_in_processes(job, doing, jobs=jobs, initializer=initializer)) as answers:
+        with closing(executor.run(_do, doing, setup=partial(_begin, job, initializer))) as answers:
             for place, answer in answers:
                 task = doing[place]
-                if isinstance(answer, Death):
+                if isinstance(answer, Failure):
                     job.sweep(task)
                     why = f"{task.source}: the process at work on it {answer}; memory may be short: try fewer --jobs"
                     # It may have died after the last step.
@@ -149,12 +153,22 @@ def _try_all(
             job.sweep(task)
 
 
+def _begin(job: _FileWork, initializer: Callable[[], object] | None) -> _FileWork:
+    if initializer is not None:
+        initializer()
+    return job
+
+
+def _do(job: _FileWork, task: Task) -> FileResult:
+    return job(task)
+
+
 @dataclass(frozen=True, slots=True)
 class _FileWork:
     """Does one task; picklable."""
 
     work: Work
-    settings: str
+    settings: object
     force: bool
     ledger: Ledger
 
@@ -209,7 +223,9 @@ class _FileWork:
         if stands is None or not self.ledger.knows(task.target, stands):
             return FileResult(task.source, task.target, "failed", str(self._foreign(task.target)))
         entry = self.ledger.latest(task.target)
-        if entry is None or (entry.settings, entry.target) != (self.settings, stands) or entry.source != digest(task.source):
+        if entry is None or entry.target != stands or not means(entry.settings, self.settings):
+            return None
+        if entry.source != digest(task.source):
             return None
         return FileResult(task.source, task.target, "skipped", "done already", 0.0, self.ledger.details(entry))
 
@@ -235,8 +251,9 @@ class _FileWork:
             details: dict[str, Any] = _replaced(described, place, task.target.parent)
             files = {file.name: _sealed(file) for file in sorted(place.iterdir())}
             new = {name: self._is_new(task.target.with_name(name)) for name in files}
-            record = {"source_sha256": source, "settings": self.settings, "seconds": round(time.monotonic() - began, 3)}
-            self.ledger.add({**record, "details": details}, task.source, task.target, files)
+            record = {"source_sha256": source, "settings": named_fields(self.settings)}
+            record |= {"seconds": round(time.monotonic() - began, 3), "details": details}
+            self.ledger.add(record, task.source, task.target, files)
             for name in sorted(files, key=lambda name: name == task.target.name):  # whoever sees the target sees the others
                 _put(place / name, task.target.with_name(name), new=new[name])
         finally:

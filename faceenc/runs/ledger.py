@@ -12,31 +12,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faceenc.core import DataError
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from faceenc.core import DataError, lock_byte, unlock_byte, write_atomically
 
 _APPENDING = 0  # the byte of the lock file that whoever adds a line holds
 
 
-class BusyError(Exception):
-    """Another process is at work on this target."""
-
-
 class LedgerEntry(NamedTuple):
-    """What is remembered of a line: SHA-256 of the source, the settings' key, SHA-256 of the target, and where it stands."""
+    """What is remembered of a line: SHA-256 of the source, the settings, SHA-256 of the target, and where it stands."""
 
     source: str
-    settings: str
+    settings: Any
     target: str
     start: int
     size: int
@@ -51,6 +41,8 @@ class Ledger:
         path: of the record.
         locks: the lock file, for records that do not last and yet must not meet; None puts it beside the record.
     """
+
+    _identity: tuple[int, int]  # of the file that was read
 
     def __init__(self, path: Path, locks: Path | None = None) -> None:
         self.path = path
@@ -72,8 +64,8 @@ class Ledger:
             with self.path.open("ab"):
                 locks = self._open_locks()
             try:
-                _lock(locks, _APPENDING, wait=True)  # a few network drives know no locks
-                _unlock(locks, _APPENDING)
+                lock_byte(locks, _APPENDING, wait=True)  # a few network drives know no locks
+                unlock_byte(locks, _APPENDING)
             finally:
                 os.close(locks)
         except OSError as error:
@@ -91,11 +83,11 @@ class Ledger:
         # Closing any handle of a file frees all POSIX locks that the process has on it: there is only this one.
         locks = self._locks = self._open_locks()
         try:
-            _lock(locks, byte, wait=False)
+            lock_byte(locks, byte, wait=False)
             try:
                 yield
             finally:
-                _unlock(locks, byte)
+                unlock_byte(locks, byte)
         finally:
             self._locks = None
             os.close(locks)
@@ -117,7 +109,7 @@ class Ledger:
         made = {self.name(target.with_name(name)): sha256 for name, sha256 in files.items()}
         paths = {"source": self.name(source), "target": self.name(target), "files": made}
         line = json.dumps(paths | dict(record)).encode() + b"\n"
-        _lock(self._locks, _APPENDING, wait=True)
+        lock_byte(self._locks, _APPENDING, wait=True)
         try:
             with self.path.open("ab+") as file:
                 if file.tell():
@@ -128,7 +120,7 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
         finally:
-            _unlock(self._locks, _APPENDING)
+            unlock_byte(self._locks, _APPENDING)
 
     def refresh(self) -> None:
         """Take note of the lines that were added since the last time; torn and foreign ones are passed over.
@@ -138,8 +130,10 @@ class Ledger:
         """
         try:
             with self.path.open("rb") as file:
-                if file.seek(0, os.SEEK_END) < self._read:  # somebody removed it and began anew
-                    self._forget()
+                identity = os.fstat(file.fileno())
+                if file.seek(0, os.SEEK_END) < self._read or (identity.st_dev, identity.st_ino) != self._identity:
+                    self._forget()  # somebody removed it and began anew, or rewrote it
+                    self._identity = (identity.st_dev, identity.st_ino)
                 file.seek(self._read)
                 block = file.read()
         except (FileNotFoundError, NotADirectoryError):
@@ -152,6 +146,32 @@ class Ledger:
             self._note(line)
             self._read += len(line)
 
+    def rewrite(self, read_old: Callable[[str], Any]) -> None:
+        """Put named fields in place of settings that are text, which version 0.1 wrote; other lines stay as they are.
+
+        Args:
+            read_old: the fields that such a text means; None if it cannot be read.
+
+        Raises:
+            DataError: the record cannot be rewritten.
+        """
+        with suppress(FileNotFoundError):
+            if b'"settings": "' not in self.path.read_bytes():
+                return
+        locks = self._open_locks()
+        try:
+            lock_byte(locks, _APPENDING, wait=True)
+            lines = self.path.read_bytes().split(b"\n")
+            renewed = [_renewed(line, read_old) for line in lines]
+            if renewed != lines:
+                write_atomically(self.path, b"\n".join(renewed))
+            unlock_byte(locks, _APPENDING)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DataError(f"cannot rewrite {self.path}: {reason}; check its permissions and the free space") from error
+        finally:
+            os.close(locks)
+
     def latest(self, target: Path) -> LedgerEntry | None:
         """The last line about a target, as of the last `refresh`."""
         return self._latest.get(self.name(target))
@@ -162,10 +182,11 @@ class Ledger:
         return sha256 in made if sha256 else bool(made)
 
     def details(self, entry: LedgerEntry) -> dict[str, Any]:
-        """The details that a line holds."""
-        with self.path.open("rb") as file:
+        """The details that a line holds; none if another run has rewritten the record since the last `refresh`."""
+        details: dict[str, Any] = {}
+        with self.path.open("rb") as file, suppress(ValueError, KeyError, TypeError):
             file.seek(entry.start)
-            details: dict[str, Any] = json.loads(file.read(entry.size))["details"]
+            details = json.loads(file.read(entry.size))["details"]
         return details
 
     def name(self, path: Path) -> str:
@@ -182,6 +203,7 @@ class Ledger:
 
     def _forget(self) -> None:
         self._read = 0
+        self._identity = 0, 0
         self._latest: dict[str, LedgerEntry] = {}
         self._made: dict[str, set[str]] = {}
 
@@ -201,6 +223,15 @@ class Ledger:
         return os.open(self.locks or self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
 
 
+def _renewed(line: bytes, read_old: Callable[[str], Any]) -> bytes:
+    try:
+        record = json.loads(line)
+        fields = read_old(record["settings"]) if isinstance(record["settings"], str) else None
+    except (ValueError, KeyError, TypeError):
+        return line
+    return line if fields is None else json.dumps(record | {"settings": fields}).encode()
+
+
 def digest(path: Path) -> str | None:
     """SHA-256 of a file's content; None if it cannot be read, or is a pipe, which may keep one waiting for ever."""
     try:
@@ -210,22 +241,3 @@ def digest(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _lock(handle: int, byte: int, *, wait: bool) -> None:
-    try:
-        if sys.platform == "win32":
-            os.lseek(handle, byte, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
-    except (BlockingIOError, PermissionError) as error:  # systems differ in which
-        raise BusyError from error
-
-
-def _unlock(handle: int, byte: int) -> None:
-    if sys.platform == "win32":
-        os.lseek(handle, byte, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-    else:
-        fcntl.lockf(handle, fcntl.LOCK_UN, 1, byte)

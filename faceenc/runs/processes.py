@@ -1,4 +1,4 @@
-"""Work shared among processes of which any may die at any time.
+"""Worker processes, of which any may die at any time.
 
 `concurrent.futures` gives up all of its processes and all pending work when one is killed, and leaves them waiting for ever
 when their parent is. Here the one item is lost, a new process takes the place, and nobody outlives the parent.
@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, resource_tracker
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
-
-_Item = TypeVar("_Item")
-
-_Result = TypeVar("_Result")
-
-_PATIENCE = 5.0  # seconds that a process has from closing its line to its end
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,97 +35,46 @@ class Death:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class Raised:
+    """Instead of a result: what the setup or the task raised."""
+
     error: Exception
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
+    """A process, the number of the item that it is at work on, and whether it has been set up."""
+
     process: multiprocessing.process.BaseProcess
-    item: int | None = None  # what it is at work on
+    item: int | None = None
     ready: bool = False
 
 
-def each_in_processes(
-    function: Callable[[_Item], _Result],
-    items: Sequence[_Item],
-    *,
-    jobs: int,
-    initializer: Callable[[], object] | None = None,
-) -> Generator[tuple[int, _Result | Death]]:
-    """`function` of every item, as they get ready, each with the item's number.
-
-    Processes are started anew ("spawn": torch and MediaPipe do not survive a fork) and killed when the generator is closed.
-    They do not see Ctrl-C, the parent does.
-
-    Args:
-        function: picklable; should catch its errors, for one that it lets out is a death.
-        items: picklable.
-        jobs: how many processes there are at most.
-        initializer: picklable; called once in each process.
-
-    Raises:
-        Exception: what `initializer` raised.
-    """
-    crew: dict[Connection, _Worker] = {}
-    waiting = deque(range(len(items)))
-    try:
-        for _ in range(min(jobs, len(items))):
-            _hire(crew, function, initializer)
-        death = Death(None)
-        while waiting or any(worker.item is not None for worker in crew.values()):
-            if not crew:  # none lives long enough to begin
-                yield from ((number, death) for number in waiting)
-                return
-            heard = connection.wait(list(crew))
-            for line, worker in [(line, worker) for line, worker in crew.items() if line in heard]:
-                done = worker.item
-                try:
-                    reply = line.recv()
-                except (EOFError, OSError):
-                    reply = death = Death(_dismiss(crew, line, patience=_PATIENCE))
-                    if worker.ready and waiting:
-                        _hire(crew, function, initializer)
-                else:
-                    if isinstance(reply, _Failure):
-                        raise reply.error
-                    _assign(line, worker, items, waiting)
-                if done is not None:
-                    yield done, reply
-    finally:
-        for line in list(crew):
-            _dismiss(crew, line, patience=0)
+# What a worker is to do: `task(state, item)` and the `setup()` that makes the state.
+Orders = tuple[Callable[[Any, Any], Any], Callable[[], Any] | None]
 
 
-def _hire(
-    crew: dict[Connection, _Worker], function: Callable[[Any], object], initializer: Callable[[], object] | None
-) -> None:
+def hire(workers: dict[Connection, Worker], orders: Orders) -> None:
+    """Start a process anew ("spawn": torch and MediaPipe do not survive a fork), and send it its orders."""
     context = multiprocessing.get_context("spawn")
     with _interrupts_held():
         ours: Any  # of another class on Windows
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, function, initializer), daemon=True)
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
         process.start()
         theirs.close()  # or its end would not be noticed
-        crew[ours] = _Worker(process)
+        workers[ours] = Worker(process)
+    with suppress(OSError):  # it is dead: the next poll of its line says so
+        ours.send(orders)
 
 
-def _assign(line: Connection, worker: _Worker, items: Sequence[object], waiting: deque[int]) -> None:
-    worker.ready = True
-    worker.item = waiting.popleft() if waiting else None
-    if worker.item is not None:
-        with suppress(OSError):  # it is dead: the next poll of its line says so
-            line.send(items[worker.item])
-
-
-def _dismiss(crew: dict[Connection, _Worker], line: Connection, *, patience: float) -> int | None:
+def dismiss(worker: Worker, line: Connection, *, patience: float) -> int | None:
     """Ends a process, if it has not ended by itself after `patience` seconds, and returns its exit code."""
-    process = crew.pop(line).process
     line.close()
-    process.join(patience)
-    process.kill()
-    process.join()
-    return process.exitcode
+    worker.process.join(patience)
+    worker.process.kill()
+    worker.process.join()
+    return worker.process.exitcode
 
 
 @contextmanager
@@ -157,20 +101,40 @@ def _interrupts_held() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _serve(line: Connection, function: Callable[[Any], object], initializer: Callable[[], object] | None) -> None:
-    """The life of a process: an answer for each item, until it is ended."""
+def _serve(line: Connection) -> None:
+    """The life of a process: a word that it is ready, and an answer for each item, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # In good order: multiprocessing complains of semaphores, such as tqdm's, that a killed process leaves.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = "1"  # before the orders load torch; teams of threads side by side wait for one another
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is dead
-        try:
-            if initializer is not None:
-                initializer()
-        except Exception as error:
-            line.send(_Failure(error))
-            return
-        line.send(None)
+        task, setup = line.recv()
+        if "torch" in sys.modules:  # the main module may have loaded it before
+            sys.modules["torch"].set_num_threads(1)
+        state = _attempt(setup) if setup is not None else None
+        answer = state if isinstance(state, Raised) else None
         while True:
-            line.send(function(line.recv()))
+            line.send(answer)
+            answer = _attempt(task, state, line.recv())
+
+
+def _attempt(function: Callable[..., Any], *words: Any) -> Any:
+    """What the function returns, or what it raised."""
+    try:
+        return function(*words)
+    except Exception as error:
+        return Raised(_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or one that says the same where it cannot travel; its notes hold the trace."""
+    error.add_note("".join(traceback.format_exception(error)).rstrip())
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _end_with_parent() -> None:

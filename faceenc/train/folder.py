@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from faceenc.core import RunError, atomic_file, write_atomically
+from faceenc.core import FolderLock, RunError, atomic_file, write_atomically
 from faceenc.recognizers import FaceResNet, save_checkpoint
 
 EPOCH_COLUMNS = (
@@ -33,18 +33,25 @@ class TrainFolder:
     """
 
     def __init__(self, path: Path, plan: dict[str, Any], *, resume: bool) -> None:
-        self.path = path
+        self.path, self.resume = path, resume
+        self._lock = FolderLock(path)
         self.plan = json.loads(json.dumps(plan))
-        file = path / "train.json"
-        if file.exists() and not resume:
-            raise RunError(f"{path} already holds a training: pass --resume to go on with it, or another --output")
+        self._refuse_taken()
         if resume:
-            self._check(file)
+            self._check(path / "train.json")
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"folder {path} cannot be made ({error.strerror}): choose another --output") from error
+
+    def _refuse_taken(self) -> None:
+        if (self.path / "train.json").exists() and not self.resume:
+            raise RunError(f"{self.path} already holds a training: pass --resume to go on with it, or another --output")
+
+    def close(self) -> None:
+        """Let others write into the folder, which no other process can from `load` or the first `save` on."""
+        self._lock.release()
 
     def _check(self, file: Path) -> None:
         try:
@@ -64,8 +71,11 @@ class TrainFolder:
         """The state after the last finished epoch, or None if there is none yet.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or another run writes into the folder.
         """
+        if not self._lock.held:
+            self._lock.acquire()
+            self._refuse_taken()  # another training may have come first
         path = self.path / _STATE
         if not path.exists():
             return None
@@ -80,6 +90,7 @@ class TrainFolder:
         """Write checkpoints, table and curve, and last of all the state: what is resumed has all that came before it."""
         from faceenc.report import training_curve
 
+        self._lock.acquire()
         epochs = state["epochs"]
         if not (self.path / "train.json").exists():
             self._write({"finished": False})
@@ -106,6 +117,7 @@ class TrainFolder:
         save_checkpoint(model, checkpoint, record)
         self._write({**record, "finished": True})
         (self.path / _STATE).unlink(missing_ok=True)
+        self.close()
         return checkpoint
 
     def _write(self, content: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from faceenc.benchmark import ROW_COLUMNS, RunFolder, cell_key, draw_targets
+from faceenc.benchmark import ROW_COLUMNS, RunFolder, cell_key, draw_targets, read_config
 from faceenc.cli import bench_main
 from faceenc.core import RunError
 from faceenc.recognizers import FaceResNet, save_checkpoint
@@ -153,6 +153,58 @@ def test_killed_and_resumed_run_ends_with_the_same_rows(finished: Path, tmp_path
     assert done.exit_code == 0, done.stderr
     assert without_times(rows) == without_times(finished / "rows.csv")
     assert (folder / "examples" / "examples.json").read_bytes() == (finished / "examples" / "examples.json").read_bytes()
+
+
+def children(pid: int) -> list[int]:
+    """Of a process, those that have loaded torch by now: its workers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and "libtorch" in (path / "maps").read_text():
+                found.append(int(path.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="finds workers in /proc")
+def test_two_processes_of_which_one_is_killed_end_with_the_same_rows(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    options = ["run", str(TINY), "--limit", "20", "--output", str(folder), "--jobs", "2"]
+    process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not ((folder / "rows.csv").exists() and (workers := children(process.pid))):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    again = bench(*options[:-2], "--resume")
+    assert (again.exit_code, again.stderr) == (
+        2, f"error: {folder} is being written by another run: wait for it, or choose another --output\n"
+    )  # fmt: skip
+    os.kill(workers[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, "error" in stderr) == (0, False), stderr
+    assert "report:" in stdout
+    assert without_times(folder / "rows.csv") == without_times(finished / "rows.csv")
+    for name in ("examples.json", "0-dodge.png", "0-impersonate.png"):
+        assert (folder / "examples" / name).read_bytes() == (finished / "examples" / name).read_bytes()
+    assert json.loads((folder / "run.json").read_text())["finished"]
+    assert not list(folder.rglob(".*"))
+
+
+def test_a_run_of_before_an_option_is_taken_up_again(finished: Path, tmp_path: Path) -> None:
+    """What an older run.json lacks counts as its default; another value is another run."""
+    run = json.loads((finished / "run.json").read_text())
+    del run["config"]["notes"], run["config"]["data"]["on_no_face"], run["config"]["attacks"][0]["early_stop"]
+    del run["config"]["recognizers"][0]["training"]["adversarial_steps"], run["config"]["device"]
+    settings = read_config(TINY)
+    assert settings.means(run["config"], limit=20, device="cpu")
+    assert not settings.means(run["config"], limit=19, device="cpu")
+    for change in ({"notes": "x"}, {"unknown": 1}, {"seeds": [1]}, {"attacks": run["config"]["attacks"][1:]}):
+        assert not settings.means(run["config"] | change, limit=20, device="cpu"), change
+    run["config"]["attacks"][0]["steps"] = 4
+    assert not settings.means(run["config"], limit=20, device="cpu")
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from faceenc.benchmark import (
     EMBEDDING_GOALS,
     AttackEntry,
     RunFolder,
+    TransferMeasurement,
     TransferPlan,
     borrow,
     draw_pairs,
@@ -30,7 +31,7 @@ from faceenc.benchmark import (
     judge_pairs,
     pairs_table,
     read_pairs,
-    run_transfer,
+    run_benchmark,
     threshold_of,
     transfer_config,
 )
@@ -109,12 +110,16 @@ def quiet(what: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
+def run_transfer(plan: TransferPlan, folder: RunFolder) -> None:
+    run_benchmark(TransferMeasurement(plan), folder, command="here", progress=quiet)
+
+
 @pytest.fixture(scope="module")
 def finished(people: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("transfer") / "run"
     pairs = folder.parent / "pairs.txt"
     pairs.write_text("1\t2\np00\t1\t2\np01\t1\t3\np00\t1\tp02\t1\nnobody\t1\tp02\t1\n", encoding="utf-8")
-    run_transfer(plan_for(people), RunFolder(folder, resume=False), command="here", progress=quiet, lfw_pairs=pairs)
+    run_transfer(plan_for(people, lfw_pairs=pairs), RunFolder(folder, resume=False))
     render(folder)
     return folder
 
@@ -207,7 +212,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(people: FaceSet, finished: Path, 
     whole = (finished / "rows.csv").read_text(encoding="utf-8").splitlines()
     (tmp_path / "run.json").write_text((finished / "run.json").read_text())
     (tmp_path / "rows.csv").write_text("\n".join(whole[:30]) + "\n")
-    run_transfer(plan_for(people), RunFolder(tmp_path, resume=True), command="here", progress=quiet)
+    run_transfer(plan_for(people), RunFolder(tmp_path, resume=True))
 
     def without_times(lines: list[str]) -> list[str]:
         return sorted(line.rpartition(",")[0] for line in lines)
@@ -220,7 +225,7 @@ def test_a_run_of_another_configuration_is_not_gone_on_with(people: FaceSet, fin
     (tmp_path / "run.json").write_text((finished / "run.json").read_text())
     other = replace(plan_for(people), config={"name": "another"})
     with pytest.raises(RunError, match="holds a run of another config: resume with the same"):
-        run_transfer(other, RunFolder(tmp_path, resume=True), command="here", progress=quiet)
+        run_transfer(other, RunFolder(tmp_path, resume=True))
     assert (tmp_path / "run.json").read_text() == (finished / "run.json").read_text()
 
 
@@ -360,7 +365,7 @@ def test_a_judge_that_masks_its_gradients_falls_to_transfer_alone(people: FaceSe
         people, surrogates=[hidden, plain], judges=[hidden], variants=("",), borrowed="",
         entries=(AttackEntry("pgd", PGD(steps=3, engine="exact"), ("away",), (8 / 255,)),),
     )  # fmt: skip
-    run_transfer(plan, RunFolder(tmp_path / "r", resume=False), command="here", progress=quiet)
+    run_transfer(plan, RunFolder(tmp_path / "r", resume=False))
     rows, run = read_rows(tmp_path / "r"), json.loads((tmp_path / "r" / "run.json").read_text())
     assert raised(rows, run) == {"transfer-beats-white-box", "diagonal-not-maximum", "gradients-masked"}
 
@@ -447,10 +452,10 @@ def test_a_run_of_the_old_name_is_resumed(people: FaceSet, finished: Path, tmp_p
 
     store({"name": "small", "lent": "noise"})
     with pytest.raises(RunError, match="another config"):
-        run_transfer(plan, RunFolder(folder, resume=True), command="here", progress=quiet)
+        run_transfer(plan, RunFolder(folder, resume=True))
     store({"name": "small", "lent": "pgd"})
     (folder / "rows.csv").write_text("".join(lines[:-3]))
-    run_transfer(plan, RunFolder(folder, resume=True), command="here", progress=quiet)
+    run_transfer(plan, RunFolder(folder, resume=True))
     run = json.loads((folder / "run.json").read_text())
     assert run["finished"]
     assert run["config"] == {"name": "small", "borrowed": "pgd"}
@@ -467,6 +472,22 @@ def test_a_record_names_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(record)
     assert [one["source"] for one in record["recognizers"]] == ["dlib", "a.safetensors"]
     assert (record["data"]["source"], record["lfw_pairs"]) == ("people", "pairs.txt")
+
+
+def test_a_record_of_0_1_means_the_same_attacks() -> None:
+    config = transfer_config(GOOD)
+    record = json.loads(json.dumps(config.resolved() | {"limit": 8}))
+    assert record["attacks"][0]["parameters"]["blur"] == 0.0
+    assert config.means(record, limit=8)
+    for one, entry in zip(record["attacks"], config.entries, strict=True):
+        one["parameters"] = repr(entry.attack)
+    del record["batch_size"]
+    assert config.means(record, limit=8)
+    assert not config.means(record, limit=None)
+    record["attacks"][0]["parameters"] = repr(replace(config.entries[0].attack, steps=3))  # type: ignore[type-var]
+    assert not config.means(record, limit=8)
+    record["attacks"][0]["parameters"] = "__import__('os').abort()"
+    assert not config.means(record, limit=8)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from faceenc.report import (
     crosscheck_words,
     eps_text,
     main_eps,
+    read_rows,
     render,
     summarize,
     wilson,
@@ -289,6 +290,14 @@ def test_art_table_gives_the_difference_in_points() -> None:
     assert table is not None
     line = next(row for row in table.rows if row[1].text == "PGD" and row[2].text == "8/255")
     assert [cell.text for cell in line[3:]] == ["0.0", "10.0", "-10.0"]
+
+
+def test_rows_that_are_there_twice_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = make_rows()
+    pd.concat([rows, rows.head(7)]).to_csv(tmp_path / "rows.csv", index=False)
+    read = read_rows(tmp_path)
+    assert len(read) == len(rows)
+    assert "7 rows are there twice and count once" in caplog.text
 
 
 def test_columns_are_those_the_runner_writes() -> None:

@@ -124,7 +124,7 @@ class Studio:
 
     def run(self, jobs: int = 1, key: str = "k", *, force: bool = False, **options: Any) -> list[FileResult]:
         work = Invert(self.calls, **options)
-        return run_files(self.plan(), work, settings_key=key, jobs=jobs, force=force, ledger=self.ledger)
+        return run_files(self.plan(), work, settings=key, jobs=jobs, force=force, ledger=self.ledger)
 
     def start(self, jobs: int, **options: Any) -> subprocess.Popen[str]:
         """The same in a process of its own, which prints JSON: statuses, or how many were settled before Ctrl-C."""
@@ -192,7 +192,7 @@ def test_each_file_is_done_once(jobs: int, studio: Studio) -> None:
     results = run_files(
         studio.plan(),
         Invert(studio.calls, together=jobs),
-        settings_key="k",
+        settings="k",
         jobs=jobs,
         force=False,
         ledger=studio.ledger,
@@ -267,7 +267,7 @@ def test_the_photo_itself_is_never_overwritten(studio: Studio) -> None:
     before = photo.read_bytes()
     for force in (False, True):
         [result] = run_files(
-            [Task(photo, photo)], Invert(studio.calls), settings_key="k", jobs=1, force=force, ledger=studio.ledger
+            [Task(photo, photo)], Invert(studio.calls), settings="k", jobs=1, force=force, ledger=studio.ledger
         )
         assert "is the photo itself" in result.message
     assert photo.read_bytes() == before
@@ -280,7 +280,7 @@ def test_a_file_that_comes_in_the_way_during_the_work_is_left(studio: Studio) ->
         return details
 
     task = studio.plan()[0]
-    [result] = run_files([task], meanwhile, settings_key="k", jobs=1, force=False, ledger=studio.ledger)
+    [result] = run_files([task], meanwhile, settings="k", jobs=1, force=False, ledger=studio.ledger)
     assert "exists already" in result.message
     assert task.target.read_bytes() == b"a holiday"
     assert exit_code([result]) == 2
@@ -302,12 +302,10 @@ def test_a_file_that_cannot_be_done_is_tried_again(studio: Studio) -> None:
 
 def test_a_photo_that_is_not_there(tmp_path: Path) -> None:
     task = Task(tmp_path / "none.png", tmp_path / "out" / "none.png")
-    results = run_files(
-        [task], fail, settings_key="k", jobs=2, force=True, ledger=tmp_path / "out" / "run", initializer=refuse
-    )
+    results = run_files([task], fail, settings="k", jobs=2, force=True, ledger=tmp_path / "out" / "run", initializer=refuse)
     assert results[0].message == f"cannot read {task.source}: no such file or directory; check the path"
     assert exit_code(results) == 2
-    assert run_files([], fail, settings_key="k", jobs=2, force=True, ledger=tmp_path / "no" / "run") == []
+    assert run_files([], fail, settings="k", jobs=2, force=True, ledger=tmp_path / "no" / "run") == []
     assert not (tmp_path / "no").exists()
 
 
@@ -316,7 +314,7 @@ def test_slips_of_the_work_are_reported_in_a_line(
     work: Any, said: str, studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="faceenc")
-    results = run_files(studio.plan(), work, settings_key="k", jobs=1, force=False, ledger=studio.ledger)
+    results = run_files(studio.plan(), work, settings="k", jobs=1, force=False, ledger=studio.ledger)
     assert statuses(results) == ["failed"] * 6
     assert all(said in result.message and "\n" not in result.message for result in results)
     assert ("in fail" in caplog.text) == (work is fail)
@@ -326,13 +324,13 @@ def test_slips_of_the_work_are_reported_in_a_line(
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_work_that_cannot_begin_stops_the_run(jobs: int, studio: Studio) -> None:
     with pytest.raises(AssetError, match="no weights"):
-        run_files(studio.plan(), fail, settings_key="k", jobs=jobs, force=False, ledger=studio.ledger, initializer=refuse)
+        run_files(studio.plan(), fail, settings="k", jobs=jobs, force=False, ledger=studio.ledger, initializer=refuse)
     studio.check(0)
 
 
 def test_workers_that_die_at_once_do_not_go_on_for_ever(studio: Studio) -> None:
     tasks = studio.plan()
-    results = run_files(tasks, fail, settings_key="k", jobs=2, force=False, ledger=studio.ledger, initializer=die)
+    results = run_files(tasks, fail, settings="k", jobs=2, force=False, ledger=studio.ledger, initializer=die)
     assert statuses(results) == ["failed"] * 6
     assert all("ended with exit code 7" in result.message for result in results)
 
@@ -447,7 +445,7 @@ def test_runs_with_records_of_their_own_do_not_spoil_each_other(studio: Studio, 
         wait_until(studio.half_made)
         work = Invert(studio.calls)
         [result] = run_files(
-            studio.plan()[:1], work, settings_key="k", jobs=1, force=False, ledger=tmp_path / "mine" / "run.jsonl"
+            studio.plan()[:1], work, settings="k", jobs=1, force=False, ledger=tmp_path / "mine" / "run.jsonl"
         )
         assert result.status == "done"
         assert studio.half_made()
@@ -463,7 +461,7 @@ def test_ctrl_c_keeps_what_was_reported(studio: Studio) -> None:
 
     work = Invert(studio.calls)
     with pytest.raises(StoppedError) as stopped:
-        run_files(studio.plan(), work, settings_key="k", jobs=1, force=False, ledger=studio.ledger, progress=stop)
+        run_files(studio.plan(), work, settings="k", jobs=1, force=False, ledger=studio.ledger, progress=stop)
     assert isinstance(stopped.value, KeyboardInterrupt)
     assert statuses(stopped.value.results) == ["done", "done"]
     studio.check(2)
@@ -504,7 +502,7 @@ def as_nobody() -> Iterator[None]:
 def test_folders_that_take_nothing(studio: Studio) -> None:
     (studio.root / "file").touch()
     with pytest.raises(DataError, match=r"cannot write into .*file/out: not a directory; choose another --output"):
-        run_files(studio.plan(), fail, settings_key="k", jobs=1, force=False, ledger=studio.root / "file" / "out" / "run")
+        run_files(studio.plan(), fail, settings="k", jobs=1, force=False, ledger=studio.root / "file" / "out" / "run")
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         folder = Path(name)
         Image.new("RGB", (3, 3)).save(folder / "a.png")
@@ -515,11 +513,11 @@ def test_folders_that_take_nothing(studio: Studio) -> None:
         tasks = [Task(folder / "a.png", folder / "out" / place / "a.png") for place in ("sub", "")]
         with as_nobody():
             work = Invert(folder / "out" / "calls.txt")
-            results = run_files(tasks, work, settings_key="k", jobs=1, force=False, ledger=folder / "out" / "run")
+            results = run_files(tasks, work, settings="k", jobs=1, force=False, ledger=folder / "out" / "run")
             assert statuses(results) == ["failed", "done"]
             assert f"cannot write {folder / 'out' / 'sub' / 'a.png'}: permission denied" in results[0].message
             with pytest.raises(DataError, match=r"cannot write into .*sub: permission denied"):
-                run_files(tasks, work, settings_key="k", jobs=1, force=False, ledger=folder / "out" / "sub" / "run")
+                run_files(tasks, work, settings="k", jobs=1, force=False, ledger=folder / "out" / "sub" / "run")
         assert list((folder / "out" / "sub").iterdir()) == []
 
 
@@ -609,7 +607,7 @@ def test_what_the_record_tells_of_is_no_photo(studio: Studio) -> None:
         return plan_files([studio.photos], studio.photos, name=name_png, ledger=ledger)[0]
 
     first = plan()
-    results = run_files(first, Invert(studio.calls), settings_key="k", jobs=1, force=False, ledger=ledger)
+    results = run_files(first, Invert(studio.calls), settings="k", jobs=1, force=False, ledger=ledger)
     assert statuses(results) == ALL
     assert plan() == first
     (studio.photos / "0-2.png").write_bytes((studio.photos / "1.jpg").read_bytes())  # an own photo under that name

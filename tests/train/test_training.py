@@ -207,6 +207,26 @@ def test_the_folder_refuses_what_would_mix_trainings(tmp_path: Path) -> None:
         TrainFolder(tmp_path / "t", {"seed": 0}, resume=True)
 
 
+def test_a_folder_that_another_training_writes_is_left_to_it(tmp_path: Path) -> None:
+    code = (
+        "from faceenc.train import TrainFolder; from pathlib import Path\n"
+        "folder = TrainFolder(Path('t'), {}, resume=False); folder.load(); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        folder = TrainFolder(tmp_path / "t", {}, resume=False)
+        with pytest.raises(RunError, match="is being written by another run"):
+            folder.load()
+        other.kill()
+    (tmp_path / "t" / ".state.pt.0123abcd.tmp").write_bytes(b"left by a killed writer")
+    assert folder.load() is None
+    folder.close()
+    assert not any((tmp_path / "t").iterdir())
+
+
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("album") / "family"

@@ -5,18 +5,32 @@ from __future__ import annotations
 import dataclasses
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import BATCH_SIZE, LINF, Noise, parse_eps
-from faceenc.benchmark.entries import read_entry
+from faceenc.benchmark.entries import attack_fields, read_entry, same_entries
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
+from faceenc.benchmark.runner import silent
 from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
+from faceenc.benchmark.transfer.measurement import TransferMeasurement
 from faceenc.benchmark.transfer.pairs import halves, threshold_of
-from faceenc.benchmark.transfer.runner import TransferPlan
-from faceenc.core import ConfigError, Progress, build, check_keys, checked, describe_environment, listed, read_toml
-from faceenc.data import DataConfig, FaceSet, expand
+from faceenc.benchmark.transfer.plan import TransferPlan
+from faceenc.core import (
+    ConfigError,
+    Progress,
+    build,
+    check_keys,
+    checked,
+    describe_environment,
+    listed,
+    means,
+    named_fields,
+    read_toml,
+)
+from faceenc.data import DataConfig, FaceSet, expand, load_data
 from faceenc.recognizers import DLIB, FAR, PictureModel, defence, joined, load_recognizer, picture_model
 
 logger = logging.getLogger(__name__)
@@ -30,7 +44,7 @@ class EmbedderConfig:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferConfig:
     """A transfer measurement.
 
@@ -53,29 +67,52 @@ class TransferConfig:
     data: DataConfig
     recognizers: tuple[EmbedderConfig, ...]
     surrogates: tuple[str, ...]
-    variants: tuple[str, ...]
+    variants: tuple[str, ...] = ("jpeg75",)
     entries: tuple[AttackEntry, ...]
-    borrowed: str
-    pairs: int
-    far: float
-    seed: int
-    batch_size: int
-    lfw_pairs: str
+    borrowed: str = ""
+    pairs: int = 100
+    far: float = FAR
+    seed: int = 0
+    batch_size: int = BATCH_SIZE
+    lfw_pairs: str = ""
 
     def resolved(self) -> dict[str, Any]:
         """JSON-like, for run.json; a folder of this machine means nothing to who reads it elsewhere."""
-        record = dataclasses.asdict(dataclasses.replace(self, entries=()))
-        for part in (record["data"], *record["recognizers"]):
-            if Path(part["source"]).is_absolute():  # judges are identified by their networks' fingerprints as well
-                part["source"] = Path(part["source"]).name
-        if Path(self.lfw_pairs).is_absolute():
-            record["lfw_pairs"] = Path(self.lfw_pairs).name
-        record["attacks"] = [
-            {"name": e.name, "goals": e.goals, "eps": e.eps, "attack": type(e.attack).__name__, "parameters": repr(e.attack)}
-            for e in self.entries
-        ]
+        record: dict[str, Any] = named_fields(dataclasses.replace(self._portable(), entries=()))
         del record["entries"]
+        record["attacks"] = [
+            {
+                "name": e.name, "goals": e.goals, "eps": e.eps, "attack": type(e.attack).__name__,
+                "parameters": attack_fields(e.attack),
+            }
+            for e in self.entries
+        ]  # fmt: skip
         return record
+
+    def means(self, recorded: dict[str, Any], *, limit: int | None) -> bool:
+        """Whether a record, of this version or an earlier one, says the same: what it lacks counts as its default.
+
+        Args:
+            recorded: as of `resolved`, with the limit.
+            limit: of this run.
+        """
+        own = dict(recorded)
+        if own.pop("limit", None) != limit or not same_entries(own.pop("attacks", None), self.entries):
+            return False
+        return means(own, self._portable(), leave=("entries",))
+
+    def _portable(self) -> TransferConfig:
+        """With names in place of absolute paths; judges are identified by their networks' fingerprints as well."""
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(self.data, source=_portable(self.data.source)),
+            recognizers=tuple(dataclasses.replace(one, source=_portable(one.source)) for one in self.recognizers),
+            lfw_pairs=_portable(self.lfw_pairs),
+        )
+
+
+def _portable(path: str) -> str:
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def read_transfer_config(path: Path) -> TransferConfig:
@@ -168,6 +205,12 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
             raise ConfigError(f"attack {entry.name!r} is noise and has no goal: give it one at most")
 
 
+def prepare_transfer(config: TransferConfig, limit: int | None) -> TransferMeasurement:
+    """What a worker measures on, made of what the driver left in the cache."""
+    data = load_data(config.data, progress=silent)
+    return TransferMeasurement(make_transfer_plan(config, data, limit=limit, progress=silent))
+
+
 def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | None, progress: Progress) -> TransferPlan:
     """Everything a measurement needs.
 
@@ -200,6 +243,8 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
         seed=config.seed,
         batch_size=config.batch_size,
         environment=describe_environment(),
+        lfw_pairs=expand(config.lfw_pairs) if config.lfw_pairs else None,
+        same_config=partial(config.means, limit=limit),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from faceenc.benchmark.folder import CELL_COLUMNS
+from faceenc.benchmark.rows import CELL_COLUMNS, Key
 from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
 from faceenc.core import write_atomically
 from faceenc.data import FaceSet
@@ -110,31 +110,38 @@ def _embed(judge: PictureModel, data: FaceSet, rows: NDArray[np.int64]) -> Float
 
 
 class VerificationFile:
-    """verification.csv: one line a judge and noise, in the order they are found; an untouched judge's comes with no noise.
+    """verification.csv: one line a judge and noise, in the plan's order; an untouched judge's comes first, with no noise.
 
     Args:
         path: the file; lines of other cells than `keep` are dropped.
         keep: cells that are done, as `cell_key` names them.
+        order: all cells of the plan.
     """
 
-    def __init__(self, path: Path, *, keep: set[tuple[str, ...]]) -> None:
+    def __init__(self, path: Path, *, keep: Collection[Key], order: Sequence[Key]) -> None:
         self.path = path
-        self.lines: dict[tuple[str, ...], dict[str, str]] = {}
+        self.order = {key: number for number, key in enumerate(order)}
+        self.lines: dict[Key, dict[str, str]] = {}
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as file:
                 self.lines = {_key(line): line for line in csv.DictReader(file) if _key(line) in keep}
 
-    def add(self, cell: Mapping[str, Any], numbers: Mapping[str, Any]) -> None:
-        """Write a line, in place of an earlier one of the same cell."""
-        line = {name: cell.get(name, "") for name in CELL_COLUMNS} | dict(numbers)
-        text = {name: f"{value:.9g}" if isinstance(value, float) else str(value) for name, value in line.items()}
-        self.lines[_key(text)] = text
+    def add(self, views: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Write lines, in place of earlier ones of the same cells.
+
+        Args:
+            views: a cell's columns, and its `VERIFICATION_COLUMNS`.
+        """
+        for cell, numbers in views:
+            line = {name: cell.get(name, "") for name in CELL_COLUMNS} | dict(numbers)
+            text = {name: f"{value:.9g}" if isinstance(value, float) else str(value) for name, value in line.items()}
+            self.lines[_key(text)] = text
         out = io.StringIO()
         writer = csv.DictWriter(out, [*CELL_COLUMNS, *VERIFICATION_COLUMNS], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.lines.values())
+        writer.writerows(self.lines[key] for key in sorted(self.lines, key=lambda key: self.order.get(key, -1)))
         write_atomically(self.path, out.getvalue())
 
 
-def _key(line: Mapping[str, str]) -> tuple[str, ...]:
+def _key(line: Mapping[str, str]) -> Key:
     return tuple(line[name] for name in CELL_COLUMNS)

@@ -1,0 +1,108 @@
+"""Locks between processes: the system frees them when their process ends, however it ends, so that no lock is ever stale.
+
+They keep processes apart, not the threads of one process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from faceenc.core.errors import RunError
+from faceenc.core.files import sweep
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_NAME = ".faceenc.lock"
+
+
+class BusyError(Exception):
+    """Another process holds the lock."""
+
+
+def lock_byte(handle: int, byte: int, *, wait: bool) -> None:
+    """Lock one byte of an open file; closing any handle of that file in this process frees it.
+
+    Raises:
+        BusyError: another process holds it, and `wait` is off.
+        OSError: the drive knows no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, byte, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
+    except (BlockingIOError, PermissionError) as error:  # systems differ in which
+        raise BusyError from error
+
+
+def unlock_byte(handle: int, byte: int) -> None:
+    """Free what `lock_byte` locked."""
+    if sys.platform == "win32":
+        os.lseek(handle, byte, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+    else:
+        fcntl.lockf(handle, fcntl.LOCK_UN, 1, byte)
+
+
+class FolderLock:
+    """Held by the one process that writes into a folder; nothing but a hidden file shows it meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / _NAME
+        self._handle: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object has it."""
+        return self._handle is not None
+
+    def acquire(self) -> None:
+        """Take the lock, unless it is held here already, and remove what killed writers left half-written in the folder.
+
+        The folder is made if need be.
+
+        Raises:
+            RunError: another process writes into the folder, or nobody can.
+        """
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock()
+        except BusyError:
+            raise RunError(f"{folder} is being written by another run: wait for it, or choose another --output") from None
+        except OSError as error:
+            raise RunError(f"folder {folder} cannot be made ({error.strerror}): choose another --output") from error
+        sweep(folder)
+
+    def _lock(self) -> None:
+        while self._handle is None:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                lock_byte(handle, 0, wait=False)
+                if not self._stands(handle):  # whoever had it has just removed it: a lock that nobody else would see
+                    continue
+                self._handle = handle
+            finally:
+                if self._handle != handle:
+                    os.close(handle)
+
+    def release(self) -> None:
+        """Give the lock back, if it is held."""
+        if self._handle is not None:
+            with suppress(OSError):  # Windows keeps open files
+                self.path.unlink()
+            os.close(self._handle)
+            self._handle = None
+
+    def _stands(self, handle: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(handle), self.path.stat())
+        except FileNotFoundError:
+            return False
