@@ -9,9 +9,9 @@ from faceenc.benchmark.classification import Classification
 from faceenc.benchmark.config import Config, RecognizerConfig
 from faceenc.benchmark.plan import Plan, Subject
 from faceenc.benchmark.runner import silent
-from faceenc.core import CheckpointError, Progress, cache_dir, describe_environment
+from faceenc.core import CheckpointError, ConfigError, Progress, cache_dir, describe_environment
 from faceenc.data import FaceSet, expand, load_data
-from faceenc.recognizers import Transformed, accuracy, defence, load_checkpoint, weights_sha256
+from faceenc.recognizers import Transformed, accuracy, defence, load_checkpoint, load_recognizer, weights_sha256
 from faceenc.train import trained
 
 
@@ -36,6 +36,7 @@ def make_plan(
 
     Raises:
         CheckpointError: a checkpoint cannot be read or knows other people.
+        ConfigError: a recogniser that knows nobody by name.
     """
     return Plan(
         config={**config.resolved(), "limit": limit, "device": device},
@@ -57,7 +58,13 @@ def make_plan(
 def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool) -> Subject:
     if config.checkpoint:
         path = expand(config.checkpoint)
-        model, record = load_checkpoint(path)
+        recognizer = load_recognizer(str(path))
+        if recognizer.classifier is None:
+            raise ConfigError(
+                f"[[recognizers]] {config.name}: {path} knows nobody by name, which is measured here; for recognisers of"
+                " strangers there is faceenc-bench transfer"
+            )
+        model, record = recognizer.classifier, dict(recognizer.record)
         if model.classes != data.classes:
             raise CheckpointError(
                 f"checkpoint {path} knows {len(model.classes)} people, the data has {len(data.classes)}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
 from faceenc.recognizers.dlib.crops import DlibCrop
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
@@ -77,12 +75,11 @@ def _checkpoint(path: Path) -> Recognizer:
     from faceenc.recognizers.resnet import PooledFeatures
 
     model, record = load_checkpoint(path)
-    network = weights_sha256(model)
-    model.requires_grad_(False).to(memory_format=torch.channels_last)
+    model.requires_grad_(False)
     crops = AlignedCrop(model.input_size) if model.framing == "aligned" else SquareCrop(model.input_size)
     return Recognizer(
         name=str(path),
-        network=network,
+        network=weights_sha256(model),
         crops=crops,
         embedding=PooledFeatures(model).eval(),
         classifier=model,

@@ -28,10 +28,10 @@ from faceenc.faces import (
     square_similarity,
     unhalved,
 )
-from faceenc.media import to_tensor
+from faceenc.media import to_tensor, to_uint8
 from faceenc.recognizers import dlib_chip, dlib_similarities, has_dlib, load_dlibnet
 from tests.conftest import smooth_images
-from tests.pictures import halved, to_uint8
+from tests.pictures import halved
 
 needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
 

@@ -11,7 +11,7 @@ from faceenc.core import means, named_fields
 from faceenc.protect import STRENGTHS, Options, Settings, current_settings, settings_of_0_1
 from faceenc.runs import Task, run_files
 
-OPTIONS = Options(strength=STRENGTHS["subtle"], surrogates=("dlib", "a 'quoted\\' net.safetensors"), models=(Path("m/n"),))
+OPTIONS = Options(strength=STRENGTHS["subtle"], surrogates=("dlib", "a 'quoted\\' net.safetensors"), judges=("m/n",))
 # As version 0.1 wrote it, to the letter.
 OLD = (
     "Options(strength=Strength(eps=0.0392156862745098, steps=50, flat=0.6, margin=0.8, diversity=Diversity(degrees=8, "
@@ -29,7 +29,7 @@ def test_named_fields_mean_the_options_that_they_were_made_of() -> None:
     record = recorded(current_settings(OPTIONS))
     assert record["options"]["strength"]["eps"] == 6 / 255
     assert means(record, current_settings(OPTIONS))
-    for other in (replace(OPTIONS, seed=1), replace(OPTIONS, models=()), replace(OPTIONS, strength=STRENGTHS["balanced"])):
+    for other in (replace(OPTIONS, seed=1), replace(OPTIONS, judges=()), replace(OPTIONS, strength=STRENGTHS["balanced"])):
         assert not means(record, current_settings(other))
     assert not means(record, current_settings(OPTIONS, key="0")), "a key is made anew each time"
     assert not means(record, Settings(OPTIONS, algorithm=2)), "better noise of the same options"
@@ -47,6 +47,8 @@ def test_a_field_that_a_record_lacks_counts_as_its_default() -> None:
 
 def test_the_text_of_0_1_is_read_and_not_run() -> None:
     assert means(settings_of_0_1(OLD), current_settings(Options(gallery=Path("g"))))
+    judged = OLD.replace("models=()", "models=(PosixPath('m/n'),)")
+    assert means(settings_of_0_1(judged), current_settings(Options(gallery=Path("g"), judges=("m/n",))))
     assert means(settings_of_0_1(repr(OPTIONS)), current_settings(OPTIONS))
     fields = settings_of_0_1(f"{OLD} 0123456789abcdef")
     assert fields is not None

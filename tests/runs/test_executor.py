@@ -57,7 +57,7 @@ def run(executor: Executor, folder: Path, *items: Item) -> dict[int, str | Failu
     return dict(executor.run(note, items, setup=partial(begin, folder)))
 
 
-@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["here", "processes"])
 def test_every_item_is_done_once_on_the_state_of_its_worker(executor: Executor, tmp_path: Path) -> None:
     results = run(executor, tmp_path, *(Item(str(k)) for k in range(5)))
     threads = "1" if isinstance(executor, Processes) else os.environ.get("OMP_NUM_THREADS")
@@ -68,7 +68,7 @@ def test_every_item_is_done_once_on_the_state_of_its_worker(executor: Executor, 
     assert len((tmp_path / "states").read_text().split()) == len(states), "nothing to do takes no state"
 
 
-@pytest.mark.parametrize("executor", EXECUTORS, ids=repr)
+@pytest.mark.parametrize("executor", EXECUTORS, ids=["here", "processes"])
 def test_what_a_task_or_the_setup_raises_is_raised_here(executor: Executor, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="go elsewhere") as caught:
         run(executor, tmp_path, Item("wrong"))

@@ -31,7 +31,7 @@ from faceenc.core import (
     read_toml,
 )
 from faceenc.data import DataConfig, FaceSet, expand, load_data
-from faceenc.recognizers import DLIB, FAR, PictureModel, defence, joined, load_recognizer, picture_model
+from faceenc.recognizers import FAR, PictureModel, defence, joined, load_recognizer, picture_model
 
 logger = logging.getLogger(__name__)
 
@@ -249,5 +249,4 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
 
 
 def _load(config: EmbedderConfig) -> PictureModel:
-    plain = config.source == DLIB or config.source.startswith("frbench:")
-    return picture_model(load_recognizer(config.source if plain else str(expand(config.source))), config.name)
+    return picture_model(load_recognizer(str(expand(config.source))), config.name)
