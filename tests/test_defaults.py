@@ -41,7 +41,7 @@ def default(function: Callable[..., Any], name: str) -> Any:
 
 def test_choices() -> None:
     assert choices("strength", "encrypt") == set(STRENGTHS)
-    assert choices("file_format", "encrypt") == {"same", *(name.lower() for name in get_args(PhotoFormat))}
+    assert choices("format", "encrypt") == {"same", *(name.lower() for name in get_args(PhotoFormat))}
     assert choices("framing", "data", "celeba") == set(get_args(Framing))
     assert choices("method", "webcam") == set(METHODS)
     assert choices("method", "video") < set(METHODS)

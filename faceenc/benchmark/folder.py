@@ -42,12 +42,12 @@ class RunFolder:
         self._lock = FolderLock(path)
         self._refuse_taken()
         if resume and not (path / "run.json").exists():
-            raise RunError(f"{path} holds no run to resume: check the path, or leave --resume out")
+            raise RunError(f"{path} holds no run to resume: check the path, or leave `resume` out")
 
     def _refuse_taken(self) -> None:
         taken = any(file.exists() for file in (self.path / "run.json", self.rows_path, self.packed_path))
         if taken and not self.resume:
-            raise RunError(f"{self.path} already holds a run: pass --resume to go on with it, or another --output")
+            raise RunError(f"{self.path} already holds a run: pass `resume` to go on with it, or another `output`")
 
     @property
     def has_rows(self) -> bool:
@@ -143,7 +143,7 @@ class RunFolder:
             raise self._unreadable(self.rows_path, error) from error
 
     def _unreadable(self, path: Path, error: Exception) -> RunError:
-        return RunError(f"{path} cannot be read ({error}): remove it to have its rows computed anew, or use a new --output")
+        return RunError(f"{path} cannot be read ({error}): remove it to have its rows computed anew, or use a new `output`")
 
     def _keep(self, cells: Mapping[Key, list[str]]) -> None:
         """Let the file hold these lines and nothing else."""

@@ -195,4 +195,4 @@ def _refuse_other(
         then["config"] = now["config"]
     for part, value in now.items():
         if then[part] != value:
-            raise RunError(f"{folder.path} holds a run of another {part}: resume with the same, or use a new --output")
+            raise RunError(f"{folder.path} holds a run of another {part}: resume with the same, or use a new `output`")

@@ -6,10 +6,11 @@ import atexit
 import gc
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import click
 
@@ -28,19 +29,43 @@ _GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for g
 class Group(click.Group):
     """Turns every `FaceencError`, and a full or read-only disk, into one line and an exit code; --debug shows the trace."""
 
+    # The groups and the command that were called, innermost first: their options are what messages name.
+    called: ClassVar[list[click.Command]] = []
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        Group.called = [*([command] if command else []), *self.commands.values(), self, *Group.called]
+        return name, command, rest
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         gc.set_threshold(_GC_THRESHOLD)
+        Group.called = [self]
         try:
             return super().main(*args, **kwargs)
         except (FaceencError, OSError) as error:
             if logging.getLogger("faceenc").level == logging.DEBUG:
                 raise
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {as_options(str(error))}", err=True)
             sys.exit(getattr(error, "exit_code", 2))
         except SystemExit as end:
             if not (args or kwargs) and isinstance(end.code, int):  # the command itself, not a call from a program
                 _leave(end.code)
             raise
+
+
+def as_options(message: str) -> str:
+    """A message of the rooms below, which names fields (`output`, `on_no_face=whole`), in the words of this command line."""
+    options = {
+        str(param.name): max(param.opts, key=len)
+        for command in reversed(Group.called)
+        for param in command.params
+        if isinstance(param, click.Option)
+    }
+
+    def worded(field: re.Match[str]) -> str:
+        return " ".join(filter(None, (options[field[1]], field[2]))) if field[1] in options else field[0]
+
+    return re.sub(r"`([a-z_]+)(?:=([^`]*))?`", worded, message)
 
 
 def formerly(old: Mapping[str, str]) -> type[click.Command]:
@@ -92,7 +117,7 @@ class _Echo(logging.Handler):
     """Messages on standard error as it is at that moment, so that progress bars can make room for them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        click.echo(as_options(self.format(record)), err=True)
 
 
 def set_up_logging(debug: bool) -> None:

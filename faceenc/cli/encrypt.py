@@ -45,7 +45,7 @@ if TYPE_CHECKING:
                    "  [default: dlib]")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
-@click.option("--format", "file_format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
+@click.option("--format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and WebP.  [default: 95; WebP without loss]")
 @click.option("--keep-metadata", is_flag=True, help="Keep EXIF, GPS and the like, which are removed otherwise.")
@@ -128,7 +128,7 @@ def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Opti
     faces = settings["faces"]
     if faces not in ("all", "largest") and not (faces.isdecimal() and int(faces)):
         raise ConfigError(f"--faces {faces}: give all, largest, or how many of the largest")
-    file_format = _format(settings.pop("file_format"), single, photo)
+    file_format = _format(settings.pop("format"), single, photo)
     surrogates = settings.pop("surrogates") or ("dlib",)
     return Options(strength=strength, surrogates=surrogates, format=file_format, **settings)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faceenc.cli.common import as_options
+
 if TYPE_CHECKING:
     from faceenc.protect import Options
     from faceenc.runs import FileResult
@@ -19,11 +21,16 @@ _NONE, _SOME, _INTERRUPTED = 2, 3, 130
 def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
     """One photo's result; of the only photo with all the evidence. Whatever went wrong is a line on standard error."""
     if as_json:
-        record = {"source": str(result.source), "status": result.status, "message": result.message, **result.details}
+        record = {
+            "source": str(result.source),
+            "status": result.status,
+            "message": as_options(result.message),
+            **result.details,
+        }
         click.echo(json.dumps(record))
     if result.status == "failed":
         word = "skipped" if _passed_over(result, options) else "error"
-        click.echo(f"{word}: {click.format_filename(result.message)}", err=True)
+        click.echo(f"{word}: {as_options(click.format_filename(result.message))}", err=True)
     elif as_json:
         return
     elif result.status == "skipped":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import print_table, progress_bars
+from faceenc.cli.common import as_options, print_table, progress_bars
 from faceenc.core import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def recognize(
         log.info("this recogniser has no threshold of its own: every face gets a name, unless --threshold is given")
     listed, errors = list_photos(photos, output=output)
     for error in errors:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {as_options(str(error))}", err=True)
     failed = len(errors)
     _make_folder(output)
     rows: list[dict[str, str]] = []
@@ -94,7 +94,7 @@ def _recognize_all(
             try:
                 image = read_image(photo)
             except DataError as error:
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {as_options(str(error))}", err=True)
                 yield photo, file, None
                 continue
             found = recognize(image, model, GroupDetector(near, wide), threshold=threshold)

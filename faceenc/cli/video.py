@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
 @click.option("--evidence/--no-evidence", default=True, help="Recognise faces in the file that was written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the text.")
-@click.option("--force", is_flag=True, help="Overwrite OUT.")
+@click.option("--force", "overwrite", is_flag=True, help="Overwrite OUT.")
 def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """Write OUT, a copy of the video IN in which recognisers do not know the faces.
 
@@ -47,7 +47,7 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     from faceenc.live import live_detector, load_identifier, make_method, protect_video, prove, read_targets, video_method
 
     targets = read_targets(options["goal"], options["target"], options["consents"])
-    if output.exists() and not options["force"]:
+    if output.exists() and not options["overwrite"]:
         raise DataError(f"{output} exists already: choose another name, or give --force to replace it")
     identifier, masks = load_identifier(options["surrogate"])
     pgd, steps = options["method"] == "pgd", options["steps"]
@@ -55,7 +55,7 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     with progress_bars() as progress, live_detector() as detector:
         done = protect_video(
             source, output, identifier, method, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
-            overwrite=options["force"], seed=options["seed"], progress=progress,
+            overwrite=options["overwrite"], seed=options["seed"], progress=progress,
         )  # fmt: skip
         proof = prove(source, output, identifier, detector, progress=progress) if options["evidence"] else None
     if as_json:

@@ -47,7 +47,7 @@ _NO_HURRY = 1e-3  # frames a second, where nobody watches
 @click.option("--detect-every", type=click.IntRange(1, 30), default=1, show_default=True, metavar="N",
               help="Look for faces in each N-th frame and follow them in between: quicker, less sure.")  # fmt: skip
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many.")
-@click.option("--force", is_flag=True, help="Overwrite the files of --output and --record.")
+@click.option("--force", "overwrite", is_flag=True, help="Overwrite the files of --output and --record.")
 def webcam(**options: Any) -> None:
     """Protect faces while the camera runs.
 
@@ -130,11 +130,11 @@ def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bo
         plain.append(stack.enter_context(VirtualCamera(rate=rate)))
     elif where != "none":
         path = Path(where)
-        file: VideoFile | PngFolder = frames_to(path, rate=source.rate, sound=sound, overwrite=options["force"])
+        file: VideoFile | PngFolder = frames_to(path, rate=source.rate, sound=sound, overwrite=options["overwrite"])
         stack.enter_context(file)
         drawn.append(file)
     if options["record"] is not None:
-        record = VideoFile(options["record"], rate=source.rate, sound=sound, overwrite=options["force"])
+        record = VideoFile(options["record"], rate=source.rate, sound=sound, overwrite=options["overwrite"])
         plain.append(stack.enter_context(record))
     steady = [sink for sink in (*drawn, *plain) if isinstance(sink, VideoFile)]
     stats = stack.enter_context(StatsFile(options["stats"])) if options["stats"] is not None else None

@@ -76,9 +76,9 @@ class FolderLock:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock()
         except BusyError:
-            raise RunError(f"{folder} is being written by another run: wait for it, or choose another --output") from None
+            raise RunError(f"{folder} is being written by another run: wait for it, or choose another `output`") from None
         except OSError as error:
-            raise RunError(f"folder {folder} cannot be made ({error.strerror}): choose another --output") from error
+            raise RunError(f"folder {folder} cannot be made ({error.strerror}): choose another `output`") from error
         sweep(folder)
 
     def _lock(self) -> None:

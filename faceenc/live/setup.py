@@ -54,7 +54,7 @@ def make_method(name: str, identifier: Identifier, masks: MaskBook, *, steps: in
     if name == "mask" and not masks.masks:
         raise ConfigError(
             "nobody is enrolled for this recogniser: make a mask with faceenc enroll NAME PHOTOS... (with the same"
-            " --surrogate), or use --method pgd"
+            " `surrogate`), or use `method=pgd`"
         )
     if name == "mask":
         return MaskMethod(masks)
@@ -79,10 +79,10 @@ def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dic
     """
     if goal == "dodge":
         if target or consents:
-            raise ConfigError("--target and --consent are for --goal impersonate")
+            raise ConfigError("`target` and `consents` are for `goal=impersonate`")
         return {}
     if target is None:
-        raise ConfigError("--goal impersonate needs --target NAME and that person's --consent FILE")
+        raise ConfigError("`goal=impersonate` needs `target=NAME` and that person's `consents=FILE`")
     found: dict[str, NDArray[np.float32]] = {}
     signers: dict[str, str] = {}
     for path in consents:
@@ -93,7 +93,7 @@ def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dic
     if first is None:
         raise ConsentError(
             f"to be taken for {target} needs their consent: ask them for the file that faceenc consent writes,"
-            " and name it with --consent FILE"
+            " and name it with `consents=FILE`"
         )
     audit("impersonate", fingerprints=sorted(signers.values()))
     return {first: found.pop(first), **found}

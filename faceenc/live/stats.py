@@ -52,7 +52,7 @@ class StatsFile:
 
     def __init__(self, path: Path) -> None:
         if path.suffix.lower() not in (".json", ".csv"):
-            raise ConfigError(f"--stats {path}: the ending says how it is written; use .json or .csv")
+            raise ConfigError(f"`stats` {path}: the ending says how it is written; use .json or .csv")
         self.path = path
         self._stack = ExitStack()
         self._json = path.suffix.lower() == ".json"

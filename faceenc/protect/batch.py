@@ -31,7 +31,7 @@ def find_ledger(photos: Sequence[Path], folder: Path | None, stack: ExitStack) -
     if len(photos) == 1 and photos[0].is_dir():
         return photos[0] / _LEDGER, None
     if any(photo.is_dir() for photo in photos):
-        raise ConfigError("a folder among other photos: add --output FOLDER as the one place to write to, or name it alone")
+        raise ConfigError("a folder among other photos: add `output=FOLDER` as the one place to write to, or name it alone")
 
     locks = cache_dir() / _LOCKS
     try:

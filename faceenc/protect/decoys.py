@@ -47,7 +47,7 @@ def embed_person(folder: Path, surrogates: Sequence[Recognizer], detector: Detec
     """
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PHOTO_SUFFIXES) if folder.is_dir() else []
     if not files:
-        raise DataError(f"no photos in {folder}: put photos of the person there, or leave --as out")
+        raise DataError(f"no photos in {folder}: put photos of the person there, or leave `person` out")
     found = []
     for file in files:
         image = read_photo(file).pixels
@@ -82,7 +82,7 @@ def make_decoy(surrogates: Sequence[Recognizer], *, seed: int) -> list[torch.Ten
         decoys = [_mix(own, shares) for own in people]
         if all(float((own - decoy).norm(dim=1).min()) > _NOVEL for own, decoy in zip(people, decoys, strict=True)):
             return decoys
-    raise DataError(f"no decoy found that resembles nobody (seed {seed}): take another --decoy number")
+    raise DataError(f"no decoy found that resembles nobody (seed {seed}): take another `decoy` number")
 
 
 def _mix(people: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:

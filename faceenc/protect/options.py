@@ -53,22 +53,22 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.strength.rounds_away:
-            raise ConfigError(f"--eps {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
+            raise ConfigError(f"`eps` {self.strength.eps:.4g} is less than one of 255 grey levels: use at least 1/255")
         if self.quality is not None and self.format in ("PNG", "TIFF"):
-            raise ConfigError(f"--quality is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add --format")
+            raise ConfigError(f"`quality` is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add `format`")
         if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
-            raise ConfigError("--decoy, --as and --to exclude each other: a face can go one way only")
+            raise ConfigError("`decoy`, `person` and `target` exclude each other: a face can go one way only")
         if self.person is not None and self.gallery is None:
-            raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
+            raise ConfigError("`person` names a sub-folder of the gallery: add `gallery=FOLDER`")
         if self.target is not None and self.consent is None:
             raise ConfigError(
-                f"--to {self.target} makes faces look like another person's: that needs the file which {self.target} makes"
-                " with `faceenc consent`; give it with --consent FILE, or use --decoy for a person who does not exist"
+                f"`target={self.target}` makes faces look like another person's: that needs the file which"
+                f" {self.target} makes with `faceenc consent`; give it with `consent=FILE`, or use `decoy` for a person who does not exist"
             )
         if self.consent is not None and self.target is None:
-            raise ConfigError("--consent is for looking like the person who signed it: add --to NAME, or leave it out")
+            raise ConfigError("`consent` is for looking like the person who signed it: add `target=NAME`, or leave it out")
         if self.target is not None and self.surrogates != ("dlib",):
-            raise ConfigError("a consent holds embeddings of dlib's net only: leave --surrogate out with --to")
+            raise ConfigError("a consent holds embeddings of dlib's net only: leave `surrogates` out with `target`")
 
     @property
     def goal(self) -> str:

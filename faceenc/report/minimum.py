@@ -45,9 +45,9 @@ def read_minimum(path: Path) -> pd.DataFrame | None:
         )
         table = table.astype(dict.fromkeys(("minimum_eps", "largest", "queries", "seconds"), "float64"))
     except (ValueError, KeyError, OSError) as error:
-        raise RunError(f"{path}: unreadable; remove it and finish the run with --resume") from error
+        raise RunError(f"{path}: unreadable; remove it and finish the run with `resume`") from error
     if list(table.columns) != MINIMUM_COLUMNS or table.empty:
-        raise RunError(f"{path}: not what faceenc-bench run writes; remove it and finish the run with --resume")
+        raise RunError(f"{path}: not what faceenc-bench run writes; remove it and finish the run with `resume`")
     return table
 
 

@@ -64,15 +64,15 @@ def read_rows(folder: Path) -> pd.DataFrame:
         )
     except (ValueError, OSError, EOFError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{path}: unreadable ({reason}); finish the run with --resume, or run it anew") from error
+        raise RunError(f"{path}: unreadable ({reason}); finish the run with `resume`, or run it anew") from error
     missing = [name for name in COLUMNS if name not in rows]
     if missing:
         raise RunError(f"{path}: no column {', '.join(missing)}; this is not a file of faceenc-bench run")
     if rows.empty:
-        raise RunError(f"{path}: holds no rows; let the run finish with --resume")
+        raise RunError(f"{path}: holds no rows; let the run finish with `resume`")
     doubled = rows.duplicated([*KEYS, "seed", "image"])
     if doubled.any():
-        logger.warning("%s: %d rows are there twice and count once; --resume removes them", path, doubled.sum())
+        logger.warning("%s: %d rows are there twice and count once; `resume` removes them", path, doubled.sum())
         rows = rows[~doubled].reset_index(drop=True)
     return rows
 

@@ -144,7 +144,7 @@ def _try_all(
                 task = doing[place]
                 if isinstance(answer, Failure):
                     job.sweep(task)
-                    why = f"{task.source}: the process at work on it {answer}; memory may be short: try fewer --jobs"
+                    why = f"{task.source}: the process at work on it {answer}; memory may be short: try fewer `jobs`"
                     # It may have died after the last step.
                     answer = job.settled(task) or FileResult(task.source, task.target, "failed", why)
                 yield left[place], answer
@@ -191,10 +191,10 @@ class _FileWork:
             reason = (error.strerror or str(error)).lower()
             why = f"cannot write {task.target}: {reason}; check the folder and the free space"
         except MemoryError:
-            why = f"cannot do {task.source}: the memory does not suffice; try fewer --jobs, or a smaller photo"
+            why = f"cannot do {task.source}: the memory does not suffice; try fewer `jobs`, or a smaller photo"
         except Exception as error:  # one strange photo must not cost the others their turn
             what = " ".join(str(error).split())
-            why = f"cannot do {task.source}: unexpected {type(error).__name__}: {what}; --debug shows the trace"
+            why = f"cannot do {task.source}: unexpected {type(error).__name__}: {what}; `debug` shows the trace"
             details = {"traceback": traceback.format_exc()}
         why = _replaced(why, self._workplace(task.target), task.target.parent)
         return FileResult(task.source, task.target, "failed", why, time.monotonic() - began, details)
@@ -274,7 +274,7 @@ class _FileWork:
 
     def _foreign(self, file: Path) -> DataError:
         what = "was changed since it was made" if self.ledger.knows(file) else "exists already"
-        return DataError(f"{file} {what}: move it away, or overwrite it with --force")
+        return DataError(f"{file} {what}: move it away, or overwrite it with `force`")
 
 
 def _sealed(file: Path) -> str:
@@ -293,7 +293,7 @@ def _put(file: Path, target: Path, *, new: bool) -> None:
     try:
         put_new(file, target)
     except FileExistsError as error:
-        raise DataError(f"{target} exists already: move it away, or overwrite it with --force") from error
+        raise DataError(f"{target} exists already: move it away, or overwrite it with `force`") from error
 
 
 def _replaced(value: Any, place: Path, folder: Path) -> Any:

@@ -70,7 +70,7 @@ class Ledger:
                 os.close(locks)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise DataError(f"cannot write into {self.path.parent}: {reason}; choose another --output") from error
+            raise DataError(f"cannot write into {self.path.parent}: {reason}; choose another `output`") from error
 
     @contextmanager
     def hold(self, target: Path) -> Iterator[None]:

@@ -148,7 +148,7 @@ def evaluate_model(
         CheckpointError: the recogniser's answers are no numbers.
     """
     if not len(rows):
-        raise DataError(f"{data.name} has no images in this part: choose another --part")
+        raise DataError(f"{data.name} has no images in this part: choose another `part`")
     column = {name: number for number, name in enumerate(model.classes)}
     people = [data.classes[label] for label in data.labels[rows]]
     labels = np.array([column.get(person, STRANGER) for person in people], np.int64)
@@ -191,7 +191,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
         write_atomically(folder / "evaluation.json", json.dumps(evaluation.record, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot write to the folder {folder}: {reason}; choose another --output") from error
+        raise DataError(f"cannot write to the folder {folder}: {reason}; choose another `output`") from error
 
 
 def _ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -43,11 +43,11 @@ class TrainFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"folder {path} cannot be made ({error.strerror}): choose another --output") from error
+            raise RunError(f"folder {path} cannot be made ({error.strerror}): choose another `output`") from error
 
     def _refuse_taken(self) -> None:
         if (self.path / "train.json").exists() and not self.resume:
-            raise RunError(f"{self.path} already holds a training: pass --resume to go on with it, or another --output")
+            raise RunError(f"{self.path} already holds a training: pass `resume` to go on with it, or another `output`")
 
     def close(self) -> None:
         """Let others write into the folder, which no other process can from `load` or the first `save` on."""
@@ -57,14 +57,14 @@ class TrainFolder:
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path} holds no training to resume: check the path, or leave --resume out") from None
+            raise RunError(f"{self.path} holds no training to resume: check the path, or leave `resume` out") from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{file} cannot be read ({error}): train anew into another --output") from error
+            raise RunError(f"{file} cannot be read ({error}): train anew into another `output`") from error
         if stored.get("finished"):
             raise RunError(f"the training in {self.path} is finished, nothing is left to resume: see its train.json")
         if changed := [key for key, value in self.plan.items() if stored.get(key) != value]:
             raise RunError(
-                f"{self.path} was begun with other {' and '.join(changed)}: resume with the same, or use another --output"
+                f"{self.path} was begun with other {' and '.join(changed)}: resume with the same, or use another `output`"
             )
 
     def load(self) -> dict[str, Any] | None:
@@ -83,7 +83,7 @@ class TrainFolder:
             state: dict[str, Any] = torch.load(path, weights_only=True)
         except Exception as error:  # pickle, zipfile and torch each have errors of their own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RunError(f"{path} cannot be read ({reason}): train anew into another --output") from error
+            raise RunError(f"{path} cannot be read ({reason}): train anew into another `output`") from error
         return state
 
     def save(self, state: dict[str, Any], model: FaceResNet, *, best: bool) -> None:

@@ -185,7 +185,7 @@ def test_of_two_runs_at_once_one_writes(finished: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=finished.parent) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match="is being written by another run: wait for it, or choose another --output"):
+        with pytest.raises(RunError, match="is being written by another run: wait for it, or choose another `output`"):
             toy_run(finished, resume=True)
         other.communicate("\n")
     toy_run(finished, resume=True)

@@ -72,7 +72,7 @@ def test_an_error_leaves_no_file_and_the_old_one(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "taken.mp4").write_bytes(b"old")
-    with pytest.raises(DataError, match=r"exists already.*--force"):
+    with pytest.raises(DataError, match=r"exists already.*`overwrite`"):
         VideoFile(tmp_path / "taken.mp4", rate=25, overwrite=False)
     with pytest.raises(DataError, match="there is no folder"):
         VideoFile(tmp_path / "missing" / "a.mp4", rate=25)

@@ -501,7 +501,7 @@ def as_nobody() -> Iterator[None]:
 @posix
 def test_folders_that_take_nothing(studio: Studio) -> None:
     (studio.root / "file").touch()
-    with pytest.raises(DataError, match=r"cannot write into .*file/out: not a directory; choose another --output"):
+    with pytest.raises(DataError, match=r"cannot write into .*file/out: not a directory; choose another `output`"):
         run_files(studio.plan(), fail, settings="k", jobs=1, force=False, ledger=studio.root / "file" / "out" / "run")
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         folder = Path(name)

@@ -242,7 +242,7 @@ def test_mirror_averages_logits(people: FaceSet) -> None:
 def test_recogniser_of_others_or_of_nothing(people: FaceSet) -> None:
     with pytest.raises(DataError, match=r"none of the 4 people of photos \(s1, s2, s3, ...\), but 2 others \(Ada, Bo\)"):
         evaluate_model(make_model(["Ada", "Bo"]), people, people.test)
-    with pytest.raises(DataError, match="--part"):
+    with pytest.raises(DataError, match="`part`"):
         evaluate_model(make_model(["s1", "s2"]), people, people.test[:0])
     with pytest.raises(CheckpointError, match="not finite"):
         evaluate_model(make_model(["s1", "s2"], bias=[float("nan"), 0]), people, people.test)

@@ -95,7 +95,7 @@ def save_photo(path: str | Path, data: bytes, *, force: bool) -> None:
             file.flush()
             os.fsync(file.fileno())  # what is named must be on the disk: the original may be deleted next
     except FileExistsError as error:
-        raise DataError(f"{path} exists already: choose another name, or --force to overwrite it") from error
+        raise DataError(f"{path} exists already: choose another name, or `force` to overwrite it") from error
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise DataError(f"cannot write {path}: {why}; check the folder and the free space") from error

@@ -82,7 +82,7 @@ def _why_closed(source: int | str) -> str:
         return f"the stream {source} cannot be opened: check the address, and that it plays in another program"
     device = Path(f"/dev/video{source}")
     if sys.platform == "linux" and not device.exists():
-        return f"there is no camera {source} ({device} does not exist): connect one, or name a video with --source FILE"
+        return f"there is no camera {source} ({device} does not exist): connect one, or name a video with `source=FILE`"
     return (
         f"camera {source} gives no picture: it is busy, switched off or not permitted; close other programs that use it,"
         " and allow this one to"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_REMEDY = "leave the window out with --output FILE or --output none"
+_REMEDY = "leave the window out with `output=FILE` or `output=none`"
 
 
 def check_display() -> None:

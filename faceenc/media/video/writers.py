@@ -54,7 +54,7 @@ class VideoFile:
         if not path.parent.is_dir():
             raise DataError(f"cannot write {path}: there is no folder {path.parent}; make it first")
         if path.is_dir() or (not overwrite and os.path.lexists(path)):
-            raise DataError(f"{path} exists already: choose another name, or give --force to replace it")
+            raise DataError(f"{path} exists already: choose another name, or give `overwrite` to replace it")
         self.path = path
         self._rate, self._sound, self._factor = rate, sound, factor
         # The ending stays: encoders choose the container by it.
