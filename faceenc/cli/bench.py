@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from faceenc import __version__
-from faceenc.cli.common import Group, check_device, print_table, progress_bars, set_up_logging
-from faceenc.core import ConfigError
+from faceenc.cli.common import Group, device_option, print_table, progress_bars, set_up_logging
+from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.benchmark import Config, Measurement, RunFolder
@@ -41,7 +41,7 @@ def _free_folder(name: str) -> Path:
 @click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
 @click.option("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where to compute.")
+@device_option
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
@@ -73,7 +73,7 @@ def run(
         settings = replace(settings, seeds=(seed,))
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
-    check_device(device)
+    device = resolve_device(device)
     if dry_run:
         _print_estimate(settings, limit)
         return
@@ -81,7 +81,7 @@ def run(
         data = load_data(settings.data, progress=progress)
         plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
         setup = partial(prepare_classification, settings, limit, device)
-        command = _command(config, limit, seed, device)
+        command = _command("run", config, limit=limit, seed=seed, device=device)
         page, failures = _measure(Classification(plan, progress), folder, command, progress, jobs, setup)
     if page is not None:
         _print_summary(folder.path)
@@ -151,11 +151,11 @@ def _conclude(context: click.Context, folder: RunFolder, page: Path | None, fail
         context.exit(3)
 
 
-def _command(config: str, limit: int | None, seed: int | None, device: str) -> str:
+def _command(name: str, config: str, *, limit: int | None, device: str, seed: int | None = None) -> str:
     """How to run this again from anywhere: no folder of this machine is named."""
     options = {"--limit": limit, "--seed": seed, "--device": device if device != "cpu" else None}
     words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
-    return shlex.join(["faceenc-bench", "run", Path(config).name, *words])
+    return shlex.join(["faceenc-bench", name, Path(config).name, *words])
 
 
 @bench_main.command()
@@ -163,10 +163,11 @@ def _command(config: str, limit: int | None, seed: int | None, device: str) -> s
 @click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
 @click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
 @click.option("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
+@device_option
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @click.pass_context
 def transfer(
-    context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, jobs: int
+    context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, device: str, jobs: int
 ) -> None:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
 
@@ -180,12 +181,13 @@ def transfer(
     settings = read_transfer_config(find_config(config))
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
-    words = ["faceenc-bench", "transfer", Path(config).name, *(["--limit", str(limit)] if limit else [])]
+    device = resolve_device(device)
     with progress_bars() as progress, _folder(output, settings.name, resume) as folder:
         data = load_data(settings.data, progress=progress)
-        plan = make_transfer_plan(settings, data, limit=limit, progress=progress)
-        setup = partial(prepare_transfer, settings, limit)
-        page, failures = _measure(TransferMeasurement(plan, progress), folder, shlex.join(words), progress, jobs, setup)
+        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress)
+        setup = partial(prepare_transfer, settings, limit, device)
+        command = _command("transfer", config, limit=limit, device=device)
+        page, failures = _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
     _conclude(context, folder, page, failures)
 
 
@@ -206,7 +208,8 @@ def report(folder: Path) -> None:
 @click.option("--steps", type=click.IntRange(min=1), default=10, help="Steps of both attacks.")
 @click.option("--engine", "engines", multiple=True, default=("exact", "fused", "bf16"), help="Of our PGD; repeatable.")
 @click.option("--output", type=click.Path(path_type=Path), help="Also write the whole table, step by step, as CSV.")
-def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], output: Path | None) -> None:
+@device_option
+def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], output: Path | None, device: str) -> None:
     """Compare our PGD with ART's from the same start: pixels at each step, predictions, accuracies, time.
 
     CONFIG says on which data and recogniser (its first one). ART runs with frozen weights.
@@ -219,7 +222,7 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
     settings = read_config(find_config(config))
     with progress_bars() as progress:
         data = load_data(settings.data, progress=progress)
-        plan = make_plan(settings, data, limit=images, device="cpu", progress=progress)
+        plan = make_plan(settings, data, limit=images, device=resolve_device(device), progress=progress)
         x, labels = plan.pixels(plan.rows), plan.labels(plan.rows)
         table = compare(plan.subjects[0].model, x, labels, steps=steps, engines=engines, progress=progress)
     if output is not None:

@@ -8,13 +8,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import click
 
-from faceenc.core import ConfigError, FaceencError
+from faceenc.core import FaceencError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,12 +162,12 @@ def progress_bars() -> Iterator[Progress]:
         yield advance
 
 
-def check_device(device: str) -> None:
-    """Refuse "cuda" where there is none."""
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda: torch finds no CUDA device here; leave the option out to compute on the processor")
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--device, the same in every command that computes; `faceenc.core.resolve_device` says what it means here."""
+    return click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+        help="Where nets compute; auto is a CUDA device where there is one.",
+    )(command)  # fmt: skip
 
 
 def print_table(table: pd.DataFrame | Sequence[Mapping[str, object]], *, title: str) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from faceenc.cli.common import formerly, progress_bars
+from faceenc.cli.common import device_option, formerly, progress_bars
 from faceenc.cli.encrypt_key import Key, new_key
-from faceenc.core import ConfigError
+from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.media import PhotoFormat
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.option("--passphrase-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
               help="Its first line is the key's passphrase; also FACEENC_PASSPHRASE.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photos at the same time.")
+@device_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
 @click.option("--force", is_flag=True, help="Overwrite, and do again what is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a photo.")
@@ -67,6 +68,7 @@ def encrypt(
     keep_key: Path | None,
     passphrase_file: Path | None,
     jobs: int,
+    device: str,
     force: bool,
     as_json: bool,
     **settings: Any,
@@ -90,7 +92,10 @@ def encrypt(
             ledger, locks = find_ledger(photos, None if single else output, stack)
             tasks, results = plan_photos(photos, output, single=single, options=options, ledger=ledger)
             key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
-            run = _Run(tasks, options, jobs=jobs, force=force, ledger=ledger, locks=locks, as_json=as_json, key=key)
+            run = _Run(
+                tasks, options, jobs=jobs, device=resolve_device(device), force=force, ledger=ledger, locks=locks,
+                as_json=as_json, key=key,
+            )  # fmt: skip
             results += run() if tasks else []
         for result in results:
             if result.target is None:
@@ -166,6 +171,7 @@ class _Run:
     tasks: list[Task]
     options: Options
     jobs: int
+    device: str
     force: bool
     ledger: Path
     locks: Path | None
@@ -178,7 +184,7 @@ class _Run:
         from faceenc.runs import StoppedError, run_files
 
         jobs = min(self.jobs, len(self.tasks))
-        work = Encrypt(self.options)
+        work = Encrypt(self.options, self.device)
         # A key is made along with its photo, so that one is done anew, whatever the record says.
         settings = current_settings(self.options, key=None if self.key is None else secrets.token_hex(8))
         results: list[FileResult] = []
@@ -217,4 +223,4 @@ class _Run:
     def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
         from faceenc.protect import shared_protector
 
-        return shared_protector(self.options).encrypt(source, target, make_keyfile=self.key).to_json()
+        return shared_protector(self.options, self.device).encrypt(source, target, make_keyfile=self.key).to_json()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, formerly, progress_bars
+from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly, progress_bars
 
 
 @click.command(cls=formerly(SURROGATE_WORDS))
@@ -16,8 +16,9 @@ from faceenc.cli.common import SURROGATE_WORDS, formerly, progress_bars
               help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
 @click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
+@device_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
-def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int) -> None:
+def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int, device: str) -> None:
     """Make NAME's mask from PHOTOS of them, for faceenc webcam --method mask.
 
     A mask is one noise that hides the face in many photos; laying it over a frame takes no time. Give 10 photos or more,
@@ -26,18 +27,16 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
     The file holds measurements of the face, is readable by you alone, and stays on this computer (in FACEENC_MASKS, else in
     your data folder). Enrolling the person again for the same recogniser replaces it.
     """
-    from faceenc.core import DataError
-    from faceenc.live import enroll as make
-    from faceenc.live import live_detector, load_identifier, save_mask
+    from faceenc.core import DataError, resolve_device
+    from faceenc.live import LiveOptions, LiveProtector
     from faceenc.media import list_photos
 
     listed, errors = list_photos(photos, output=None)
     if errors:
         raise DataError(str(errors[0]))
-    identifier, _ = load_identifier(surrogate)
-    with progress_bars() as progress, live_detector() as detector:
-        made = make(name, listed, identifier, detector, eps=eps / 255, steps=steps, seed=seed, progress=progress)
-    path = save_mask(made.mask)
+    options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device))
+    with progress_bars() as progress, LiveProtector(options) as protector:
+        made, path = protector.enroll(name, listed, steps=steps, progress=progress)
     click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
     if made.held:
         click.echo(f"hidden in {made.hidden} of {made.held} views of photos that it was not made of")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import check_device, formerly, print_table, progress_bars
-from faceenc.core import ConfigError
+from faceenc.cli.common import device_option, formerly, print_table, progress_bars
+from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ _SHOWN = 10  # lines of a table; the files have them all
                    " of several recognisers, each into a folder of its name.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each recogniser instead of the tables.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+@device_option
 def evaluate(
     judges: tuple[str, ...],
     source: str,
@@ -59,7 +59,7 @@ def evaluate(
     """
     from faceenc.recognizers import load_recognizers
 
-    check_device(device)
+    device = resolve_device(device)
     recognizers = load_recognizers(judges)
     folders = [output / Path(one.name).stem if output and len(recognizers) > 1 else output for one in recognizers]
     if output and len({*folders}) < len(recognizers):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import as_options, print_table, progress_bars
-from faceenc.core import ConfigError, DataError
+from faceenc.cli.common import as_options, device_option, print_table, progress_bars
+from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.recognizers import FaceResNet, Recognized
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
               help="Where the marked photos go; made if need be.")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1),
               help="Faces with a lower highest probability are unknown.  [default: the recogniser's own]")  # fmt: skip
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a photo instead of the table.")
 @click.pass_context
 def recognize(
@@ -37,6 +38,7 @@ def recognize(
     checkpoint: Path | None,
     output: Path,
     threshold: float | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Name the people in photos.
@@ -54,6 +56,7 @@ def recognize(
     from faceenc.recognizers import load_checkpoint
 
     model, _ = load_checkpoint(checkpoint)
+    model.to(resolve_device(device))
     if threshold is None and model.threshold == 0:
         log.info("this recogniser has no threshold of its own: every face gets a name, unless --threshold is given")
     listed, errors = list_photos(photos, output=output)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import check_device, progress_bars
-from faceenc.core import ConfigError
+from faceenc.cli.common import device_option, progress_bars
+from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.train import TrainConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Where no face is found: skip the photo, take its middle, or stop.  [default: skip]",
 )
 @click.option("--adversarial", metavar="EPS", help='Train on attacked images, with noise up to EPS: "4/255".')
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to compute.")
+@device_option
 def train(
     what: str,
     output: Path | None,
@@ -57,7 +57,7 @@ def train(
     config = _settings(what, init, epochs, seed, adversarial)
     if on_no_face is not None:
         config = replace(config, data=replace(config.data, on_no_face=on_no_face))
-    check_device(device)
+    device = resolve_device(device)
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the training to go on with")
     with progress_bars() as progress, ExitStack() as stack:

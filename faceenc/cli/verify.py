@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import JUDGE_WORDS, formerly, progress_bars
+from faceenc.cli.common import JUDGE_WORDS, device_option, formerly, progress_bars
 from faceenc.cli.evidence_tables import print_evidence
-from faceenc.core import ConfigError, DataError
+from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ _STILL_MATCHES = 1
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
 def verify(
@@ -41,6 +42,7 @@ def verify(
     folder: Path | None,
     person: str | None,
     judges: tuple[str, ...],
+    device: str,
     as_json: bool,
 ) -> None:
     """Ask recognisers whether PROTECTED still shows the people of ORIGINAL.
@@ -58,7 +60,7 @@ def verify(
     from faceenc.recognizers import load_judges
 
     before, after = (read_photo(path).pixels for path in (original, protected))
-    recognizers = load_judges(judges)
+    recognizers = load_judges(judges, device=resolve_device(device))
     with FaceDetector() as near, FaceDetector(model="full") as wide:
         gallery = None if folder is None else _gallery(folder, person, recognizers, wide, quiet=as_json)
         detector = GroupDetector(near, wide)

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, formerly, progress_bars
-from faceenc.core import ConfigError, DataError
+from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly, progress_bars
+from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
     from faceenc.live import Recognition
 
 
-@click.command(cls=formerly({**SURROGATE_WORDS, "--engine": "--method"}))
+@click.command(cls=formerly({**SURROGATE_WORDS, "--engine=pgd": "--method", "--engine=mask": "--method"}))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--method", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
               help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
 @click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
               help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
+              help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
+@device_option
 @click.option("--eps", type=click.IntRange(1, 32), default=10, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 100), default=16, show_default=True, help="Gradient steps a frame.")
 @click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
@@ -42,22 +45,16 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     .mkv, .avi, .webm) appears when it is complete. At the end the faces of both files are recognised anew, also after H.264
     at its usual quality. What is claimed holds for the recogniser that was attacked.
     """
-    if options["goal"] == "impersonate" and options["method"] == "mask":
-        raise ConfigError("--method mask only hides people: use pgd for --goal impersonate")
-    from faceenc.live import live_detector, load_identifier, make_method, protect_video, prove, read_targets, video_method
+    from faceenc.live import LiveOptions, LiveProtector
 
-    targets = read_targets(options["goal"], options["target"], options["consents"])
-    if output.exists() and not options["overwrite"]:
-        raise DataError(f"{output} exists already: choose another name, or give --force to replace it")
-    identifier, masks = load_identifier(options["surrogate"])
-    pgd, steps = options["method"] == "pgd", options["steps"]
-    method = video_method(steps) if pgd else make_method(options["method"], identifier, masks, steps=steps)
-    with progress_bars() as progress, live_detector() as detector:
-        done = protect_video(
-            source, output, identifier, method, detector, eps=options["eps"], targets=targets, most=options["max_faces"],
-            overwrite=options["overwrite"], seed=options["seed"], progress=progress,
-        )  # fmt: skip
-        proof = prove(source, output, identifier, detector, progress=progress) if options["evidence"] else None
+    names = ("surrogate", "method", "engine", "eps", "steps", "goal", "target", "consents", "max_faces", "seed")
+    protector = LiveProtector(
+        LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
+    )
+    with progress_bars() as progress, protector:
+        done, proof = protector.video(
+            source, output, overwrite=options["overwrite"], evidence=options["evidence"], progress=progress
+        )
     if as_json:
         click.echo(json.dumps({"output": str(output), **asdict(done), "evidence": asdict(proof) if proof else None}))
         return

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, formerly
-from faceenc.core import ConfigError
+from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly
+from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
     from faceenc.live import Outputs, Source, Summary
 
 
 _TITLE = "faceenc"
-_NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
 @click.command(cls=formerly({**SURROGATE_WORDS, "--engine=pgd": "--method", "--engine=mask": "--method"}))
@@ -29,6 +28,7 @@ _NO_HURRY = 1e-3  # frames a second, where nobody watches
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
 @click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
               help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
+@device_option
 @click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
 @click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
@@ -58,59 +58,29 @@ def webcam(**options: Any) -> None:
     A camera's frames that cannot be protected in time are dropped; of a video file that is written to a file none is.
     "virtual" needs the extra of that name. Only the recogniser that was attacked is known to fail on the picture.
     """
-    if options["goal"] == "impersonate" and options["method"] in ("mask", "noise"):
-        raise ConfigError(f"--method {options['method']} only hides people: use pgd or auto for --goal impersonate")
-    with ExitStack() as stack:
-        summary = _run(stack, options)
-    _print_summary(summary)
-
-
-def _run(stack: ExitStack, options: dict[str, Any]) -> Summary:
     if options["output"] == "window":
         from faceenc.media import check_display
 
         check_display()  # before seconds are spent on loading networks
-    from faceenc.live import (
-        READ_EVERY,
-        Controls,
-        Feed,
-        Live,
-        Mirrored,
-        Processor,
-        Tracker,
-        live_detector,
-        load_identifier,
-        make_method,
-        one_thread,
-        open_source,
-        read_targets,
-    )
+    from faceenc.live import LiveOptions, LiveProtector, open_source
 
-    targets = read_targets(options["goal"], options["target"], options["consents"])
-    source, live = open_source(options["source"], width=options["width"], height=options["height"], rate=options["fps"])
-    guard = stack.enter_context(ExitStack())
-    guard.callback(source.close)  # until the feed looks after it
-    rate = options["fps"] or source.rate
-    shown = options["output"] in ("window", "virtual")  # somebody watches it as it runs
-    outputs = _outputs(stack, options, source, live, rate)
-    worker = stack.enter_context(one_thread())
-    identifier, masks = worker.submit(load_identifier, options["surrogate"]).result()
-    steps = options["steps"] or (4 if options["method"] == "auto" else 1)
-    method = make_method(options["method"], identifier, masks, steps=steps, gradients=options["engine"])
-    controls = Controls(options["eps"], targets, target=next(iter(targets), None))
-    if controls.target is not None:
-        identifier.impersonate(controls.target, targets[controls.target])  # an unknown name shows now
-    detector = stack.enter_context(live_detector())
-    tracker = Tracker(detector, every=options["detect_every"], most=options["max_faces"])
-    read_every = READ_EVERY if live or shown else 1
-    held = rate if live or shown else _NO_HURRY
-    processor = Processor(tracker, identifier, method, controls, read_every=read_every, rate=held)
-    pace = rate if shown and not live else None
-    mirrored = Mirrored(source) if options["mirror"] else source
-    feed = stack.enter_context(Feed(mirrored, drop=live or shown, pace=pace, limit=options["frames"]))
-    guard.pop_all()
-    shown_steps = steps if options["method"] == "pgd" else 0
-    return Live(feed, processor, outputs, method=options["method"], steps=shown_steps, worker=worker).run()
+    names = ("surrogate", "method", "engine", "eps", "steps", "goal", "target", "consents", "max_faces")
+    protector = LiveProtector(
+        LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
+    )
+    with ExitStack() as stack:
+        source, live = open_source(options["source"], width=options["width"], height=options["height"], rate=options["fps"])
+        guard = stack.enter_context(ExitStack())
+        guard.callback(source.close)  # until the protector looks after it
+        rate = options["fps"] or source.rate
+        outputs = _outputs(stack, options, source, live, rate)
+        stack.enter_context(protector)
+        guard.pop_all()
+        summary = protector.run(
+            source, outputs, live=live, watched=options["output"] in ("window", "virtual"), rate=rate,
+            mirror=options["mirror"], detect_every=options["detect_every"], limit=options["frames"],
+        )  # fmt: skip
+    _print_summary(summary)
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:

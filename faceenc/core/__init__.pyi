@@ -4,9 +4,11 @@ from .assets import Asset as Asset
 from .assets import fetch as fetch
 from .cache import cache_dir as cache_dir
 from .cache import cached_arrays as cached_arrays
+from .devices import DEVICES as DEVICES
 from .devices import has_bfloat16 as has_bfloat16
 from .devices import has_fast_packed_convolutions as has_fast_packed_convolutions
 from .devices import peak_memory_gb as peak_memory_gb
+from .devices import resolve_device as resolve_device
 from .environment import describe_environment as describe_environment
 from .errors import AssetError as AssetError
 from .errors import CheckpointError as CheckpointError

@@ -5,8 +5,30 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from faceenc.core.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
+
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def resolve_device(name: str) -> str:
+    """What one of `DEVICES` means here, "cpu" or "cuda": "auto" is a CUDA device where torch finds one.
+
+    Raises:
+        ConfigError: there is no CUDA device.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "auto":
+        return "cpu"
+    raise ConfigError("`device=cuda`: torch finds no CUDA device here; use cpu or auto to compute on the processor")
 
 
 def has_bfloat16(device: torch.device | str) -> bool:

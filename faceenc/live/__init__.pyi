@@ -3,7 +3,6 @@ from .identifier import Identifier as Identifier
 from .mask_making import enroll as enroll
 from .masks import MaskBook as MaskBook
 from .masks import load_masks as load_masks
-from .masks import save_mask as save_mask
 from .methods import METHODS as METHODS
 from .methods import AutoMethod as AutoMethod
 from .methods import FaceInFrame as FaceInFrame
@@ -27,16 +26,15 @@ from .processor import Controls as Controls
 from .processor import Processor as Processor
 from .processor import Shown as Shown
 from .proof import Recognition as Recognition
-from .proof import prove as prove
+from .session import LiveOptions as LiveOptions
+from .session import LiveProtector as LiveProtector
 from .setup import READ_EVERY as READ_EVERY
 from .setup import live_detector as live_detector
 from .setup import load_identifier as load_identifier
 from .setup import make_method as make_method
-from .setup import read_targets as read_targets
 from .sources import Feed as Feed
 from .sources import Frame as Frame
 from .sources import LoopSource as LoopSource
-from .sources import Mirrored as Mirrored
 from .sources import Source as Source
 from .sources import open_source as open_source
 from .stats import StatsFile as StatsFile
@@ -44,5 +42,4 @@ from .tracking import NearOrWide as NearOrWide
 from .tracking import Tracker as Tracker
 from .tracking import frame_faces as frame_faces
 from .video import Steadiness as Steadiness
-from .video import protect_video as protect_video
 from .video import video_method as video_method

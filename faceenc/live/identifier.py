@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from faceenc.attacks import Dodge, Impersonate, MoveAway, MoveTo, Relaid, gradient_engine
 from faceenc.core import ConfigError, Goal, GradientEngine, Model
 from faceenc.media import to_tensor
-from faceenc.recognizers import DLIB, DlibNet, Recognizer, operating_point
+from faceenc.recognizers import DLIB, DlibNet, OnDevice, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,9 @@ class Identifier:
         self.people: Sequence[str]
         self.model: Model
         if recognizer.classifier is not None:
-            self.model, self.people, self.margin = recognizer.classifier, recognizer.classifier.classes, _LOGITS
+            net: nn.Module = recognizer.classifier
+            self.model = net if recognizer.device == "cpu" else OnDevice(net, recognizer.device)
+            self.people, self.margin = recognizer.classifier.classes, _LOGITS
         else:
             net = recognizer.embedding
             self.model = _DlibNet(net) if isinstance(net, DlibNet) else net

@@ -36,9 +36,9 @@ def live_detector() -> Iterator[NearOrWide]:
         yield NearOrWide(near, wide)
 
 
-def load_identifier(spec: str = DLIB) -> tuple[Identifier, MaskBook]:
-    """The recogniser to hide from, and the masks made against it; argument and errors as of `load_recognizer`."""
-    recognizer = load_recognizer(spec)
+def load_identifier(spec: str = DLIB, *, device: str = "cpu") -> tuple[Identifier, MaskBook]:
+    """The recogniser to hide from, and the masks made against it; arguments and errors as of `load_recognizer`."""
+    recognizer = load_recognizer(spec, device=device)
     masks = load_masks(recognizer.network)
     return Identifier(recognizer, {mask.person: mask.answers for mask in masks}), MaskBook(masks)
 

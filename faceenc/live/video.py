@@ -54,9 +54,9 @@ class Protected:
     flicker: float
 
 
-def video_method(steps: int = STEPS) -> Method:
+def video_method(steps: int = STEPS, *, gradients: str = "auto") -> Method:
     """Gradient steps for a video: there is time, and H.264 to come."""
-    return PgdMethod(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP, momentum=0)
+    return PgdMethod(steps=steps, first=max(steps, _FIRST_STEPS), rel_step=_REL_STEP, momentum=0, gradients=gradients)
 
 
 def protect_video(

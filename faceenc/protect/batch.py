@@ -67,19 +67,25 @@ def plan_photos(
 
 @dataclass(frozen=True, slots=True)
 class Encrypt:
-    """The work of a folder run: photo -> protected photo and what is known about it; picklable."""
+    """The work of a folder run: photo -> protected photo and what is known about it; picklable.
+
+    Attributes:
+        options: how.
+        device: where nets compute.
+    """
 
     options: Options
+    device: str = "cpu"
 
     def __call__(self, source: Path, target: Path) -> dict[str, Any]:
-        return shared_protector(self.options).encrypt(source, target).to_json()
+        return shared_protector(self.options, self.device).encrypt(source, target).to_json()
 
     def prepare(self) -> None:
         """Load what is needed, so that a mistake in the options shows before the first photo."""
-        shared_protector(self.options)
+        shared_protector(self.options, self.device)
 
 
 @lru_cache(maxsize=2)  # nets take some 30 MB: a process that serves many wishes must not keep them all
-def shared_protector(options: Options) -> Protector:
+def shared_protector(options: Options, device: str) -> Protector:
     """This process's own."""
-    return Protector(options)
+    return Protector(options, device=device)

@@ -61,9 +61,10 @@ class Options:
         if self.person is not None and self.gallery is None:
             raise ConfigError("`person` names a sub-folder of the gallery: add `gallery=FOLDER`")
         if self.target is not None and self.consent is None:
+            needed = f"that needs the file which {self.target} makes with `faceenc consent`"
             raise ConfigError(
-                f"`target={self.target}` makes faces look like another person's: that needs the file which"
-                f" {self.target} makes with `faceenc consent`; give it with `consent=FILE`, or use `decoy` for a person who does not exist"
+                f"`target={self.target}` makes faces look like another person's: {needed};"
+                " give it with `consent=FILE`, or use `decoy` for a person who does not exist"
             )
         if self.consent is not None and self.target is None:
             raise ConfigError("`consent` is for looking like the person who signed it: add `target=NAME`, or leave it out")

@@ -54,12 +54,13 @@ class Protector:
 
     Args:
         options: how; format, quality, metadata and preview are for files.
+        device: where nets compute.
 
     Raises:
         FaceencError: the options cannot be met (weights, consent, gallery).
     """
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: Options | None = None, *, device: str = "cpu") -> None:
         self.options = options = options or Options()
         consent = None
         if options.target is not None and options.consent is not None:
@@ -71,8 +72,8 @@ class Protector:
         self._surrogates: list[Recognizer] = []
         self._judges: list[Recognizer] = []
         try:
-            self._surrogates = load_recognizers(options.surrogates)
-            self._judges = load_judges(options.judges)
+            self._surrogates = load_recognizers(options.surrogates, device=device)
+            self._judges = load_judges(options.judges, device=device)
             self._own, self._gallery, self._targets = None, None, None
             if options.person is not None and options.gallery is not None:
                 self._own = embed_person(options.gallery / options.person, self._surrogates, wide)

@@ -52,6 +52,7 @@ from .portraits import strangers as strangers
 from .predictions import accuracy as accuracy
 from .predictions import ask as ask
 from .predictions import logits_of as logits_of
+from .recognizer import OnDevice as OnDevice
 from .recognizer import Recognizer as Recognizer
 from .resnet import FaceResNet as FaceResNet
 from .resnet import features_of as features_of

@@ -16,32 +16,35 @@ DLIB_TORCH = "dlib-torch"
 FRBENCH = "frbench:"
 
 
-def load_recognizer(spec: str) -> Recognizer:
-    """A recogniser on the processor.
+def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
+    """A recogniser.
 
     Args:
         spec: "dlib" (by its own code where dlib-bin is installed), "dlib-torch" (never so), "frbench:NAME", or the path of a
             checkpoint that `faceenc train` wrote. It becomes the name.
+        device: where its nets compute, as torch names it.
 
     Raises:
         AssetError: weights, or the package that reads them, cannot be had.
         CheckpointError: no such checkpoint, damaged, or not one of ours.
     """
     if spec in (DLIB, DLIB_TORCH):
-        return _dlib(original=spec == DLIB and has_dlib())
-    if spec.startswith(FRBENCH):
-        return _frbench(spec)
-    return _checkpoint(Path(spec))
+        found = _dlib(original=spec == DLIB and has_dlib())
+    elif spec.startswith(FRBENCH):
+        found = _frbench(spec)
+    else:
+        found = _checkpoint(Path(spec))
+    return found if device == "cpu" else found.on(device)
 
 
-def load_recognizers(specs: Sequence[str]) -> list[Recognizer]:
+def load_recognizers(specs: Sequence[str], *, device: str = "cpu") -> list[Recognizer]:
     """Each once, in order; arguments and errors as of `load_recognizer`."""
-    return [load_recognizer(spec) for spec in dict.fromkeys(specs)]
+    return [load_recognizer(spec, device=device) for spec in dict.fromkeys(specs)]
 
 
-def load_judges(specs: Sequence[str] = ()) -> list[Recognizer]:
+def load_judges(specs: Sequence[str] = (), *, device: str = "cpu") -> list[Recognizer]:
     """dlib, and those that are named."""
-    return load_recognizers([DLIB, *specs])
+    return load_recognizers([DLIB, *specs], device=device)
 
 
 def _dlib(*, original: bool) -> Recognizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from faceenc.recognizers.resnet import FaceResNet
 
 _BATCH = 32
+
+
+class OnDevice(nn.Module):
+    """A net that computes on another device than its pictures are on; its answers come back to them."""
+
+    def __init__(self, net: nn.Module, device: str) -> None:
+        super().__init__()
+        self.net = net.to(device)
+        self.device = device
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(x.to(self.device)).to(x.device)
+        return answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +53,7 @@ class Recognizer:
         metric: "euclidean", or "cosine": 1 - cosine of embeddings of length 1, in [0, 2].
         licence: of the weights; "" where nobody says.
         classifier: crops -> (N, K) logits of the people it knows by name; None for a recogniser of strangers only.
+        device: where its nets compute; crops and answers stay where the caller has them.
         record: of its training, as its checkpoint has it; empty where there is none.
         judging: answers instead of `embedding` where it judges, in its vendor's way that costs more.
         describe: one uint8 crop -> (D,) by the vendor's own code: slow, and exact.
@@ -54,10 +68,18 @@ class Recognizer:
     metric: Literal["euclidean", "cosine"] = "cosine"
     licence: str = ""
     classifier: FaceResNet | None = None
+    device: str = "cpu"
     record: Mapping[str, Any] = field(default_factory=dict)
     judging: nn.Module | None = None
     describe: Callable[[NDArray[np.uint8]], NDArray[np.float64]] | None = None
     wide_views: bool = False
+
+    def on(self, device: str) -> Recognizer:
+        """The same with its nets on another device; this one must not be used any more."""
+        if self.classifier is not None:
+            self.classifier.to(device)
+        judging = None if self.judging is None else OnDevice(self.judging, device)
+        return replace(self, embedding=OnDevice(self.embedding, device), judging=judging, device=device)
 
     @property
     def size(self) -> int:

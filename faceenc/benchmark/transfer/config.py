@@ -89,15 +89,18 @@ class TransferConfig:
         ]  # fmt: skip
         return record
 
-    def means(self, recorded: dict[str, Any], *, limit: int | None) -> bool:
+    def means(self, recorded: dict[str, Any], *, limit: int | None, device: str) -> bool:
         """Whether a record, of this version or an earlier one, says the same: what it lacks counts as its default.
 
         Args:
-            recorded: as of `resolved`, with the limit.
+            recorded: as of `resolved`, with the limit and the device.
             limit: of this run.
+            device: of this run.
         """
         own = dict(recorded)
-        if own.pop("limit", None) != limit or not same_entries(own.pop("attacks", None), self.entries):
+        if (own.pop("limit", None), own.pop("device", "cpu")) != (limit, device):
+            return False
+        if not same_entries(own.pop("attacks", None), self.entries):
             return False
         return means(own, self._portable(), leave=("entries",))
 
@@ -205,21 +208,23 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
             raise ConfigError(f"attack {entry.name!r} is noise and has no goal: give it one at most")
 
 
-def prepare_transfer(config: TransferConfig, limit: int | None) -> TransferMeasurement:
+def prepare_transfer(config: TransferConfig, limit: int | None, device: str) -> TransferMeasurement:
     """What a worker measures on, made of what the driver left in the cache."""
     data = load_data(config.data, progress=silent)
-    return TransferMeasurement(make_transfer_plan(config, data, limit=limit, progress=silent))
+    return TransferMeasurement(make_transfer_plan(config, data, limit=limit, device=device, progress=silent))
 
 
-def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | None, progress: Progress) -> TransferPlan:
-    """Everything a measurement needs.
+def make_transfer_plan(
+    config: TransferConfig, data: FaceSet, *, limit: int | None, device: str = "cpu", progress: Progress
+) -> TransferPlan:
+    """Everything a measurement needs; nets compute on the device.
 
     Raises:
         AssetError: weights cannot be had.
         CheckpointError: a checkpoint cannot be read or wants other crops.
         DataError: too few people for thresholds.
     """
-    embedders = {one.name: _load(one) for one in config.recognizers}
+    embedders = {one.name: _load(one, device) for one in config.recognizers}
     surrogates = []
     for number, name in enumerate(config.surrogates):
         progress("surrogates", number, len(config.surrogates))
@@ -231,7 +236,7 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
             surrogates.append(joined(name, members, [threshold_of(one, data, fit, far=config.far) for one in members]))
     progress("surrogates", len(config.surrogates), len(config.surrogates))
     return TransferPlan(
-        config={**config.resolved(), "limit": limit},
+        config={**config.resolved(), "limit": limit, **({} if device == "cpu" else {"device": device})},
         data=data,
         surrogates=surrogates,
         judges=list(embedders.values()),
@@ -244,9 +249,9 @@ def make_transfer_plan(config: TransferConfig, data: FaceSet, *, limit: int | No
         batch_size=config.batch_size,
         environment=describe_environment(),
         lfw_pairs=expand(config.lfw_pairs) if config.lfw_pairs else None,
-        same_config=partial(config.means, limit=limit),
+        same_config=partial(config.means, limit=limit, device=device),
     )
 
 
-def _load(config: EmbedderConfig) -> PictureModel:
-    return picture_model(load_recognizer(str(expand(config.source))), config.name)
+def _load(config: EmbedderConfig, device: str) -> PictureModel:
+    return picture_model(load_recognizer(str(expand(config.source)), device=device), config.name)
