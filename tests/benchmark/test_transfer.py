@@ -478,16 +478,17 @@ def test_a_record_of_0_1_means_the_same_attacks() -> None:
     config = transfer_config(GOOD)
     record = json.loads(json.dumps(config.resolved() | {"limit": 8}))
     assert record["attacks"][0]["parameters"]["blur"] == 0.0
-    assert config.means(record, limit=8)
+    assert config.means(record, limit=8, device="cpu")
     for one, entry in zip(record["attacks"], config.entries, strict=True):
         one["parameters"] = repr(entry.attack)
     del record["batch_size"]
-    assert config.means(record, limit=8)
-    assert not config.means(record, limit=None)
+    assert config.means(record, limit=8, device="cpu")
+    assert not config.means(record, limit=None, device="cpu")
+    assert not config.means(record, limit=8, device="cuda")
     record["attacks"][0]["parameters"] = repr(replace(config.entries[0].attack, steps=3))  # type: ignore[type-var]
-    assert not config.means(record, limit=8)
+    assert not config.means(record, limit=8, device="cpu")
     record["attacks"][0]["parameters"] = "__import__('os').abort()"
-    assert not config.means(record, limit=8)
+    assert not config.means(record, limit=8, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def either_disk(request: pytest.FixtureRequest) -> None:
 def test_saved_in_one_piece_and_never_over_another_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     save_photo(path, b"old", force=False)
-    assert line(path) == f"{path} exists already: choose another name, or --force to overwrite it"
+    assert line(path) == f"{path} exists already: choose another name, or `force` to overwrite it"
     assert path.read_bytes() == b"old"
     save_photo(path, b"new", force=True)
     assert path.read_bytes() == b"new"
@@ -176,7 +176,7 @@ def test_of_two_processes_at_one_name_one_wins(links: bool, tmp_path: Path) -> N
     printed = [racer.communicate(timeout=120)[0].splitlines() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     for number, (one, other) in enumerate(zip(*printed, strict=True)):
-        lost = f"{number}.png exists already: choose another name, or --force to overwrite it"
+        lost = f"{number}.png exists already: choose another name, or `force` to overwrite it"
         assert {one, other} == {"saved", lost}
         assert (tmp_path / f"{number}.png").read_bytes() == (b"a" if one == "saved" else b"b") * 5000
     assert len(names(tmp_path)) == ROUNDS

@@ -311,7 +311,7 @@ def test_columns_are_those_the_runner_writes() -> None:
         ("rows.csv", b"", "unreadable"),
         ("rows.csv", ",".join(ROW_COLUMNS).encode() + b"\n", "holds no rows"),
         ("rows.csv", b"a,b\n1,2\n", "not a file of faceenc-bench run"),
-        ("rows.csv", make_rows().iloc[:3].to_csv(index=False).encode()[:-90], "--resume"),
+        ("rows.csv", make_rows().iloc[:3].to_csv(index=False).encode()[:-90], "`resume`"),
         ("rows.csv", make_rows().iloc[:3].assign(loss="much").to_csv(index=False).encode(), "unreadable"),
         ("run.json", None, "run.json: missing"),
         ("run.json", b"{", "run.json: unreadable"),

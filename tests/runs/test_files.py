@@ -249,7 +249,7 @@ def test_nothing_that_is_not_ours_is_overwritten(studio: Studio) -> None:
     assert exit_code(results) == 3
     for result, name in zip(results, ["0-x.png", "1-x-grey.txt"], strict=False):
         assert f"{studio.out / name} exists already" in result.message
-        assert "--force" in result.message
+        assert "`force`" in result.message
     assert (studio.out / "0-x.png").read_bytes() == b"a holiday"
     assert (studio.out / "1-x-grey.txt").read_bytes() == b"a diary"
     assert not (studio.out / "1-x.png").exists()
