@@ -27,7 +27,7 @@ class RecognizerConfig:
     Attributes:
         name: in tables.
         checkpoint: see above.
-        defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.recognizers.None`).
+        defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.recognizers.defence`).
         aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
         training: how the recogniser is trained; by default as the [training] of the top level says, if there is one.
     """

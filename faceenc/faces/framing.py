@@ -1,8 +1,7 @@
-"""Photos in and out, and the step between pixels at rest and tensors.
+"""Crops of faces as pixels: the upright square around a box, and the face turned upright by eyes and mouth.
 
 Convention
-    At rest an image is an (H, W, 3) uint8 RGB array; a batch for a recogniser is (N, 3, H, W) float32 RGB in [0, 1].
-    Boxes are half-open pixels: pixel (0, 0) covers [0, 1) x [0, 1).
+    Images are (H, W, 3) uint8 RGB. Boxes are half-open pixels: pixel (0, 0) covers [0, 1) x [0, 1).
 """
 
 from __future__ import annotations

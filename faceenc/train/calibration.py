@@ -1,7 +1,7 @@
-"""Measures of image quality, one value an image, and of a recogniser's probabilities: pure functions.
+"""Whether a recogniser's probabilities can be taken at their word, and how sure shares of photos and of people are.
 
-Shape
-    Images are (N, 3, H, W) float32 in [0, 1]; their quality is (N,) float32. Probabilities and shares lie in [0, 1].
+Convention
+    Probabilities and shares lie in [0, 1].
 """
 
 from __future__ import annotations
