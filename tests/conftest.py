@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from faceenc.recognizers import FaceResNet
 from tests.face_photos import fill_cache
 
 SIZE, PEOPLE = 64, 8
+FRBENCH_NET = "mobilefacenet_arcface_ms1m"
 
 # Processes side by side that each take all cores would wait for one another. The commands that tests start take as many
 # threads as the tests themselves: another number of threads adds in another order.
@@ -121,3 +123,29 @@ def recognizer(images: torch.Tensor, labels: torch.Tensor) -> FaceResNet:
 @pytest.fixture(params=["dodge", "impersonate"])
 def goal(request: pytest.FixtureRequest, labels: torch.Tensor) -> Goal:
     return Dodge(labels) if request.param == "dodge" else Impersonate((labels + 1) % PEOPLE)
+
+
+@pytest.fixture
+def frbench_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What frbench would fetch, with random weights."""
+    frbench = pytest.importorskip("frbench")
+    from frbench.backbones import build_backbone
+
+    monkeypatch.setenv("FRBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("FRBENCH_CONFIG", str(tmp_path / "config.json"))
+    folder = tmp_path / FRBENCH_NET
+    folder.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.save(build_backbone("mobilefacenet", {}, torch.device("cpu")).state_dict(), folder / "weights.pt")
+    (folder / "config.yaml").write_text(
+        "backbone: {name: mobilefacenet}\ninput: {mean: [0.5, 0.5, 0.5], var: [0.5, 0.5, 0.5]}"
+    )
+    contents = {"config": "config.yaml", "weight": "weights.pt"}
+    manifest = {
+        FRBENCH_NET: {"target_name": FRBENCH_NET, "contents": contents, "sha": "0"},
+        "retinaface_mobilenetv1": {"target_name": "none"},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert Path(frbench.CACHE) == tmp_path
+    return tmp_path

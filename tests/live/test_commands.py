@@ -16,6 +16,7 @@ from faceenc.cli import main
 from faceenc.faces import ALIGNED_SIZE
 from faceenc.live import load_masks
 from faceenc.media import Video, count_frames, read_image, write_png
+from tests.conftest import FRBENCH_NET
 from tests.face_photos import write_people
 from tests.live_clips import moving, read_frames, write_clip
 
@@ -104,7 +105,9 @@ def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path
     assert "are for --goal impersonate" in one_line("webcam", "--source", clip, "--output", "none", "--target", "Bob")
 
 
-def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_it_a_face_moves_toward_theirs(
+    clip: Path, tmp_path: Path, frbench_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from datetime import timedelta
 
     from faceenc.data import enlarge, read_orl
@@ -131,6 +134,8 @@ def test_with_it_a_face_moves_toward_theirs(clip: Path, tmp_path: Path, monkeypa
     assert distances[1] < 0.75 * distances[0]
     (line,) = (tmp_path / "log" / "audit.jsonl").read_text().splitlines()
     assert json.loads(line)["action"] == "impersonate"
+    other = ("webcam", "--source", clip, "--output", "none", *words[:-1], "--surrogate", f"frbench:{FRBENCH_NET}")
+    assert "embeddings of dlib's net only" in one_line(*other)
 
 
 def test_a_virtual_camera_needs_its_package_or_driver(clip: Path) -> None:
@@ -153,6 +158,26 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     assert result.exit_code == 0, result.output
     rows = json.loads(stats.read_text())
     assert sum(row["hidden"] for row in rows) >= 0.75 * sum(row["faces"] for row in rows) > 0
+
+
+def test_every_kind_of_recogniser_can_be_hidden_from(clip: Path, tmp_path: Path, frbench_cache: Path) -> None:
+    for spec in ("dlib-torch", f"frbench:{FRBENCH_NET}"):
+        stats = tmp_path / f"{spec[:4]}.json"
+        words = ("--source", clip, "--output", "none", "--frames", 2, "--stats", stats, "--method", "pgd", "--steps", 2)
+        result = run("webcam", *words, "--surrogate", spec)
+        assert result.exit_code == 0, result.output
+        assert "2 frames, 0 dropped" in result.output
+
+
+def test_the_words_of_the_release_before(clip: Path, tmp_path: Path) -> None:
+    words = ("webcam", "--source", clip, "--output", "none", "--frames", 1)
+    result = run(*words, "--engine", "pgd", "--model", "dlib")
+    assert result.exit_code == 0, result.output
+    assert [line.partition(": ")[2] for line in result.stderr.splitlines()] == [
+        "--engine is --method now; the old word goes with the next release",
+        "--model is --surrogate now; the old word goes with the next release",
+    ]
+    assert run(*words, "--engine", "exact").stderr == ""
 
 
 def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:

@@ -23,6 +23,7 @@ from faceenc.faces import FaceDetector, GroupDetector, cut_out, key_points_simil
 from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
 from faceenc.protect import Evidence, gather_evidence, summary_line
 from faceenc.recognizers import DLIB, FaceResNet, Recognizer, load_dlibnet, load_judges, load_recognizer, save_checkpoint
+from tests.conftest import FRBENCH_NET
 from tests.face_photos import write_blank, write_people
 from tests.pictures import halved
 
@@ -235,6 +236,18 @@ def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
     done = call("photo.png", "photo.png", "--gallery", "people", "--as", "s11")
     assert done.exit_code == 2
     assert "nobody of that name" in done.stderr
+
+
+def test_every_kind_of_recogniser_judges(studio: Path, frbench_cache: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_checkpoint(FaceResNet(("a", "b"), 64, "square").eval(), studio / "r.safetensors", {})
+    specs = ["dlib-torch", "r.safetensors", f"frbench:{FRBENCH_NET}"]
+    done = call("photo.png", "photo.png", "--json", *(word for spec in specs for word in ("--judge", spec)))
+    assert done.exit_code == 1, "the photo matches itself"
+    entries = json.loads(done.stdout)["faces"][0]["judges"]
+    assert {entry["judge"] for entry in entries} == {*specs, load_judges()[0].name}
+    assert all(entry["match"] for entry in entries if entry["variant"] == "saved")
 
 
 @pytest.mark.parametrize(

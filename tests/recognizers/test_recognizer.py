@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,10 +28,10 @@ from faceenc.recognizers import (
     operating_point,
     save_checkpoint,
 )
+from tests.conftest import FRBENCH_NET as NET
 
 Photo = tuple[NDArray[np.uint8], Face]
 NAMES = ("s1/1", "s1/2", "s2/1", "s3/1")
-NET = "mobilefacenet_arcface_ms1m"
 
 needs_dlib = pytest.mark.skipif(not has_dlib(), reason="dlib-bin is not installed")
 
@@ -186,32 +185,6 @@ def test_each_recogniser_is_asked_once(checkpoint: Path, tmp_path: Path) -> None
     assert len({judge.network for judge in judges}) == 2
     with pytest.raises(CheckpointError, match="does not exist"):
         load_recognizer(str(tmp_path / "none.safetensors"))
-
-
-@pytest.fixture
-def frbench_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What frbench would fetch, with random weights."""
-    frbench = pytest.importorskip("frbench")
-    from frbench.backbones import build_backbone
-
-    monkeypatch.setenv("FRBENCH_CACHE", str(tmp_path))
-    monkeypatch.setenv("FRBENCH_CONFIG", str(tmp_path / "config.json"))
-    folder = tmp_path / NET
-    folder.mkdir()
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        torch.save(build_backbone("mobilefacenet", {}, torch.device("cpu")).state_dict(), folder / "weights.pt")
-    (folder / "config.yaml").write_text(
-        "backbone: {name: mobilefacenet}\ninput: {mean: [0.5, 0.5, 0.5], var: [0.5, 0.5, 0.5]}"
-    )
-    contents = {"config": "config.yaml", "weight": "weights.pt"}
-    manifest = {
-        NET: {"target_name": NET, "contents": contents, "sha": "0"},
-        "retinaface_mobilenetv1": {"target_name": "none"},
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert Path(frbench.CACHE) == tmp_path
-    return tmp_path
 
 
 def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[str, Photo]) -> None:
