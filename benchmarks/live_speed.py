@@ -45,7 +45,7 @@ from faceenc.live import (
 from faceenc.media import Video, write_png
 
 SIZE = (640, 480)
-PACE = 90  # frames a second of the camera that is played: more than any engine takes
+PACE = 90  # frames a second of the camera that is played: more than any method takes
 RATE = 30  # of the camera at which protection is judged: at 90 faces would move three times as fast as they do
 JUDGED = 60  # frames, spread evenly over the run (its warm-up, if it is a long one)
 WARM_UP = 15  # seconds of a long run in which caches fill
@@ -201,10 +201,10 @@ def measure(
 
 
 @click.command()
-@click.option("--seconds", default=10.0, show_default=True, help="Of each engine.")
-@click.option("--minutes", default=0.0, show_default=True, help="Loop the first engine for so long instead.")
-@click.option("--engine", "engines", multiple=True, default=("pgd", "mask", "auto", "noise"), show_default=True)
-@click.option("--model", type=click.Path(path_type=Path), help="A checkpoint.  [default: dlib's face net]")
+@click.option("--seconds", default=10.0, show_default=True, help="Of each method.")
+@click.option("--minutes", default=0.0, show_default=True, help="Loop the first method for so long instead.")
+@click.option("--method", "methods", multiple=True, default=("pgd", "mask", "auto", "noise"), show_default=True)
+@click.option("--surrogate", default="dlib", show_default=True, help="As of faceenc webcam.")
 @click.option("--clip", "path", type=click.Path(path_type=Path), help="Played as a camera.  [default: made of ORL faces]")
 @click.option("--other", "others", multiple=True, type=click.Path(path_type=Path), help="Clips to make the mask of.")
 @click.option("--eps", default=8, show_default=True, help="In 255ths.")
@@ -212,8 +212,8 @@ def measure(
 def main(
     seconds: float,
     minutes: float,
-    engines: tuple[str, ...],
-    model: Path | None,
+    methods: tuple[str, ...],
+    surrogate: str,
     path: Path | None,
     others: tuple[Path, ...],
     eps: int,
@@ -224,17 +224,17 @@ def main(
     clip = read_clip(path) if path is not None else orl_clip()
     clip += clip[::-1]  # there and back: no face leaps where the loop begins anew
     worker = one_thread()
-    identifier, _ = worker.submit(load_identifier, str(model) if model else "dlib").result()
+    identifier, _ = worker.submit(load_identifier, surrogate).result()
     if path is not None and not others and not minutes:
-        engines = tuple(name for name in engines if name != "mask")  # there is nothing to make it of
+        methods = tuple(name for name in methods if name != "mask")  # there is nothing to make it of
     rows = []
     with live_detector() as detector:
         masks = (
             worker.submit(make_mask, others, identifier, detector, eps).result()
-            if {"mask", "auto"} & set(engines) and (others or not path)
+            if {"mask", "auto"} & set(methods) and (others or not path)
             else None
         )
-        for name in engines[:1] if minutes else engines:
+        for name in methods[:1] if minutes else methods:
             forward, both = worker.submit(raw_pass_ms, identifier).result()
 
             def method(name: str = name) -> Method:
@@ -252,7 +252,7 @@ def main(
             "seconds": seconds,
             "minutes": minutes,
             "eps": eps,
-            "model": model.name if model else "dlib",
+            "surrogate": Path(surrogate).name,
             "clip": path.name if path else "orl",
         }
         machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
@@ -262,7 +262,7 @@ def main(
 def _row(name: str, summary: Summary, watched: Watched, hidden: float, forward: float, both: float) -> dict[str, Any]:
     frame_ms = 1000 / summary.fps if summary.fps else float("nan")
     return {
-        "engine": name,
+        "method": name,
         "fps": round(summary.fps, 2),
         "latency_ms": round(summary.latency_ms, 1),
         "latency_frames": round(summary.latency_ms / frame_ms, 2),

@@ -1,6 +1,6 @@
 """How well `faceenc encrypt` protects: folders of people in, `reports/protect` out. Figures only, no faces.
 
-    python benchmarks/protect_evidence.py DATA... --output reports/protect [--model unseen.safetensors]... [--jobs 2]
+    python benchmarks/protect_evidence.py DATA... --output reports/protect [--judge unseen.safetensors]... [--jobs 2]
         [--surrogate other.safetensors]
 
 Each DATA is a folder with one sub-folder of photos a person (or "orl", the built-in faces). Of each person some photos are
@@ -8,7 +8,7 @@ protected, written as PNG, decoded anew, and judged as saved, after JPEG at qual
 by MediaPipe in the whole picture, cut out by dlib's own detector and landmarks, and compared with the original and with the
 person's other photos; the rank is among all people of the folder. Beside it stand plain PGD (same noise budget and mask, no
 alignment jitter, JPEG, halving or blur in the loop) and random signs of the same size at every pixel. Recognisers given by
---model were not attacked: they judge the same files.
+--judge were not attacked: they judge the same files.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Job:
     photos: tuple[str, ...]
     others: tuple[str, ...]
     strength: str
-    models: tuple[Path, ...]
+    judges: tuple[str, ...]
     surrogates: tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--output", type=Path, default=Path("reports/protect"))
-    parser.add_argument("--model", type=Path, action="append", default=[])
+    parser.add_argument("--judge", type=str, action="append", default=[])
     parser.add_argument("--surrogate", action="append", help='attack this one instead of "dlib"')
     parser.add_argument("--strength", choices=list(STRENGTHS), default="balanced")
     parser.add_argument("--people", type=int, default=10_000, help="at most so many of each folder")
@@ -92,7 +92,7 @@ def main() -> None:
     facts = {
         "strength": arguments.strength,
         "surrogates": [Path(name).name for name in arguments.surrogate or ["dlib"]],
-        "models": [path.name for path in arguments.model],
+        "judges": [Path(spec).name for spec in arguments.judge],
         "people": len(known),
         "seconds": round(time.perf_counter() - started),
         "jobs": arguments.jobs,
@@ -114,7 +114,7 @@ def _jobs(data: str, arguments: argparse.Namespace, folder: Path) -> Iterator[Jo
         photos = [str(file) for file in sorted(person.iterdir()) if file.suffix.lower() in PHOTO_SUFFIXES]
         chosen, rest = photos[: arguments.each], photos[arguments.each :]
         beside = tuple(rest[: arguments.beside])
-        yield Job(root.name, person.name, tuple(chosen), beside, arguments.strength, tuple(arguments.model), names)
+        yield Job(root.name, person.name, tuple(chosen), beside, arguments.strength, tuple(arguments.judge), names)
 
 
 def _one_thread() -> None:
@@ -122,13 +122,13 @@ def _one_thread() -> None:
 
 
 @cache
-def _tools(models: tuple[Path, ...], names: tuple[str, ...]) -> tuple[FaceDetector, list[Recognizer], list[Recognizer]]:
-    return FaceDetector(model="full"), load_recognizers(names), load_judges([str(path) for path in models])
+def _tools(judges: tuple[str, ...], names: tuple[str, ...]) -> tuple[FaceDetector, list[Recognizer], list[Recognizer]]:
+    return FaceDetector(model="full"), load_recognizers(names), load_judges(judges)
 
 
 def _work(job: Job) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float64]]]:
     """The rows of a person's protected photos, and each judge's embeddings of their other ones."""
-    detector, _, judges = _tools(job.models, job.surrogates)
+    detector, _, judges = _tools(job.judges, job.surrogates)
     beside: dict[str, list[NDArray[np.float64]]] = {judge.name: [] for judge in judges}
     for path in job.others:
         image = read_photo(Path(path)).pixels
@@ -148,7 +148,7 @@ def _work(job: Job) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float64]
 def _protect_and_judge(
     photo: Photo, face: Face, job: Job, others: dict[str, NDArray[np.float64]]
 ) -> Iterator[dict[str, Any]]:
-    detector, surrogates, judges = _tools(job.models, job.surrogates)
+    detector, surrogates, judges = _tools(job.judges, job.surrogates)
     image, strength = photo.pixels, STRENGTHS[job.strength]
     protection = Protection(strength, surrogates)
     plain = Protection(replace(strength, diversity=None), surrogates, transforms=())
