@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.core import ConfigError, ConsentError
+from faceenc.cli.common import device_option
+from faceenc.core import ConfigError, ConsentError, resolve_device
 
 if TYPE_CHECKING:
     from datetime import date
@@ -25,6 +26,7 @@ _MAX_DAYS = 3650
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The consent.  [default: NAME.consent]")
 @click.option("--valid-days", type=click.IntRange(1, _MAX_DAYS), default=365, show_default=True, help="How long it holds.")
 @click.option("--yes-i-am", "agreed_as", metavar="NAME", help="Agree without being asked; for scripts.")
+@device_option
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 @click.option("--show", type=click.Path(path_type=Path), metavar="FILE", help="Print what a consent says instead.")
 def consent(
@@ -33,6 +35,7 @@ def consent(
     output: Path | None,
     valid_days: int,
     agreed_as: str | None,
+    device: str,
     force: bool,
     show: Path | None,
 ) -> None:
@@ -56,10 +59,11 @@ def consent(
     need_cryptography("consents", ConsentError)
     if output.exists() and not force:
         raise _taken(output)
+    device = resolve_device(device)
     today = today_utc()
     valid_until = today + timedelta(days=valid_days)
     _agree(name, valid_until, agreed_as)
-    portraits = _read_portraits(photos)
+    portraits = _read_portraits(photos, device)
     embeddings, hashes = [portrait.embedding for portrait in portraits], [portrait.sha256 for portrait in portraits]
     _write(output, make_consent(name, embeddings, hashes, signed=today, valid_until=valid_until), force)
     signer = fingerprint(own_public_key())
@@ -78,13 +82,13 @@ def _agree(name: str, valid_until: date, agreed_as: str | None) -> None:
         raise ConsentError(f"that is not {name}: nothing was written; each person agrees for themselves")
 
 
-def _read_portraits(photos: tuple[Path, ...]) -> list[Portrait]:
+def _read_portraits(photos: tuple[Path, ...], device: str) -> list[Portrait]:
     from faceenc.protect import MAX_PHOTOS
     from faceenc.recognizers import read_portraits, strangers
 
     if len(photos) > MAX_PHOTOS:
         raise ConsentError(f"{len(photos)} photos are more than a consent holds: choose up to {MAX_PHOTOS}")
-    portraits = read_portraits(photos)
+    portraits = read_portraits(photos, device=device)
     odd = strangers(portraits)
     if odd:
         names = ", ".join(click.format_filename(portrait.path) for portrait in odd)

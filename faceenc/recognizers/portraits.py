@@ -39,14 +39,14 @@ class Portrait:
     embedding: NDArray[np.float32]
 
 
-def read_portraits(paths: Sequence[Path]) -> list[Portrait]:
-    """The photos with their main faces' embeddings; of several copies of a photo the first one alone.
+def read_portraits(paths: Sequence[Path], *, device: str = "cpu") -> list[Portrait]:
+    """The photos with their main faces' embeddings, made on the device; of several copies of a photo the first one alone.
 
     Raises:
         DataError: a photo cannot be read or shows no face.
         AssetError: a model's file cannot be had.
     """
-    net = load_dlibnet()
+    net = load_dlibnet().to(device)
     found: dict[str, Portrait] = {}
     with FaceDetector() as near, FaceDetector(model="full") as wide:
         for path in paths:
@@ -61,7 +61,7 @@ def read_portraits(paths: Sequence[Path]) -> list[Portrait]:
             if len(faces) > 1:
                 log.info("%s shows %d faces: taking the main one", path, len(faces))
             face = main_face(faces, image.shape[1], image.shape[0])
-            found[digest] = Portrait(path, digest, net(to_tensor(chip(image, face)[None]))[0].numpy())
+            found[digest] = Portrait(path, digest, net(to_tensor(chip(image, face)[None]).to(device))[0].cpu().numpy())
     return list(found.values())
 
 

@@ -14,7 +14,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 
 def test_every_command_that_computes_takes_the_same_devices() -> None:
-    names = ("encrypt", "verify", "video", "webcam", "enroll", "recognize", "evaluate", "train")
+    names = ("encrypt", "verify", "consent", "video", "webcam", "enroll", "recognize", "evaluate", "train")
     commands = [main.commands[name] for name in names] + [
         bench_main.commands[name] for name in ("run", "transfer", "crosscheck")
     ]
