@@ -85,7 +85,7 @@ def test_dlibs_judge_is_dlibs_own_pipeline(photos: dict[str, Photo]) -> None:
 
 
 @needs_dlib
-def test_the_finders_copy_finds_the_same_and_is_made_anew_when_damaged(
+def test_the_detectors_copy_finds_the_same_and_is_made_anew_when_damaged(
     photos: dict[str, Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
@@ -103,7 +103,7 @@ def test_the_finders_copy_finds_the_same_and_is_made_anew_when_damaged(
 
 
 @needs_dlib
-def test_dlibs_finder_sees_small_faces_too(photos: dict[str, Photo]) -> None:
+def test_dlibs_detector_sees_small_faces_too(photos: dict[str, Photo]) -> None:
     image, face = photos["s2/1"]
     factor = 0.12  # a face of 40 pixels
     small = np.array(Image.fromarray(image).resize((68, 78), Image.Resampling.BOX))
