@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import BATCH_SIZE, LINF, MinimumSearch, parse_eps
-from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, same_entries
+from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, same_run
 from faceenc.benchmark.plan import AttackEntry
-from faceenc.core import ConfigError, build, check_keys, checked, listed, means, read_toml
+from faceenc.core import ConfigError, build, check_keys, checked, listed, read_toml
 from faceenc.data import DataConfig
 from faceenc.recognizers import defence
 from faceenc.train import Training
@@ -88,17 +88,8 @@ class Config:
         return record
 
     def means(self, recorded: dict[str, Any], *, limit: int | None, device: str) -> bool:
-        """Whether a record, of this version or an earlier one, says the same: what it lacks counts as its default.
-
-        Args:
-            recorded: as of `resolved`, with the limit and the device.
-            limit: of this run.
-            device: of this run.
-        """
-        own = dict(recorded)
-        if (own.pop("limit", None), own.pop("device", "cpu")) != (limit, device):
-            return False
-        return same_entries(own.pop("attacks", None), self.entries) and means(own, self, leave=("entries",))
+        """As of `faceenc.benchmark.entries.same_run`."""
+        return same_run(recorded, self, self.entries, limit=limit, device=device)
 
 
 def read_config(path: Path) -> Config:

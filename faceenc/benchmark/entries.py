@@ -58,7 +58,25 @@ def attack_fields(attack: Attack) -> dict[str, Any]:
     return {field.name: getattr(value, "name", value) for field in fields for value in [getattr(attack, field.name)]}
 
 
-def same_entries(recorded: Any, entries: Sequence[AttackEntry]) -> bool:
+def same_run(
+    recorded: dict[str, Any], config: object, entries: Sequence[AttackEntry], *, limit: int | None, device: str
+) -> bool:
+    """Whether a run.json, of this version or an earlier one, says the same: what it lacks counts as its default.
+
+    Args:
+        recorded: its configuration, with the limit and the device.
+        config: of this run; its field `entries` is not compared.
+        entries: the lines of its grid.
+        limit: of this run.
+        device: of this run.
+    """
+    own = dict(recorded)
+    if (own.pop("limit", None), own.pop("device", "cpu")) != (limit, device):
+        return False
+    return _same_entries(own.pop("attacks", None), entries) and means(own, config, leave=("entries",))
+
+
+def _same_entries(recorded: Any, entries: Sequence[AttackEntry]) -> bool:
     """Whether the attacks of a run.json are these lines of the grid: a parameter that a record lacks has its default.
 
     Args:

@@ -2,7 +2,7 @@ from .executor import Executor as Executor
 from .executor import Failure as Failure
 from .executor import InProcess as InProcess
 from .executor import Processes as Processes
-from .files import BUSY as BUSY
+from .file_work import BUSY as BUSY
 from .files import StoppedError as StoppedError
 from .files import exit_code as exit_code
 from .files import run_files as run_files

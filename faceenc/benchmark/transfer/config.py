@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import BATCH_SIZE, LINF, Noise, parse_eps
-from faceenc.benchmark.entries import attack_fields, read_entry, same_entries
+from faceenc.benchmark.entries import attack_fields, read_entry, same_run
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.benchmark.runner import silent
@@ -26,7 +26,6 @@ from faceenc.core import (
     checked,
     describe_environment,
     listed,
-    means,
     named_fields,
     read_toml,
 )
@@ -90,19 +89,8 @@ class TransferConfig:
         return record
 
     def means(self, recorded: dict[str, Any], *, limit: int | None, device: str) -> bool:
-        """Whether a record, of this version or an earlier one, says the same: what it lacks counts as its default.
-
-        Args:
-            recorded: as of `resolved`, with the limit and the device.
-            limit: of this run.
-            device: of this run.
-        """
-        own = dict(recorded)
-        if (own.pop("limit", None), own.pop("device", "cpu")) != (limit, device):
-            return False
-        if not same_entries(own.pop("attacks", None), self.entries):
-            return False
-        return means(own, self._portable(), leave=("entries",))
+        """As of `faceenc.benchmark.entries.same_run`."""
+        return same_run(recorded, self._portable(), self.entries, limit=limit, device=device)
 
     def _portable(self) -> TransferConfig:
         """With names in place of absolute paths; judges are identified by their networks' fingerprints as well."""
