@@ -30,7 +30,7 @@ def main() -> None:
             continue
         pixels = read_photo(photo["source"]).pixels
         for face in photo["faces"]:
-            by = "dlib's detector" if hog_box(pixels, Face(Box(*face["box"]), (), 1.0)) else "only ours"
+            by = "dlib's detector" if hog_box(pixels, Face(Box(*face["box"]), {}, 1.0)) else "only ours"
             rows += [{"found by": by, **verdict} for verdict in face["judges"] if verdict["judge"] == "dlib"]
     table = pd.DataFrame(rows).groupby(["found by", "variant"], sort=False)["match"].agg(["size", "sum"])
     print(table.rename(columns={"size": "faces", "sum": "still matched"}).to_string())

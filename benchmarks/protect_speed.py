@@ -34,7 +34,7 @@ from PIL import Image
 from faceenc.attacks import MoveAway
 from faceenc.core import Face
 from faceenc.data import enlarge, read_orl
-from faceenc.faces import FaceDetector, GroupDetector, detect_closely
+from faceenc.faces import FaceSearch
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, FaceViews, Protection, face_window, protect_faces
 from faceenc.recognizers import Recognizer, load_recognizers
@@ -56,11 +56,10 @@ def main() -> None:
     cases += [(12.0, faces, usual) for faces in arguments.faces] + [(12.0, 1, steps) for steps in arguments.steps]
     portrait = read_photo(arguments.photo).pixels if arguments.photo else enlarge(read_orl()["s5/1"])
     results = []
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
+    with FaceSearch() as search:
         for megapixels, faces, steps in cases:
             image = _sheet(portrait, megapixels, faces)
-            found = detect_closely(image, GroupDetector(near, wide))
-            found = sorted(found, key=lambda face: -face.box.area)[:faces]
+            found = sorted(search(image), key=lambda face: -face.box.area)[:faces]
             results.append(_measure(image, found, megapixels, steps, arguments.rounds))
             print(_line(results[-1]), flush=True)
     if arguments.json:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
                    "  [default: dlib]")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
+@click.option("--thorough", is_flag=True, help="Search the saved photo for faces at full size, however large it is.")
 @click.option("--format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and WebP.  [default: 95; WebP without loss]")
@@ -78,8 +79,8 @@ def encrypt(
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
     all photos in and below it; stopped and started again, it goes on where it was.
 
-    Exit code 0 if all photos are protected, 3 if some are not, 2 if none is, 130 after Ctrl-C. Skipped photos without a face
-    do not count, unless there are no others.
+    Exit code 0 if all photos are protected, 4 if in some a face is still matched, 3 if some failed, 2 if none was written,
+    130 after Ctrl-C. Skipped photos without a face do not count, unless there are no others.
     """
     from faceenc.cli.encrypt_results import conclude, print_result, print_stopped
     from faceenc.protect import find_ledger, plan_photos

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from faceenc.runs import FileResult
 
 
-_NONE, _SOME, _INTERRUPTED = 2, 3, 130
+_NONE, _SOME, _MATCHED, _INTERRUPTED = 2, 3, 4, 130
 
 
 def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
@@ -78,7 +78,9 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
         others = ((matched, "still matched"), (len(faceless), "without a face"), (busy, BUSY), (failed, "failed"))
         parts = [f"{good} of {len(results)} photos protected", *(f"{count} {what}" for count, what in others if count)]
         click.echo(", ".join(parts))
-    return _NONE if not good else _SOME if good < len(counted) else 0
+    if not good + matched:
+        return _NONE
+    return _SOME if busy or failed else _MATCHED if matched else 0
 
 
 def _passed_over(result: FileResult, options: Options) -> bool:

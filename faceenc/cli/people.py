@@ -56,7 +56,9 @@ def detect(photos: tuple[Path, ...]) -> None:
             faces = [
                 {
                     "box": [round(v, 1) for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)],
-                    "key_points": [[round(x, 1), round(y, 1)] for x, y in face.key_points],
+                    "landmarks": {
+                        scheme: [[round(x, 1), round(y, 1)] for x, y in points] for scheme, points in face.landmarks.items()
+                    },
                     "score": round(face.score, 4),
                 }
                 for face in detector(read_image(photo))

@@ -88,11 +88,11 @@ def _recognize_all(
     photos: list[Path], output: Path, model: FaceResNet, threshold: float | None
 ) -> Iterator[tuple[Path, Path, list[Recognized] | None]]:
     """Each photo, the file of its marked copy (written), and its people; None after saying why it cannot be read."""
-    from faceenc.faces import FaceDetector, GroupDetector
+    from faceenc.faces import FaceSearch
     from faceenc.media import read_image, write_png
     from faceenc.recognizers import annotate, name_outputs, recognize
 
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
+    with FaceSearch() as search:
         for photo, file in zip(photos, name_outputs(photos, output), strict=True):
             try:
                 image = read_image(photo)
@@ -100,7 +100,7 @@ def _recognize_all(
                 click.echo(f"error: {as_options(str(error))}", err=True)
                 yield photo, file, None
                 continue
-            found = recognize(image, model, GroupDetector(near, wide), threshold=threshold)
+            found = recognize(image, model, search, threshold=threshold)
             write_png(file, annotate(image, found))
             yield photo, file, found
 

@@ -16,7 +16,7 @@ from faceenc.core import ConfigError, DataError, resolve_device
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from faceenc.faces import FaceDetector
+    from faceenc.core import Detector
     from faceenc.recognizers import Gallery, Recognizer
 
 
@@ -32,6 +32,7 @@ _STILL_MATCHES = 1
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
+@click.option("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
@@ -42,29 +43,33 @@ def verify(
     folder: Path | None,
     person: str | None,
     judges: tuple[str, ...],
+    thorough: bool,
     device: str,
     as_json: bool,
 ) -> None:
     """Ask recognisers whether PROTECTED still shows the people of ORIGINAL.
 
     Both files are decoded anew, and every face of ORIGINAL is looked for anew in PROTECTED: as saved, after JPEG at quality
-    75, at half size, and slightly blurred. Judges are dlib (its torch twin where dlib-bin is not installed) and those named.
+    75, at half size, and slightly blurred. Then every detector there is (MediaPipe, YuNet, dlib's where it is installed)
+    searches PROTECTED as it is and turned by 90, 180 and 270 degrees, as a stranger's program would. Judges are dlib (its
+    torch twin where dlib-bin is not installed) and those named.
 
     Exit code 0 if no judge matches any face of PROTECTED as saved, 1 if one still does, 2 if the photos cannot be compared.
     """
     if person is not None and folder is None:
         raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
-    from faceenc.faces import FaceDetector, GroupDetector
+    from faceenc.faces import FaceSearch
     from faceenc.media import read_photo
     from faceenc.protect import gather_evidence, summary_line
     from faceenc.recognizers import load_judges
 
     before, after = (read_photo(path).pixels for path in (original, protected))
     recognizers = load_judges(judges, device=resolve_device(device))
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
-        gallery = None if folder is None else _gallery(folder, person, recognizers, wide, quiet=as_json)
-        detector = GroupDetector(near, wide)
-        evidence = gather_evidence(before, after, judges=recognizers, detector=detector, gallery=gallery, person=person)
+    with FaceSearch() as search:
+        gallery = None if folder is None else _gallery(folder, person, recognizers, search, quiet=as_json)
+        evidence = gather_evidence(
+            before, after, judges=recognizers, search=search, gallery=gallery, person=person, thorough=thorough
+        )
     if not evidence.faces:
         raise DataError(f"no face found in {original}: use a photo with a larger or clearer face")
     line = summary_line(evidence)
@@ -77,9 +82,7 @@ def verify(
         context.exit(_STILL_MATCHES)
 
 
-def _gallery(
-    folder: Path, person: str | None, judges: Sequence[Recognizer], detector: FaceDetector, *, quiet: bool
-) -> Gallery:
+def _gallery(folder: Path, person: str | None, judges: Sequence[Recognizer], detector: Detector, *, quiet: bool) -> Gallery:
     from faceenc.recognizers import list_people, load_gallery
 
     _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at

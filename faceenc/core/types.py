@@ -9,7 +9,8 @@ This module imports nothing heavier than the standard library: torch and numpy a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -50,20 +51,49 @@ class Box:
         return self.width * self.height
 
 
+Scheme = Literal["mediapipe", "arcface"]
+Points = tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One detected face.
 
     Attributes:
-        box: in pixels of the image it was found in; may reach over the border.
-        key_points: (x, y) in pixels: right eye, left eye, nose tip, mouth centre, right ear tragion, left ear tragion
-            ("right" is the person's own right, on the left of the picture).
-        score: the detector's confidence in [0, 1].
+        box: in pixels of the image it was found in, from brows to chin as MediaPipe draws it; may reach over the border.
+        landmarks: (x, y) in pixels by scheme, at least one; "right" is the person's own right, on the left of an upright
+            picture. "mediapipe": right eye, left eye, nose tip, mouth centre, right ear tragion, left ear tragion;
+            "arcface": right eye, left eye, nose tip, right and left corner of the mouth.
+        score: the confidence in [0, 1]; 0 for a place that was taken for a face without being found.
+        detector: who found it: "mediapipe", "yunet", "mediapipe+yunet", "dlib", or "whole" for a picture taken whole.
     """
 
     box: Box
-    key_points: tuple[tuple[float, float], ...]
+    landmarks: Mapping[Scheme, Points]
     score: float
+    detector: str = "mediapipe"
+
+    @property
+    def eyes_and_mouth(self) -> tuple[complex, complex, complex]:
+        """Right eye, left eye and the mouth's centre, each x + iy: what both schemes know."""
+        if "mediapipe" in self.landmarks:
+            right_eye, left_eye, _, mouth = (complex(*point) for point in self.landmarks["mediapipe"][:4])
+            return right_eye, left_eye, mouth
+        right_eye, left_eye, _, right, left = (complex(*point) for point in self.landmarks["arcface"])
+        return right_eye, left_eye, (right + left) / 2
+
+    @property
+    def up(self) -> complex:
+        """From the mouth to the middle of the eyes, of length 1; -1j for an upright face (y points down)."""
+        right_eye, left_eye, mouth = self.eyes_and_mouth
+        # Across the eyes counts as well: a face that looks up or down shows its mouth and eyes close together.
+        up = (right_eye + left_eye) / 2 - mouth + (right_eye - left_eye) * 1j
+        return up / abs(up) if up else -1j
+
+    @property
+    def quarters(self) -> int:
+        """How many quarter turns to the left (as `numpy.rot90` turns) bring the face within 45 degrees of upright."""
+        return round(math.atan2(self.up.real, -self.up.imag) / (math.pi / 2)) % 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

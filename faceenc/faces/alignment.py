@@ -16,12 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from faceenc.faces.templates import CHIP_POINTS, CHIP_SIZE
+from faceenc.faces.templates import ARCFACE_FIVE, ARCFACE_POINTS, CHIP_POINTS, CHIP_POINTS_YUNET, CHIP_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from faceenc.core import Box, Face
+    from faceenc.core import Face
 
 
 # dlib takes point p of a picture for p / 2 - this of its half; the middle of the blur's window lies at p / 2 - 1.
@@ -44,6 +44,10 @@ class Similarity:
     def scale(self) -> float:
         """Photo pixels a crop pixel."""
         return abs(self.turn)
+
+    def after(self, first: Similarity) -> Similarity:
+        """Both, one after the other: a crop out of a crop."""
+        return Similarity(self.turn * first.turn, self(first.shift))
 
     def jittered(self, draw: Sequence[float], *, size: int, degrees: float, zoom: float, shift: float) -> Similarity:
         """The same with the crop turned, scaled and moved a little about its centre.
@@ -85,7 +89,7 @@ def fit_similarity(crop: Sequence[complex], photo: Sequence[complex]) -> Similar
 def key_points_similarity(
     face: Face, *, size: int = CHIP_SIZE, border: float = 0.0, points: Sequence[complex] | None = None
 ) -> Similarity:
-    """The upright crop of a face by MediaPipe's eyes and mouth: by default dlib's chip.
+    """The upright crop of a face by its eyes and mouth: by default dlib's chip.
 
     Args:
         face: as detected in the photo.
@@ -96,17 +100,40 @@ def key_points_similarity(
     Raises:
         ValueError: the key points lie on one another.
     """
+    chip_points = CHIP_POINTS if "mediapipe" in face.landmarks else CHIP_POINTS_YUNET
     factor = size / (CHIP_SIZE * (1 + 2 * border))
-    wanted = points or [(point + border * CHIP_SIZE * (1 + 1j)) * factor for point in CHIP_POINTS]
-    right_eye, left_eye, _, mouth = (complex(*point) for point in face.key_points[:4])
-    return fit_similarity([p - _CENTRE for p in wanted], [p - _CENTRE for p in (right_eye, left_eye, mouth)])
+    wanted = points or [(point + border * CHIP_SIZE * (1 + 1j)) * factor for point in chip_points]
+    return fit_similarity([p - _CENTRE for p in wanted], [p - _CENTRE for p in face.eyes_and_mouth])
 
 
-def square_similarity(box: Box, *, size: int, margin: float) -> Similarity:
-    """The crop of `crop_square`: the upright square around a box, `margin` of its side added on each side."""
+def arcface_similarity(face: Face) -> Similarity:
+    """ArcFace's crop of 112 pixels: by its five points where the detector gave them, else by eyes and mouth.
+
+    Raises:
+        ValueError: the landmarks lie on one another.
+    """
+    if "arcface" not in face.landmarks:
+        return key_points_similarity(face, points=ARCFACE_POINTS)
+    found = [complex(*point) - _CENTRE for point in face.landmarks["arcface"]]
+    return fit_similarity([point - _CENTRE for point in ARCFACE_FIVE], found)
+
+
+def square_similarity(face: Face, *, size: int, margin: float) -> Similarity:
+    """The square around a face's box and `margin` of its side on each side, turned by the quarters that set it upright."""
+    box = face.box
     side = max(box.width, box.height) * (1 + 2 * margin)
     corner = complex(box.x0 + box.x1 - side, box.y0 + box.y1 - side) / 2
-    return Similarity(complex(side / size), corner + _CENTRE * (side / size) - _CENTRE)
+    square = Similarity(complex(side / size), corner + _CENTRE * (side / size) - _CENTRE)
+    return square.after(quarter_turns(face.quarters, size, size))
+
+
+def quarter_turns(quarters: int, width: int, height: int) -> Similarity:
+    """Where the points of a picture of that size, turned to the left as `numpy.rot90` turns, lay before."""
+    back = Similarity(1 + 0j, 0j)
+    for _ in range(quarters % 4):
+        back = back.after(Similarity(1j, complex(width - 1)))
+        width, height = height, width
+    return back
 
 
 def pyramid_levels(scale: float) -> int:

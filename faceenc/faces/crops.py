@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from faceenc.faces.alignment import Similarity, fit_similarity, key_points_similarity, square_similarity
-from faceenc.faces.framing import SQUARE_MARGIN, align_face, crop_square
+from faceenc.faces.alignment import Similarity, arcface_similarity, fit_similarity, key_points_similarity, square_similarity
+from faceenc.faces.framing import SQUARE_MARGIN, align_face, frame_face
 from faceenc.faces.templates import (
     ALIGNED_BORDER,
     ALIGNED_POINTS,
@@ -46,7 +46,7 @@ class CropRule(ABC):
         """(size, size, 3) uint8 RGB out of (H, W, 3), as the recogniser itself would cut it out.
 
         Raises:
-            ValueError: the face's key points lie on one another.
+            ValueError: the face's landmarks lie on one another.
         """
 
     @abstractmethod
@@ -85,16 +85,16 @@ class AlignedCrop(CropRule):
 
 @dataclass(frozen=True)
 class SquareCrop(CropRule):
-    """The upright square around the detector's box, and a fifth of it around that."""
+    """The square around the detector's box and a fifth of it, turned by the quarters that set the face upright."""
 
     size: int
     jitter: ClassVar[Diversity] = BY_BOX
 
     def cut(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        return crop_square(image, face.box, size=self.size, margin=SQUARE_MARGIN)
+        return frame_face(image, face, size=self.size, framing="square")
 
     def similarity(self, face: Face) -> Similarity:
-        return square_similarity(face.box, size=self.size, margin=SQUARE_MARGIN)
+        return square_similarity(face, size=self.size, margin=SQUARE_MARGIN)
 
     def in_picture(self) -> Similarity:
         centre, side = ALIGNED_SQUARE
@@ -104,7 +104,7 @@ class SquareCrop(CropRule):
 
 @dataclass(frozen=True)
 class ArcFaceCrop(CropRule):
-    """ArcFace's 112 pixels, by eyes and mouth.
+    """ArcFace's 112 pixels, by its five points or by eyes and mouth.
 
     Attributes:
         sampler: cuts the crop out of an image as the recogniser's own package does.
@@ -117,7 +117,7 @@ class ArcFaceCrop(CropRule):
         return self.sampler(image, face)
 
     def similarity(self, face: Face) -> Similarity:
-        return key_points_similarity(face, points=ARCFACE_POINTS)
+        return arcface_similarity(face)
 
     def in_picture(self) -> Similarity:
         return fit_similarity(ARCFACE_POINTS, ALIGNED_POINTS)

@@ -86,7 +86,7 @@ class FaceDetector:
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces in an (H, W, 3) uint8 RGB image, highest score first.
 
-        Box and key points are in pixels of this image; a box holds brow to chin, and may reach over the border.
+        Box and landmarks are in pixels of this image; a box holds brow to chin, and may reach over the border.
 
         Raises:
             ValueError: another shape or type, or the detector is closed.
@@ -153,8 +153,9 @@ def _face(found: Any, width: int, height: int) -> Face:
             float(box.origin_x + box.width),
             float(box.origin_y + box.height),
         ),
-        key_points=tuple((point.x * width, point.y * height) for point in found.keypoints),
+        landmarks={"mediapipe": tuple((point.x * width, point.y * height) for point in found.keypoints)},
         score=float(found.categories[0].score),
+        detector="mediapipe",
     )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from faceenc.core import Box, Face
-from faceenc.faces.templates import ALIGNED_POINTS, ALIGNED_SIZE
+from faceenc.core import Box, Face, moved, turned, window_around
+from faceenc.faces.alignment import Similarity, quarter_turns
+from faceenc.faces.templates import ALIGNED_POINTS, ALIGNED_POINTS_YUNET, ALIGNED_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,12 +79,12 @@ def align_face(image: NDArray[np.uint8], face: Face, *, size: int) -> NDArray[np
     Raises:
         ValueError: the key points lie on one another.
     """
-    right_eye, left_eye, _, mouth = (complex(*point) for point in face.key_points[:4])
-    found = np.array([right_eye, left_eye, mouth])
-    wanted = np.array(ALIGNED_POINTS) * (size / ALIGNED_SIZE)
+    found = np.array(face.eyes_and_mouth)
+    points = ALIGNED_POINTS if "mediapipe" in face.landmarks else ALIGNED_POINTS_YUNET
+    wanted = np.array(points) * (size / ALIGNED_SIZE)
     spread = found - found.mean()
     if not np.abs(spread).max() > 0:
-        raise ValueError(f"the key points {face.key_points} lie on one another")
+        raise ValueError(f"the key points {face.landmarks} lie on one another")
     # As complex numbers a similarity is wanted = turn * found + shift.
     turn = complex((spread.conj() * (wanted - wanted.mean())).sum() / (np.abs(spread) ** 2).sum())
     corners = (np.array([0, size, size * 1j, size + size * 1j]) - wanted.mean()) / turn + found.mean()
@@ -103,12 +104,34 @@ def align_face(image: NDArray[np.uint8], face: Face, *, size: int) -> NDArray[np
     return np.array(turned)
 
 
+def set_upright(image: NDArray[np.uint8], face: Face, *, margin: float) -> tuple[NDArray[np.uint8], Face, Similarity]:
+    """The surroundings of a face, turned by the quarters that bring it within 45 degrees of upright.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        face: as detected in this very image.
+        margin: share of the box' longer side that is shown on each side, where the image is so large.
+
+    Returns:
+        The surroundings, the face in them, and where their points lie in the image; the image itself for an upright face.
+    """
+    if not face.quarters:
+        return image, face, Similarity(1 + 0j, 0j)
+    x0, y0, x1, y1 = window_around(face.box, image.shape[1], image.shape[0], margin=margin)
+    window = np.ascontiguousarray(np.rot90(image[y0:y1, x0:x1], face.quarters))
+    there = turned(moved(face, -x0, -y0), face.quarters, x1 - x0, y1 - y0)
+    return window, there, Similarity(1 + 0j, complex(x0, y0)).after(quarter_turns(face.quarters, x1 - x0, y1 - y0))
+
+
 def frame_face(image: NDArray[np.uint8], face: Face, *, size: int, framing: Framing) -> NDArray[np.uint8]:
-    """The crop of a face as a recogniser wants it: "aligned" by `align_face`, or the upright "square" around its box.
+    """The crop of a face as a recogniser wants it: "aligned" by `align_face`, or the "square" around its box.
+
+    The square is the picture's own, turned by the quarters that bring the face within 45 degrees of upright.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
     if framing == "aligned":
         return align_face(image, face, size=size)
-    return crop_square(image, face.box, size=size, margin=SQUARE_MARGIN)
+    square = crop_square(image, face.box, size=size, margin=SQUARE_MARGIN)
+    return np.ascontiguousarray(np.rot90(square, face.quarters))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -151,7 +151,7 @@ def frame_faces(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
     small = frame if factor == 1 else np.asarray(Image.fromarray(frame).reduce(factor))
     across, down = frame.shape[1] / small.shape[1], frame.shape[0] / small.shape[0]
     faces = [scaled(face, across, down) if factor > 1 else face for face in detector(small)]
-    return [face for face in faces if face.box.area > 0 and len(set(face.key_points[:4])) == 4]
+    return [face for face in faces if face.box.area > 0 and len(set(face.eyes_and_mouth)) == 3]
 
 
 def _blended(face: Face, other: Face, share: float) -> Face:
@@ -162,8 +162,13 @@ def _blended(face: Face, other: Face, share: float) -> Face:
 
     a, b = face.box, other.box
     box = Box(mix(a.x0, b.x0), mix(a.y0, b.y0), mix(a.x1, b.x1), mix(a.y1, b.y1))
-    points = tuple((mix(p[0], q[0]), mix(p[1], q[1])) for p, q in zip(face.key_points, other.key_points, strict=True))
-    return Face(box, points, face.score)
+    landmarks = {
+        scheme: tuple(
+            (mix(p[0], q[0]), mix(p[1], q[1])) for p, q in zip(points, other.landmarks.get(scheme, points), strict=True)
+        )
+        for scheme, points in face.landmarks.items()
+    }
+    return replace(face, box=box, landmarks=landmarks)
 
 
 def _centre(box: Box) -> tuple[float, float]:

@@ -30,6 +30,7 @@ class Options:
         keep_metadata: EXIF, GPS and the like stay in the file.
         preview: also write STEM-preview.png: before, noise, after.
         judges: recognisers that are asked besides dlib.
+        thorough: search the saved file for faces at full size.
         budget: seconds a photo for making the noise; None sets no limit.
         seed: of all randomness.
     """
@@ -48,6 +49,7 @@ class Options:
     keep_metadata: bool = False
     preview: bool = False
     judges: tuple[str, ...] = ()
+    thorough: bool = False
     budget: float | None = None
     seed: int = 0
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faceenc.core import Box, DataError, Face, NoFaceError
-from faceenc.faces import WHOLE_POINTS
+from faceenc.faces import WHOLE_POINTS, Found
 from faceenc.media import Photo, decode_photo, encode_photo
 from faceenc.protect.engine import FaceOutcome
-from faceenc.protect.evidence.gathering import Evidence
+from faceenc.protect.evidence.records import Evidence
 from faceenc.protect.evidence.summary import summary_line
 from faceenc.protect.options import Options
 
@@ -64,8 +64,8 @@ class Encrypted:
         }
 
 
-def choose_faces(found: Sequence[Face], options: Options, pixels: NDArray[np.uint8], *, about: str) -> list[Face]:
-    """The faces to protect, largest first.
+def choose_faces(found: Found, options: Options, pixels: NDArray[np.uint8], *, about: str) -> Found:
+    """The same with the faces to protect, largest first, and the others as `left`.
 
     Args:
         found: in the photo.
@@ -77,17 +77,25 @@ def choose_faces(found: Sequence[Face], options: Options, pixels: NDArray[np.uin
         NoFaceError: there is none, and the whole photo was not asked for.
         DataError: the whole photo was, and is too small.
     """
-    faces = sorted(found, key=lambda face: -face.box.area)
+    faces = sorted(found.faces, key=lambda face: -face.box.area)
     height, width = pixels.shape[:2]
     if not faces and options.on_no_face == "whole":
         if min(height, width) < _SMALLEST:
             raise DataError(f"{about} has {width} x {height} pixels, too few for a face: use a larger photo")
-        return [_whole_face(width, height)]
+        return replace(found, faces=[_whole_face(width, height)])
     if not faces:
-        raise NoFaceError(f"no face found in {about}: nothing is written; `on_no_face=whole` protects the whole photo")
-    if options.faces == "all":
-        return faces
-    return faces[: 1 if options.faces == "largest" else int(options.faces)]
+        doubt = f" ({_doubt(found)})" if found.doubtful else ""
+        raise NoFaceError(
+            f"no face found in {about}{doubt}: nothing is written; `on_no_face=whole` protects the whole photo"
+        )
+    count = len(faces) if options.faces == "all" else 1 if options.faces == "largest" else int(options.faces)
+    return replace(found, faces=faces[:count], left=faces[count:])
+
+
+def _doubt(found: Found) -> str:
+    face = found.doubtful[0]
+    x, y = (face.box.x0 + face.box.x1) / 2, (face.box.y0 + face.box.y1) / 2
+    return f"one detector weakly takes something at ({x:.0f}, {y:.0f}) for one"
 
 
 def _whole_face(width: int, height: int) -> Face:
@@ -95,7 +103,7 @@ def _whole_face(width: int, height: int) -> Face:
     side = min(height, width)
     x, y = (width - side) / 2, (height - side) / 2
     points = tuple((x + side * across, y + side * down) for across, down in WHOLE_POINTS)
-    return Face(Box(x, y, x + side, y + side), points, 0.0)
+    return Face(Box(x, y, x + side, y + side), {"mediapipe": points}, 0.0, "whole")
 
 
 def is_lossless(photo: Photo, options: Options) -> bool:

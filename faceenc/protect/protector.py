@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 
 from faceenc.core import DataError, Face
-from faceenc.faces import FaceDetector, GroupDetector, detect_closely
+from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo, check_format, encode_photo, preload, read_photo, save_photo
 from faceenc.protect.decoys import embed_person, make_decoy
 from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
+from faceenc.protect.evidence.records import Evidence
 from faceenc.protect.options import Options
 from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_decode, is_lossless
 from faceenc.protect.preview import draw_preview
@@ -67,8 +68,7 @@ class Protector:
             consent = read_consent(options.consent, name=options.target)
         self._lock = Lock()
         self._fingerprint = consent.fingerprint if consent else None
-        self._detectors = near, wide = FaceDetector(), FaceDetector(model="full")
-        self._detector = GroupDetector(near, wide)
+        self._search = FaceSearch()
         self._surrogates: list[Recognizer] = []
         self._judges: list[Recognizer] = []
         try:
@@ -76,14 +76,14 @@ class Protector:
             self._judges = load_judges(options.judges, device=device)
             self._own, self._gallery, self._targets = None, None, None
             if options.person is not None and options.gallery is not None:
-                self._own = embed_person(options.gallery / options.person, self._surrogates, wide)
+                self._own = embed_person(options.gallery / options.person, self._surrogates, self._search)
             if options.decoy is not None:
                 self._targets = make_decoy(self._surrogates, seed=options.decoy)
             if consent is not None:
                 known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
                 self._targets = [known / operating_point(self._surrogates[0]).euclidean]
             if options.gallery is not None:  # last, for it may take minutes
-                self._gallery = load_gallery(options.gallery, self._judges, wide)
+                self._gallery = load_gallery(options.gallery, self._judges, self._search)
         except BaseException:
             self.close()
             raise
@@ -98,8 +98,7 @@ class Protector:
     def close(self) -> None:
         """Lets go of detectors and nets; no call is possible after it."""
         with self._lock:
-            for detector in self._detectors:
-                detector.close()
+            self._search.close()
             self._surrogates, self._judges = [], []
 
     def __call__(self, image: _Picture) -> Protected[_Picture]:
@@ -122,8 +121,8 @@ class Protector:
         else:
             pixels = image
         with self._lock:
-            faces = choose_faces(detect_closely(pixels, self._detector), self.options, pixels, about="the image")
-            changed, outcomes = protect_faces(pixels, faces, self._protection(faces, None))
+            found = choose_faces(self._search.search(pixels), self.options, pixels, about="the image")
+            changed, outcomes = protect_faces(pixels, found.faces, self._protection(found.faces, None))
         if not isinstance(image, Image.Image):
             return Protected(changed, outcomes)
         picture = Image.fromarray(changed)
@@ -163,18 +162,42 @@ class Protector:
                 check_format(photo, options.format or photo.format)
             content = source.read_bytes()
         with _timed(seconds, "detect"):
-            found = detect_closely(photo.pixels, self._detector)
-            faces = choose_faces(found, options, photo.pixels, about=str(source))
+            found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=str(source))
+        outcomes, evidence, data, again = self._protect(photo, found, seconds, source)
+        strays = [stray.face for stray in evidence.strays if stray.sure]
+        if strays and options.faces == "all" and found.faces[0].detector != "whole":
+            found = replace(found, faces=[*found.faces, *strays])
+            outcomes, evidence, data, again = self._protect(photo, found, seconds, source)
+        with _timed(seconds, "write"):
+            if options.preview:
+                picture = Photo(draw_preview(photo.pixels, again.pixels, found.faces), None, False, "PNG", None, None, ())
+                preview = encode_photo(picture, format="PNG")
+                save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
+            if make_keyfile is not None:
+                make_keyfile(photo, again, content, data)
+            save_photo(target, data, force=False)
+        attacked = frozenset(surrogate.network for surrogate in self._surrogates)
+        hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
+        audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
+        return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
+
+    def _protect(
+        self, photo: Photo, found: Found, seconds: dict[str, float], source: Path
+    ) -> tuple[list[FaceOutcome], Evidence, bytes, Photo]:
+        """Noise for these faces, and what judges say of it: outcomes, evidence, the file, and what it shows."""
+        options = self.options
         with _timed(seconds, "noise"):
-            pixels, outcomes = protect_faces(photo.pixels, faces, self._protection(faces, photo), grey=photo.grey)
+            protection = self._protection(found.faces, photo)
+            pixels, outcomes = protect_faces(photo.pixels, found.faces, protection, grey=photo.grey)
         judge = partial(
             gather_evidence,
             photo.pixels,
             judges=self._judges,
-            detector=self._detector,
+            search=self._search,
             gallery=self._gallery,
             person=options.person,
-            faces=faces,
+            found=found,
+            thorough=options.thorough,
         )
         with _timed(seconds, "encode and judge"), _about(source):
             with ThreadPoolExecutor(1) as beside:
@@ -184,18 +207,7 @@ class Protector:
                 data, again = saving.result()
             if evidence is None or not np.array_equal(again.pixels, pixels):
                 evidence = judge(again.pixels)
-        with _timed(seconds, "write"):
-            if options.preview:
-                picture = Photo(draw_preview(photo.pixels, again.pixels, faces), None, False, "PNG", None, None, ())
-                preview = encode_photo(picture, format="PNG")
-                save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
-            if make_keyfile is not None:
-                make_keyfile(photo, again, content, data)
-            save_photo(target, data, force=False)
-        attacked = frozenset(surrogate.network for surrogate in self._surrogates)
-        hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
-        audit("encrypt", **hashes, goal=options.goal, faces=len(faces), consent=self._fingerprint)
-        return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
+        return outcomes, evidence, data, again
 
     def _protection(self, faces: Sequence[Face], photo: Photo | None) -> Protection:
         return Protection(
@@ -203,7 +215,7 @@ class Protector:
             self._surrogates,
             own=self._own,
             targets=self._targets,
-            mask=faces[0].score > 0,
+            mask=faces[0].detector != "whole",
             encode=None
             if photo is None or is_lossless(photo, self.options)
             else partial(as_saved, photo, options=self.options),
@@ -225,4 +237,4 @@ def _about(source: Path) -> Iterator[None]:
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

@@ -16,6 +16,7 @@ from .dlib.original import dlib_chip as dlib_chip
 from .dlib.original import dlib_similarities as dlib_similarities
 from .dlib.original import has_dlib as has_dlib
 from .dlib.original import hog_box as hog_box
+from .dlib.original import hog_faces as hog_faces
 from .dlib.weights import MATCH_DISTANCE as MATCH_DISTANCE
 from .dlib.weights import MEANS as MEANS
 from .dlib.weights import read_network as read_network

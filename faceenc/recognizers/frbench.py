@@ -76,10 +76,13 @@ class FRBenchNet(nn.Module):
 
         height, width = image.shape[:2]
         x0, y0, x1, y1 = window_around(face.box, width, height, margin=_AROUND)
-        template = frbench.arcface_template((ARCFACE_SIZE, ARCFACE_SIZE))
-        # MediaPipe knows the mouth's centre only: it stands for both corners.
-        wanted = torch.cat([template[:3], template[3:].mean(0).expand(2, 2)])
-        points = torch.tensor([[face.key_points[k] for k in (0, 1, _NOSE, _MOUTH, _MOUTH)]], dtype=torch.float32)
+        wanted = frbench.arcface_template((ARCFACE_SIZE, ARCFACE_SIZE))
+        five = face.landmarks.get("arcface")
+        if five is None:  # MediaPipe knows the mouth's centre only: it stands for both corners
+            wanted = torch.cat([wanted[:3], wanted[3:].mean(0).expand(2, 2)])
+            six = face.landmarks["mediapipe"]
+            five = tuple(six[k] for k in (0, 1, _NOSE, _MOUTH, _MOUTH))
+        points = torch.tensor([five], dtype=torch.float32)
         found = points - torch.tensor([x0 + 0.5, y0 + 0.5])  # frbench counts from the first pixel's centre
         window = to_tensor(image[None, y0:y1, x0:x1])[0] * 255
         crops = frbench.align(window, found, wanted, (ARCFACE_SIZE, ARCFACE_SIZE))

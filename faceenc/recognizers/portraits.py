@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import DataError
-from faceenc.faces import FaceDetector, main_face
+from faceenc.faces import FaceSearch, main_face
 from faceenc.media import read_photo, to_tensor
 from faceenc.recognizers.dlib.network import chip, load_dlibnet
 from faceenc.recognizers.dlib.weights import MATCH_DISTANCE
@@ -48,14 +48,14 @@ def read_portraits(paths: Sequence[Path], *, device: str = "cpu") -> list[Portra
     """
     net = load_dlibnet().to(device)
     found: dict[str, Portrait] = {}
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
+    with FaceSearch() as search:
         for path in paths:
             image = read_photo(path).pixels
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             if digest in found:
                 log.info("%s is a copy of %s and adds nothing", path, found[digest].path)
                 continue
-            faces = near(image) or wide(image)
+            faces = search(image)
             if not faces:
                 raise DataError(f"no face found in {path}: choose one that shows the person from near and the front")
             if len(faces) > 1:

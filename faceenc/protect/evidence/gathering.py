@@ -3,21 +3,24 @@
 Every face of the original is searched anew in every variant of the protected photo, at its own place: a recogniser that is
 given the photo finds it with a detector of its own. Where ours does not, the judge is asked about the place where it was in
 the original, because another detector may find it: a missed face is no protection, and the record says that it was missed.
+Besides, every detector there is searches the whole saved file, as a stranger's program would.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.core import Box, DataError, Detector, Face, moved, scaled
-from faceenc.faces import detect_at
+from faceenc.core import DataError, Face, moved, scaled, turned
+from faceenc.faces import FaceSearch, Found, shared_part
 from faceenc.media import VARIANTS, Variant, copy_window, vary
 from faceenc.protect.evidence.quality import face_change, photo_change
+from faceenc.protect.evidence.records import Evidence, FaceEvidence, Seen, Stray, Verdict
+from faceenc.protect.evidence.sightings import Sighting, search_as_strangers
 from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
@@ -26,87 +29,7 @@ if TYPE_CHECKING:
     _Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one judge says about one variant of one face.
-
-    Attributes:
-        judge: its name.
-        variant: of the protected photo.
-        distance: from the same face of the original, in the judge's own measure.
-        threshold: the judge takes faces at most so far apart for one person.
-        rank: of the person among the gallery's people, 1 = nearest; None without a gallery.
-        found: whether the face was detected in this variant; if not, its place in the original was used.
-    """
-
-    judge: str
-    variant: Variant
-    distance: float
-    threshold: float
-    rank: int | None
-    found: bool
-
-    @property
-    def match(self) -> bool:
-        return self.distance <= self.threshold
-
-
-@dataclass(frozen=True, slots=True)
-class FaceEvidence:
-    """One face of the original.
-
-    Attributes:
-        box: in pixels of the photo.
-        ssim: of the face and a fifth of its size around it, at most 1; nan for one of a few pixels.
-        psnr: of the same part, in dB; infinite if nothing has changed.
-        verdicts: judge by judge, variant by variant.
-    """
-
-    box: Box
-    ssim: float
-    psnr: float
-    verdicts: tuple[Verdict, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that was found out about one protected photo.
-
-    Attributes:
-        faces: of the original, as detected.
-        psnr: of the whole photo, in dB; infinite if nothing has changed.
-        max_change: the largest change of a pixel's value, 0 to 255.
-        networks: the judges' names and the networks that they compute with.
-    """
-
-    faces: tuple[FaceEvidence, ...]
-    psnr: float
-    max_change: int
-    networks: Mapping[str, str]
-
-    def matches(self, variant: Variant = "saved", *, networks: Collection[str] | None = None) -> int:
-        """How many faces some judge still matches; only judges with one of `networks` count, if these are given."""
-        judges = {name for name, network in self.networks.items() if networks is None or network in networks}
-        said = ([v for v in face.verdicts if v.variant == variant and v.judge in judges] for face in self.faces)
-        return sum(any(verdict.match for verdict in verdicts) for verdicts in said)
-
-    def undetected(self) -> list[tuple[int, Variant]]:
-        """Faces, counted from 1, and the variants in which they were not found; see `Verdict.found`."""
-        missed = {(k, v.variant): None for k, face in enumerate(self.faces, 1) for v in face.verdicts if not v.found}
-        return list(missed)
-
-    def to_json(self) -> dict[str, Any]:
-        """For `json.dumps`; infinite PSNR and undefined SSIM become null, which JSON has no other word for."""
-        faces = [
-            {
-                "box": [round(v, 1) for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)],
-                "ssim": _rounded(face.ssim),
-                "psnr": _rounded(face.psnr),
-                "judges": [_record(verdict) for verdict in face.verdicts],
-            }
-            for face in self.faces
-        ]
-        return {"faces": faces, "photo": {"psnr": _rounded(self.psnr), "max_change": self.max_change}}
+_SAME_FACE = 0.5  # share of the smaller of two boxes that lies in the other one
 
 
 def gather_evidence(
@@ -114,25 +37,27 @@ def gather_evidence(
     protected: NDArray[np.uint8],
     *,
     judges: Sequence[Recognizer],
-    detector: Detector,
+    search: FaceSearch,
     gallery: Gallery | None = None,
     person: str | None = None,
     variants: Sequence[Variant] = VARIANTS,
-    faces: Sequence[Face] | None = None,
+    found: Found | None = None,
+    thorough: bool = False,
 ) -> Evidence:
     """Ask judges about every face of a photo.
 
-    Only the surroundings of each face are read, so that a large photo takes little longer than a small one.
+    Of each face only the surroundings are read; the saved file is searched as a whole (`search_as_strangers`).
 
     Args:
         original: (H, W, 3) uint8 RGB.
         protected: the same photo, decoded from the saved file.
         judges: with different names.
-        detector: finds the original's faces, and each of them anew in every variant.
+        search: finds the original's faces, and each of them anew in every variant.
         gallery: of other people, made for these judges.
         person: of the gallery, whose photo this is: of several faces, the one nearest to that person's photos.
         variants: what is judged.
-        faces: of the original, if they are known already.
+        found: in the original, if that is known already.
+        thorough: search the saved file at full size.
 
     Returns:
         Without faces if the original shows none.
@@ -143,35 +68,85 @@ def gather_evidence(
     if original.shape != protected.shape:
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in (original, protected))
         raise DataError(f"the photos have {sizes} pixels: compare a photo with its copy, neither scaled nor cropped")
-    known = list(detector(original) if faces is None else faces)
-    answers = [_ask(original, protected, face, judges, detector, variants) for face in known]
-    verdicts: list[list[Verdict]] = [[] for _ in known]
+    found = search.search(original) if found is None else found
+    answers = [_ask(original, protected, face, judges, search, variants) for face in found.faces]
+    verdicts: list[list[Verdict]] = [[] for _ in answers]
     for judge in judges:
         owner = _owner(judge, answers, gallery, person)
         for index, answer in enumerate(answers):
             verdicts[index] += answer.verdicts(judge, gallery, person if index == owner else None)
+    narrowest = min((face.box.width for face in found.faces), default=math.inf)
+    sightings, searched = search_as_strangers(protected, search, narrowest=narrowest, thorough=thorough)
+    seen, strays = _compare(original, protected, found, answers, sightings, judges, search)
     psnr, largest = photo_change(original, protected)
     return Evidence(
         faces=tuple(
-            FaceEvidence(face.box, *face_change(original, protected, face.box), tuple(said))
-            for face, said in zip(known, verdicts, strict=True)
+            FaceEvidence(face.box, *face_change(original, protected, face.box), tuple(said), tuple(here))
+            for face, said, here in zip(found.faces, verdicts, seen, strict=True)
         ),
         psnr=psnr,
         max_change=largest,
         networks={judge.name: judge.network for judge in judges},
+        doubtful=tuple(found.doubtful),
+        left=tuple(found.left),
+        strays=tuple(strays),
+        smallest=(found.smallest, found.smallest_turned),
+        searched=searched,
     )
+
+
+def _compare(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    found: Found,
+    answers: Sequence[_Answers],
+    sightings: Sequence[Sighting],
+    judges: Sequence[Recognizer],
+    search: FaceSearch,
+) -> tuple[list[list[Seen]], list[Stray]]:
+    """What judges say of each known face as strangers cut it out, and of faces that only strangers find."""
+    best: dict[tuple[int, str], Sighting] = {}
+    others: list[Sighting] = []
+    for sighting in sorted(sightings, key=lambda one: -one.face.score):
+        places = [shared_part(face.box, sighting.face.box) for face in found.faces]
+        known = [*found.left, *found.doubtful, *(one.face for one in others)]
+        if places and max(places) > _SAME_FACE:
+            best.setdefault((places.index(max(places)), sighting.detector), sighting)
+        elif all(shared_part(sighting.face.box, face.box) <= _SAME_FACE for face in known):
+            others.append(sighting)
+    seen: list[list[Seen]] = [[] for _ in answers]
+    for (index, _), sighting in best.items():
+        seen[index].append(_judge_sighting(protected, sighting, judges, answers[index].original))
+    strays = []
+    for sighting in others:
+        sure, _ = search.closer.settle(protected, [sighting.face])
+        face = sure[0] if sure else sighting.face
+        own = {judge.name: judge.embed_face(original, face) for judge in judges}
+        seen_there = _judge_sighting(protected, replace(sighting, face=face), judges, own)
+        strays.append(Stray(face, seen_there, bool(sure) or sighting.sure))
+    return seen, strays
+
+
+def _judge_sighting(protected: NDArray[np.uint8], sighting: Sighting, judges: Sequence[Recognizer], own: _Vectors) -> Seen:
+    distances = {}
+    for judge in judges:
+        vector = judge.embed_crops(judge.cut(protected, sighting.face)[None])[0]
+        distances[judge.name] = judge.distance(own[judge.name], vector), operating_point(judge).threshold
+    return Seen(sighting.detector, sighting.quarters, distances)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answers:
-    """The judges' embeddings of one face: in the original and in each variant; and in which variants it was found."""
+    """The judges' embeddings of one face: in the original, at half its size, in each variant; and where it was found."""
 
     original: _Vectors
+    halved: _Vectors
     variants: Mapping[Variant, _Vectors]
     found: Mapping[Variant, bool]
 
     def verdicts(self, judge: Recognizer, gallery: Gallery | None, person: str | None) -> Iterator[Verdict]:
         own, threshold = self.original[judge.name], operating_point(judge).threshold
+        able = judge.distance(own, self.halved[judge.name]) <= threshold
         for variant, vectors in self.variants.items():
             face = vectors[judge.name]
             rank = None
@@ -184,6 +159,7 @@ class _Answers:
                 threshold,
                 rank,
                 found=self.found[variant],
+                able=able,
             )
 
 
@@ -203,26 +179,45 @@ def _ask(
     protected: NDArray[np.uint8],
     face: Face,
     judges: Sequence[Recognizer],
-    detector: Detector,
+    search: FaceSearch,
     variants: Sequence[Variant],
 ) -> _Answers:
-    height, width = original.shape[:2]
-    x0, y0, x1, y1 = copy_window(face.box, width, height)
-    here = moved(face, -x0, -y0)
-    window = original[y0:y1, x0:x1]
-    same, _ = detect_at(window, here, detector)  # in the same way as below, so that equal pictures are no distance apart
+    window, here = _surroundings(original, face)
+    changed, _ = _surroundings(protected, face)
+    # In the same way as below, so that equal pictures are no distance apart.
+    same, _ = _find_again(search, window, here)
     views: dict[Variant, tuple[NDArray[np.uint8], Face]] = {}
     found: dict[Variant, bool] = {}
     for variant in variants:
-        picture = vary(protected[y0:y1, x0:x1], variant, face_width=face.box.width)
-        place = scaled(here, picture.shape[1] / window.shape[1], picture.shape[0] / window.shape[0])
-        again, found[variant] = detect_at(picture, place, detector)
-        views[variant] = picture, again
+        again, found[variant] = _find_again(search, *(picture := _varied(changed, here, variant)))
+        views[variant] = picture[0], again
     answers: dict[Variant, _Vectors] = {variant: {} for variant in variants}
     for judge in judges:
         for variant, vector in _embed(judge, views).items():
             answers[variant][judge.name] = vector
-    return _Answers({judge.name: judge.embed_face(window, same) for judge in judges}, answers, found)
+    half, there = _varied(window, here, "half")
+    there, _ = _find_again(search, half, there)
+    own = {judge.name: judge.embed_face(window, same) for judge in judges}
+    halved = {judge.name: judge.embed_crops(judge.cut(half, there)[None])[0] for judge in judges}
+    return _Answers(own, halved, answers, found)
+
+
+def _surroundings(image: NDArray[np.uint8], face: Face) -> tuple[NDArray[np.uint8], Face]:
+    """The surroundings of a face, turned by quarters towards upright, and the face in them."""
+    x0, y0, x1, y1 = copy_window(face.box, image.shape[1], image.shape[0])
+    window = np.ascontiguousarray(np.rot90(image[y0:y1, x0:x1], face.quarters))
+    return window, turned(moved(face, -x0, -y0), face.quarters, x1 - x0, y1 - y0)
+
+
+def _varied(window: NDArray[np.uint8], face: Face, variant: Variant) -> tuple[NDArray[np.uint8], Face]:
+    picture = vary(window, variant, face_width=face.box.width)
+    return picture, scaled(face, picture.shape[1] / window.shape[1], picture.shape[0] / window.shape[0])
+
+
+def _find_again(search: FaceSearch, picture: NDArray[np.uint8], place: Face) -> tuple[Face, bool]:
+    """The face at a place, found anew, and whether it was; else the place."""
+    look = search.closer.look(picture, place)
+    return (place, False) if look is None else (look.face, True)
 
 
 def _embed(judge: Recognizer, views: Mapping[Variant, tuple[NDArray[np.uint8], Face]]) -> dict[Variant, NDArray[np.float64]]:
@@ -230,18 +225,3 @@ def _embed(judge: Recognizer, views: Mapping[Variant, tuple[NDArray[np.uint8], F
     crops = {variant: judge.cut(*view) for variant, view in views.items() if variant != "saved"}
     vectors = dict(zip(crops, judge.embed_crops(np.stack(list(crops.values()))), strict=True)) if crops else {}
     return vectors | ({"saved": judge.embed_face(*views["saved"])} if "saved" in views else {})
-
-
-def _record(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "judge": verdict.judge,
-        "variant": verdict.variant,
-        "distance": round(verdict.distance, 4),
-        "threshold": round(verdict.threshold, 4),
-        "match": verdict.match,
-        "rank": verdict.rank,
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return round(value, 4) if math.isfinite(value) else None

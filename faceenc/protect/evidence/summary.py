@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from faceenc.media import Variant
-from faceenc.protect.evidence.gathering import Evidence, Verdict
+from faceenc.protect.evidence.records import Evidence
 from faceenc.recognizers import DLIB
+
+if TYPE_CHECKING:
+    from faceenc.core import Box
+
 
 _WORDS: dict[Variant, str] = {
     "saved": "as saved",
@@ -25,12 +30,14 @@ def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None) 
         surrogates: the `network` of every recogniser that the noise was made against; None if that is not known.
     """
     if not evidence.faces:
-        return "no face was found, so nothing is shown about recognisers"
+        return "; ".join(["no face was found, so nothing is shown about recognisers", *_not_done(evidence)])
     if math.isinf(evidence.psnr):
         return "the two photos are equal, pixel by pixel: nothing is protected"
     judges = evidence.networks.items()
     said = [f"{judge} ({_kind(network, surrogates)}) {_count(evidence, judge)}" for judge, network in judges]
-    return "; ".join([*said, *_missed(evidence), _reservation(evidence, surrogates)])
+    return "; ".join(
+        [*said, *_found_by_others(evidence), *_missed(evidence), *_not_done(evidence), _reservation(evidence, surrogates)]
+    )
 
 
 def _kind(network: str, surrogates: Collection[str] | None) -> str:
@@ -43,11 +50,18 @@ def _kind(network: str, surrogates: Collection[str] | None) -> str:
 
 def _count(evidence: Evidence, judge: str) -> str:
     """'no longer matches 2 of 2 faces as saved, 1 at half size' and so on."""
+    judged = [face for face in evidence.faces if face.judged_by(judge)]
+    unable = [number for number, face in enumerate(evidence.faces, 1) if not face.judged_by(judge)]
+    about = f"cannot judge {_places(evidence, unable)}, too small or too blurred" if unable else ""
+    if not judged:
+        return about
     free: dict[Variant, int] = {}
-    for verdict in _verdicts(evidence):
-        if verdict.judge == judge:
-            free[verdict.variant] = free.get(verdict.variant, 0) + (not verdict.match)
-    total = len(evidence.faces)
+    for verdict in (verdict for face in judged for verdict in face.verdicts if verdict.judge == judge):
+        free[verdict.variant] = free.get(verdict.variant, 0) + (not verdict.match)
+    return f"{_freed(free, len(judged))}{', and ' if about else ''}{about}"
+
+
+def _freed(free: Mapping[Variant, int], total: int) -> str:
     if not any(free.values()):
         return f"still matches {'the face' if total == 1 else f'all {total} faces'}"
     if set(free.values()) == {total}:
@@ -56,6 +70,20 @@ def _count(evidence: Evidence, judge: str) -> str:
     counts = [f"{count} {_WORDS[variant]}" for variant, count in free.items()]
     first, _, rest = counts[0].partition(" ")
     return ", ".join([f"no longer matches {first} of {total} {'face' if total == 1 else 'faces'} {rest}", *counts[1:]])
+
+
+def _places(evidence: Evidence, numbers: Sequence[int]) -> str:
+    """'face 2 at (310, 120)' and so on."""
+    return _listed_all(f"face {number} at {_centre(evidence.faces[number - 1].box)}" for number in numbers)
+
+
+def _centre(box: Box) -> str:
+    return f"({(box.x0 + box.x1) / 2:.0f}, {(box.y0 + box.y1) / 2:.0f})"
+
+
+def _listed_all(words: Iterable[str]) -> str:
+    *some, last = words
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _listed(some: Sequence[str], last: str) -> str:
@@ -69,10 +97,37 @@ def _missed(evidence: Evidence) -> list[str]:
     return [f"the detector missed a face {missed} time{'s'[: missed > 1]}, which does not count as protection"]
 
 
+def _found_by_others(evidence: Evidence) -> list[str]:
+    """What strangers' detectors cut out that judges still match."""
+    judges = evidence.networks
+    still = [
+        f"{seen.detector} finds face {number} at {_centre(face.box)} where {_listed_all(matching)} still"
+        f" match{'es' if len(matching) == 1 else ''}"
+        for number, face in enumerate(evidence.faces, 1)
+        for seen in face.seen
+        if (matching := [name for name in judges if seen.match([name])])
+        and not any(verdict.match for verdict in face.verdicts if verdict.variant == "saved")
+    ]
+    strays = [s for s in evidence.strays if s.sure and s.seen.match(judges)]
+    return still + [f"{s.seen.detector} finds a face at {_centre(s.face.box)} that is not protected" for s in strays]
+
+
+def _not_done(evidence: Evidence) -> list[str]:
+    """What was not protected and not searched for."""
+    doubtful = [face.box for face in evidence.doubtful] + [s.face.box for s in evidence.strays if not s.sure]
+    upright, turned = evidence.smallest
+    said = []
+    if evidence.left:
+        left = "1 more face is" if len(evidence.left) == 1 else f"{len(evidence.left)} more faces are"
+        said.append(f"{left} left as in the original: {_listed_all(_centre(face.box) for face in evidence.left)}")
+    if doubtful:
+        what = "a place" if len(doubtful) == 1 else f"{len(doubtful)} places"
+        said.append(f"{what} that one detector weakly takes for a face got no noise: {_listed_all(map(_centre, doubtful))}")
+    if upright:
+        said.append(f"faces narrower than {upright} pixels, turned ones than {turned}, were not searched for")
+    return said
+
+
 def _reservation(evidence: Evidence, surrogates: Collection[str] | None) -> str:
     unseen = set(evidence.networks.values()) - set({DLIB} if surrogates is None else surrogates)
     return f"{'' if unseen else 'no unseen judge was asked, and '}newer recognisers may still match"
-
-
-def _verdicts(evidence: Evidence) -> Sequence[Verdict]:
-    return [verdict for face in evidence.faces for verdict in face.verdicts]

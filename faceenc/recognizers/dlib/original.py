@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from faceenc.core import SURROUNDINGS, AssetError, Box, Window, at_place, atomic_file, cache_dir, fetch, window_around
-from faceenc.faces import CHIP_SIZE, Similarity
+from faceenc.core import SURROUNDINGS, AssetError, Box, Face, Window, at_place, atomic_file, cache_dir, fetch, window_around
+from faceenc.faces import CHIP_FIVE, CHIP_SIZE, Similarity, box_around, set_upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from faceenc.core import Face
 
 
 _PADDING = 0.25  # around the face, as the face net was trained with
@@ -40,8 +38,11 @@ def has_dlib() -> bool:
     return True
 
 
+_AROUND = 2 * SURROUNDINGS  # of a face that is turned upright: its surroundings, for boxes that lie beside it
+
+
 def hog_box(image: NDArray[np.uint8], face: Face) -> Box | None:
-    """The same face as dlib's HOG detector sees it, None where it sees none.
+    """The same face, within 45 degrees of upright, as dlib's HOG detector sees it, None where it sees none.
 
     Searched are the face's surroundings, scaled so that the face is 160 pixels wide: quick on any photo, and it also finds
     the small and the huge ones that whole photos need enlarged or reduced for.
@@ -68,6 +69,29 @@ def hog_box(image: NDArray[np.uint8], face: Face) -> Box | None:
     return at_place(boxes, face.box)
 
 
+def hog_faces(image: NDArray[np.uint8]) -> list[Face]:
+    """All faces that dlib's HOG detector finds: upright, of 80 pixels and more.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        Highest score first; the five points are where they lie in most faces with the landmarks that dlib finds. The score
+        is dlib's own, not a probability: 0 is doubtful, 1 and more is sure.
+
+    Raises:
+        AssetError: dlib is not installed, or the landmarks' file cannot be had.
+    """
+    pixels = np.ascontiguousarray(image)
+    rectangles, scores, _ = _hog_detector().run(pixels, 0, 0.0)
+    faces = []
+    for found, score in zip(rectangles, scores, strict=True):
+        chip = _similarity(pixels, Box(found.left(), found.top(), found.right() + 1, found.bottom() + 1))
+        five = tuple((point.real + 0.5, point.imag + 0.5) for point in map(chip, CHIP_FIVE))
+        faces.append(Face(box_around(five), {"arcface": five}, float(score), "dlib"))
+    return sorted(faces, key=lambda face: -face.score)
+
+
 def dlib_chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     """The chip of a face as dlib alone would cut it out: by its own detector (else in MediaPipe's box) and landmarks.
 
@@ -81,6 +105,7 @@ def dlib_chip(image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
     Raises:
         AssetError: dlib is not installed, or the landmarks' file cannot be had.
     """
+    image, face, _ = set_upright(image, face, margin=_AROUND)
     return _chip(image, hog_box(image, face) or face.box)
 
 
@@ -92,13 +117,14 @@ def dlib_similarities(image: NDArray[np.uint8], face: Face) -> list[Similarity]:
 
     Arguments and errors as of `dlib_chip`; chips that differ by less than 5 of their pixels count as one.
     """
+    image, face, back = set_upright(image, face, margin=_AROUND)
     own = hog_box(image, face)
     distinct: list[Similarity] = []
     for box in ([] if own is None else [own]) + [_off(face.box, *off) for off in _OFF]:
         chip = _similarity(image, box)
         if all(_apart(chip, other) >= _DISTINCT for other in distinct):
             distinct.append(chip)
-    return distinct
+    return [back.after(chip) for chip in distinct]
 
 
 def _off(box: Box, right: float, down: float, zoom: float) -> Box:
