@@ -50,7 +50,7 @@ class YuNet:
             with _quiet():
                 self._net = cv2.FaceDetectorYN.create("onnx", model, none, (320, 320), min_score, _OVERLAP, _MOST)
         except cv2.error as error:
-            raise AssetError(f"OpenCV {cv2.__version__} cannot read YuNet: install opencv-python>=5.1") from error
+            raise AssetError(f"OpenCV {cv2.__version__} cannot read YuNet: install opencv-python>=5.0") from error
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces in an (H, W, 3) uint8 RGB image, highest score first; box as MediaPipe would draw it, from the points.
