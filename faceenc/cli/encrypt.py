@@ -181,7 +181,7 @@ class _Run:
 
     def __call__(self) -> list[FileResult]:
         from faceenc.cli.encrypt_results import print_result
-        from faceenc.protect import Encrypt, current_settings, settings_of_0_1
+        from faceenc.protect import Encrypt, current_settings
         from faceenc.runs import StoppedError, run_files
 
         jobs = min(self.jobs, len(self.tasks))
@@ -211,7 +211,6 @@ class _Run:
                     locks=self.locks,
                     progress=print_done,
                     initializer=work.prepare,
-                    read_old=settings_of_0_1,
                 )
             except StoppedError as stop:
                 results = stop.results

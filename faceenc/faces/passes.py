@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _TILE = 1700  # pixels a side at most: YuNet takes 100 bytes a pixel, and is slower with larger ones
+_LEAST = 12  # pixels of a picture's shorter side: no face fits into less
 _OVERLAP = 96  # pixels: larger faces are found at the pyramid's next scale
 
 
@@ -98,6 +99,8 @@ def glimpses(image: NDArray[np.uint8], pictures: Iterable[NDArray[np.uint8]], de
     """Each of the reduced pictures of an image, turned to the left by each of the angles, in overlapping parts."""
     parts = []
     for picture in pictures:
+        if min(picture.shape[:2]) < _LEAST:
+            continue
         zoom = image.shape[1] / picture.shape[1], image.shape[0] / picture.shape[0]
         for angle in degrees:
             parts += [Glimpse(picture, size, zoom, turn, origin) for size, turn, origin in _parts(picture, angle)]
@@ -113,7 +116,16 @@ def _parts(picture: NDArray[np.uint8], degrees: int) -> Iterator[tuple[tuple[int
     top, bottom = min(c.imag for c in corners), max(c.imag for c in corners)
     for y, high in _spans(bottom - top):
         for x, wide in _spans(right - left):
-            yield (wide, high), turn, turn * complex(left + x, top + y)
+            origin = turn * complex(left + x, top + y)
+            if _shows(origin, turn, wide, high, width, height):
+                yield (wide, high), turn, origin
+
+
+def _shows(origin: complex, turn: complex, wide: int, high: int, width: int, height: int) -> bool:
+    """Whether a part shows anything of the picture: of a narrow one turned askew most parts are empty."""
+    corners = [origin + turn * complex(x, y) for x in (0, wide) for y in (0, high)]
+    across, down = [c.real for c in corners], [c.imag for c in corners]
+    return min(across) < width and max(across) > 0 and min(down) < height and max(down) > 0
 
 
 def _spans(length: float) -> Iterator[tuple[float, int]]:

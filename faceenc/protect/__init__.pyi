@@ -10,6 +10,7 @@ from .evidence.gathering import gather_evidence as gather_evidence
 from .evidence.quality import face_change as face_change
 from .evidence.quality import photo_change as photo_change
 from .evidence.records import Evidence as Evidence
+from .evidence.sightings import search_as_strangers as search_as_strangers
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
 from .protector import Protected as Protected
@@ -39,7 +40,6 @@ from .safeguards.signing import sign as sign
 from .safeguards.signing import signature_holds as signature_holds
 from .settings import Settings as Settings
 from .settings import current_settings as current_settings
-from .settings import settings_of_0_1 as settings_of_0_1
 from .strength import STRENGTHS as STRENGTHS
 from .views import FaceViews as FaceViews
 from .windows import face_window as face_window

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
 
-from faceenc.core import fields_of_repr
 from faceenc.protect.options import Options
 
 # Raised with every change that makes better noise of the same options: photos protected before are then done anew.
-ALGORITHM = 1
-
-_OLD = re.compile(r"(Options\(.*\))(?: ([0-9a-f]{16}))?", re.DOTALL)
+ALGORITHM = 2  # 1 overlooked small and turned faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +29,3 @@ class Settings:
 def current_settings(options: Options, *, key: str | None = None) -> Settings:
     """The settings of a run of this version."""
     return Settings(options, ALGORITHM, key)
-
-
-def settings_of_0_1(text: str) -> dict[str, Any] | None:
-    """The named fields of `Settings` in the repr of options that version 0.1 recorded; None if it is no such text.
-
-    The noise of 0.1 is that of algorithm 1.
-    """
-    found = _OLD.fullmatch(text)
-    options = fields_of_repr(found[1]) if found else None
-    if found is None or options is None:
-        return None
-    if "models" in options:  # as judges were called
-        options["judges"] = options.pop("models")
-    return {"options": options, "algorithm": 1, "key": found[2]}

@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from faceenc.runs.executor import Executor, Failure, InProcess, Processes
 from faceenc.runs.file_work import BUSY, FileWork, Work
@@ -42,7 +41,6 @@ def run_files(
     locks: Path | None = None,
     progress: OnResult | None = None,
     initializer: Callable[[], object] | None = None,
-    read_old: Callable[[str], Any] | None = None,
 ) -> list[FileResult]:
     """Do what is not done yet.
 
@@ -61,8 +59,6 @@ def run_files(
         locks: as of `Ledger`.
         progress: called with each file as soon as it is settled.
         initializer: called once in each process that works, before its first file; not at all if nothing is to be done.
-        read_old: the named fields in the settings of a line of version 0.1, which were text; None for what it cannot read.
-            Such lines are rewritten.
 
     Returns:
         One result a task, in their order.
@@ -76,8 +72,6 @@ def run_files(
         return []
     job = FileWork(work, settings, force, Ledger(ledger, locks))
     job.ledger.prepare()
-    if read_old is not None:
-        job.ledger.rewrite(read_old)
     results: dict[int, FileResult] = {}
     try:
         with closing(_settle_all(job, tasks, jobs, initializer)) as settled:

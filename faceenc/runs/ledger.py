@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faceenc.core import DataError, lock_byte, unlock_byte, write_atomically
+from faceenc.core import DataError, lock_byte, unlock_byte
 
 _APPENDING = 0  # the byte of the lock file that whoever adds a line holds
 
@@ -146,32 +146,6 @@ class Ledger:
             self._note(line)
             self._read += len(line)
 
-    def rewrite(self, read_old: Callable[[str], Any]) -> None:
-        """Put named fields in place of settings that are text, which version 0.1 wrote; other lines stay as they are.
-
-        Args:
-            read_old: the fields that such a text means; None if it cannot be read.
-
-        Raises:
-            DataError: the record cannot be rewritten.
-        """
-        with suppress(FileNotFoundError):
-            if b'"settings": "' not in self.path.read_bytes():
-                return
-        locks = self._open_locks()
-        try:
-            lock_byte(locks, _APPENDING, wait=True)
-            lines = self.path.read_bytes().split(b"\n")
-            renewed = [_renewed(line, read_old) for line in lines]
-            if renewed != lines:
-                write_atomically(self.path, b"\n".join(renewed))
-            unlock_byte(locks, _APPENDING)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise DataError(f"cannot rewrite {self.path}: {reason}; check its permissions and the free space") from error
-        finally:
-            os.close(locks)
-
     def latest(self, target: Path) -> LedgerEntry | None:
         """The last line about a target, as of the last `refresh`."""
         return self._latest.get(self.name(target))
@@ -221,15 +195,6 @@ class Ledger:
 
     def _open_locks(self) -> int:
         return os.open(self.locks or self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
-
-
-def _renewed(line: bytes, read_old: Callable[[str], Any]) -> bytes:
-    try:
-        record = json.loads(line)
-        fields = read_old(record["settings"]) if isinstance(record["settings"], str) else None
-    except (ValueError, KeyError, TypeError):
-        return line
-    return line if fields is None else json.dumps(record | {"settings": fields}).encode()
 
 
 def digest(path: Path) -> str | None:

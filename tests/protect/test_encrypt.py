@@ -237,7 +237,7 @@ def test_the_whole_photo_without_a_face(kind: str, tmp_path: Path) -> None:
     """What is taken for a face is the square in the middle; where nothing in it is like one, dlib may see no difference."""
     picture, box, code, quick = tinted()[:, 71:], [0, 45.5, 71, 116.5], 0, QUICK
     if kind == "a ribbon":
-        picture, box, code, quick = noise(10, 20000), [9995, 0, 10005, 10], 2, ("--eps", "2/255", "--steps", "2")
+        picture, box, code, quick = noise(10, 20000), [9995, 0, 10005, 10], 4, ("--eps", "2/255", "--steps", "2")
     photo = save(tmp_path / "a.png", np.ascontiguousarray(picture))
     done = run(photo, *quick, "--on-no-face", "whole", "--json")
     [record] = records(done)
@@ -280,10 +280,10 @@ def test_json_has_the_agreed_form(group: tuple[Path, Result]) -> None:
     assert (record["source"], record["output"], record["status"]) == (str(photo), str(target), "done")
     assert record["photo"].keys() == {"psnr", "max_change"}
     for face in record["faces"]:
-        assert face.keys() == {"box", "ssim", "psnr", "judges"}
+        assert face.keys() == {"box", "ssim", "psnr", "judges", "seen"}
         assert [entry["variant"] for entry in face["judges"]] == ["saved", "jpeg75", "half", "blur"]
         for entry in face["judges"]:
-            assert entry.keys() == {"judge", "variant", "distance", "threshold", "match", "rank"}
+            assert entry.keys() == {"judge", "variant", "distance", "threshold", "match", "rank", "able"}
             assert (entry["threshold"], entry["rank"]) == (0.6, None)
     assert record["summary"].endswith("newer recognisers may still match")
 

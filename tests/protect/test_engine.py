@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.attacks import MoveAway, MoveTo, ShapedLinf
-from faceenc.core import SLACK, ConfigError, Face
+from faceenc.core import SLACK, ConfigError, Face, moved
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, key_points_similarity
 from faceenc.media import Blur, Jpeg, Resize, to_tensor, to_uint8
@@ -115,7 +115,7 @@ def test_a_budget_ends_it_early(faces: list[Found], dlib: list[Recognizer]) -> N
 def test_two_faces_that_overlap_share_one_eps(faces: list[Found], dlib: list[Recognizer]) -> None:
     """The same face once more, moved by a few pixels: together they may not change a pixel by more than eps."""
     image, face = faces[0]
-    shifted = replace(face, key_points=tuple((x + 12, y + 9) for x, y in face.key_points))
+    shifted = moved(face, 12, 9)
     result, outcomes = protect_faces(image, [face, shifted], Protection(QUICK, dlib))
     assert len(outcomes) == 2
     assert np.abs(result.astype(int) - image).max() <= LEVELS

@@ -19,7 +19,7 @@ from PIL import Image
 from faceenc.cli import Group, main
 from faceenc.core import DataError, cache_dir
 from faceenc.data import enlarge, read_orl
-from faceenc.faces import FaceDetector, GroupDetector, cut_out, key_points_similarity, pyramid_levels
+from faceenc.faces import FaceSearch, Found, cut_out, key_points_similarity, pyramid_levels
 from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
 from faceenc.protect import Evidence, gather_evidence, summary_line
 from faceenc.recognizers import DLIB, FaceResNet, Recognizer, load_dlibnet, load_judges, load_recognizer, save_checkpoint
@@ -31,9 +31,9 @@ EPS = 10 / 255
 
 
 @pytest.fixture(scope="module")
-def detector() -> Iterator[GroupDetector]:
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
-        yield GroupDetector(near, wide)
+def search() -> Iterator[FaceSearch]:
+    with FaceSearch() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def orl() -> dict[str, NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def protected(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> NDArray[np.uint8]:
+def protected(orl: dict[str, NDArray[np.uint8]], search: FaceSearch) -> NDArray[np.uint8]:
     """s1/1 with white-box noise against dlib's net: a few signed gradient steps through its alignment."""
     net = load_dlibnet()
     x = to_tensor(orl["s1/1"][None])
-    similarity = key_points_similarity(detector(orl["s1/1"])[0])
+    similarity = key_points_similarity(search(orl["s1/1"])[0])
     levels = pyramid_levels(similarity.scale)
 
     def embed(photo: torch.Tensor) -> torch.Tensor:
@@ -72,9 +72,9 @@ def protected(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> NDA
 
 @pytest.fixture(scope="module")
 def evidence(
-    orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8], judges: list[Recognizer], search: FaceSearch
 ) -> Evidence:
-    return gather_evidence(orl["s1/1"], protected, judges=[*judges, load_recognizer("dlib-torch")], detector=detector)
+    return gather_evidence(orl["s1/1"], protected, judges=[*judges, load_recognizer("dlib-torch")], search=search)
 
 
 def by_variant(evidence: Evidence, judge: str, face: int = 0) -> dict[str, Any]:
@@ -95,19 +95,19 @@ def test_noise_against_a_judges_network_ends_the_match(evidence: Evidence) -> No
 
 
 def test_random_noise_of_the_same_size_does_not(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], search: FaceSearch
 ) -> None:
     photo = orl["s1/1"]
     noise = np.random.default_rng(0).choice([-10, 10], photo.shape)
-    found = gather_evidence(photo, (photo + noise).clip(0, 255).astype(np.uint8), judges=judges, detector=detector)
+    found = gather_evidence(photo, (photo + noise).clip(0, 255).astype(np.uint8), judges=judges, search=search)
     assert all(verdict.match for verdict in found.faces[0].verdicts)
     assert "still matches the face" in summary_line(found)
 
 
 def test_equal_photos_are_no_distance_apart(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], search: FaceSearch
 ) -> None:
-    found = gather_evidence(orl["s1/1"], orl["s1/1"].copy(), judges=judges, detector=detector)
+    found = gather_evidence(orl["s1/1"], orl["s1/1"].copy(), judges=judges, search=search)
     verdicts = by_variant(found, judges[0].name)
     assert verdicts["saved"].distance == 0
     assert all(0 < verdicts[variant].distance < 0.25 for variant in ("jpeg75", "half", "blur"))
@@ -119,12 +119,12 @@ def test_equal_photos_are_no_distance_apart(
 
 
 def test_each_face_of_a_group_is_judged_against_itself(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], search: FaceSearch
 ) -> None:
     """The left one stays, the right one becomes somebody else."""
     before = np.concatenate([orl["s1/1"], orl["s2/1"]], axis=1)
     after = np.concatenate([orl["s1/1"], orl["s3/1"]], axis=1)
-    found = gather_evidence(before, after, judges=judges, detector=detector)
+    found = gather_evidence(before, after, judges=judges, search=search)
     left, right = sorted(found.faces, key=lambda face: face.box.x0)
     assert [verdict.match for verdict in left.verdicts] == [True] * 4
     assert [verdict.match for verdict in right.verdicts] == [False] * 4
@@ -135,31 +135,36 @@ def test_each_face_of_a_group_is_judged_against_itself(
 
 
 def test_a_face_that_is_not_found_is_looked_at_in_its_place(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], search: FaceSearch
 ) -> None:
     photo = orl["s1/1"]
     grey = np.full_like(photo, 120)
-    found = gather_evidence(photo, grey, judges=judges, detector=detector)
+    found = gather_evidence(photo, grey, judges=judges, search=search)
     assert [verdict.found for verdict in found.faces[0].verdicts] == [False] * 4
     assert all(math.isfinite(verdict.distance) for verdict in found.faces[0].verdicts)
     assert "missed a face 4 times" in summary_line(found)
-    known = detector(photo)
-    again = gather_evidence(photo, grey, judges=judges, detector=lambda image: [], faces=known, variants=["saved", "half"])
+    known = search(photo)
+    again = gather_evidence(
+        photo, grey, judges=judges, search=search, found=Found(known, [], 0, 0), variants=["saved", "half"]
+    )
     assert [face.box for face in again.faces] == [face.box for face in known]
     assert [verdict.variant for verdict in again.faces[0].verdicts] == ["saved", "half"]
-    assert gather_evidence(grey, grey, judges=judges, detector=detector).faces == ()
+    assert gather_evidence(grey, grey, judges=judges, search=search).faces == ()
 
 
 def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
     record = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
-    assert record.keys() == {"faces", "photo"}
+    assert record.keys() == {"faces", "photo", "doubtful", "left", "strays", "searched"}
+    assert record["searched"]["upright"] == 19
+    assert record["searched"]["turned"] == 60
+    assert record["searched"]["saved"].keys() >= {"MediaPipe", "YuNet"}
     assert record["photo"].keys() == {"psnr", "max_change"}
     (face,) = record["faces"]
-    assert face.keys() == {"box", "ssim", "psnr", "judges"}
+    assert face.keys() == {"box", "ssim", "psnr", "judges", "seen"}
     assert len(face["box"]) == 4
     assert len(face["judges"]) == 4 * len(evidence.networks)
     for entry in face["judges"]:
-        assert entry.keys() == {"judge", "variant", "distance", "threshold", "match", "rank"}
+        assert entry.keys() == {"judge", "variant", "distance", "threshold", "match", "rank", "able"}
         assert entry["match"] is False
         assert entry["rank"] is None
 
@@ -178,10 +183,10 @@ def test_the_last_line_says_what_was_not_shown(evidence: Evidence) -> None:
 
 
 def test_photos_of_different_size_are_refused(
-    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], detector: GroupDetector
+    orl: dict[str, NDArray[np.uint8]], judges: list[Recognizer], search: FaceSearch
 ) -> None:
     with pytest.raises(DataError, match="568 x 648 and 567 x 648"):
-        gather_evidence(orl["s1/1"], orl["s1/1"][:, 1:], judges=judges, detector=detector)
+        gather_evidence(orl["s1/1"], orl["s1/1"][:, 1:], judges=judges, search=search)
 
 
 @pytest.fixture
@@ -223,7 +228,7 @@ def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
         save_checkpoint(FaceResNet(("a", "b"), 64, "aligned").eval(), studio / "r.safetensors", {})
     done = call("photo.png", "protected.png", "--gallery", "people", "--as", "s1", "--judge", "r.safetensors", "--json")
     record = json.loads(done.stdout)
-    assert record.keys() == {"faces", "photo", "summary"}
+    assert record.keys() >= {"faces", "photo", "summary"}
     entries = record["faces"][0]["judges"]
     assert [entry["judge"] for entry in entries] == [entries[0]["judge"]] * 4 + ["r.safetensors"] * 4
     assert all(2 <= entry["rank"] <= 8 for entry in entries[:4])

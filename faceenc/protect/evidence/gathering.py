@@ -8,6 +8,7 @@ Besides, every detector there is searches the whole saved file, as a stranger's 
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     _Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
 
 
-_SAME_FACE = 0.5  # share of the smaller of two boxes that lies in the other one
+# Share of the smaller of two boxes that lies in the other one, of the same up direction and of another.
+_SAME_FACE, _SAME_FACE_TURNED = 0.5, 0.2
 
 
 def gather_evidence(
@@ -106,32 +108,50 @@ def _compare(
 ) -> tuple[list[list[Seen]], list[Stray]]:
     """What judges say of each known face as strangers cut it out, and of faces that only strangers find."""
     best: dict[tuple[int, str], Sighting] = {}
-    others: list[Sighting] = []
+    strays: list[Stray] = []
+    known = [*found.faces, *found.left, *found.doubtful]
     for sighting in sorted(sightings, key=lambda one: -one.face.score):
-        places = [shared_part(face.box, sighting.face.box) for face in found.faces]
-        known = [*found.left, *found.doubtful, *(one.face for one in others)]
-        if places and max(places) > _SAME_FACE:
-            best.setdefault((places.index(max(places)), sighting.detector), sighting)
-        elif all(shared_part(sighting.face.box, face.box) <= _SAME_FACE for face in known):
-            others.append(sighting)
+        place = _place(sighting.face, known)
+        if place is None:
+            sure, _ = search.closer.settle(protected, [sighting.face])
+            face = sure[0] if sure else sighting.face
+            if _place(face, [*known, *(stray.face for stray in strays)]) is None:
+                own = {judge.name: judge.embed_face(original, face) for judge in judges}
+                seen_there = _judge_sighting(original, protected, replace(sighting, face=face), judges, own)
+                strays.append(Stray(face, seen_there, bool(sure) or sighting.sure))
+        elif place < len(found.faces):
+            best.setdefault((place, sighting.detector), sighting)
     seen: list[list[Seen]] = [[] for _ in answers]
     for (index, _), sighting in best.items():
-        seen[index].append(_judge_sighting(protected, sighting, judges, answers[index].original))
-    strays = []
-    for sighting in others:
-        sure, _ = search.closer.settle(protected, [sighting.face])
-        face = sure[0] if sure else sighting.face
-        own = {judge.name: judge.embed_face(original, face) for judge in judges}
-        seen_there = _judge_sighting(protected, replace(sighting, face=face), judges, own)
-        strays.append(Stray(face, seen_there, bool(sure) or sighting.sure))
+        seen[index].append(_judge_sighting(original, protected, sighting, judges, answers[index].original))
     return seen, strays
 
 
-def _judge_sighting(protected: NDArray[np.uint8], sighting: Sighting, judges: Sequence[Recognizer], own: _Vectors) -> Seen:
+def _place(face: Face, known: Sequence[Face]) -> int | None:
+    """Which of the known faces it is; None if none. A face seen from the wrong side may lie beside its own place."""
+    shares = [shared_part(face.box, other.box) for other in known]
+    index = max(range(len(known)), key=shares.__getitem__, default=None)
+    if index is None:
+        return None
+    wrong_side = abs(cmath.phase(face.up / known[index].up)) > math.pi / 3
+    return index if shares[index] > (_SAME_FACE_TURNED if wrong_side else _SAME_FACE) else None
+
+
+def _judge_sighting(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    sighting: Sighting,
+    judges: Sequence[Recognizer],
+    own: _Vectors,
+) -> Seen:
+    """What those judges say who match the untouched face where the stranger's detector cuts it out."""
     distances = {}
     for judge in judges:
-        vector = judge.embed_crops(judge.cut(protected, sighting.face)[None])[0]
-        distances[judge.name] = judge.distance(own[judge.name], vector), operating_point(judge).threshold
+        threshold = operating_point(judge).threshold
+        crops = [judge.cut(image, sighting.face) for image in (original, protected)]
+        before, after = (judge.distance(own[judge.name], vector) for vector in judge.embed_crops(np.stack(crops)))
+        if before <= threshold:
+            distances[judge.name] = after, threshold
     return Seen(sighting.detector, sighting.quarters, distances)
 
 

@@ -46,7 +46,8 @@ class Seen:
     Attributes:
         detector: "MediaPipe", "YuNet" or "dlib".
         quarters: how many quarter turns to the left the photo was turned.
-        distances: a judge's name -> the distance to the face of the original, and the judge's threshold.
+        distances: a judge's name -> the distance to the face of the original, and the judge's threshold; of those judges who
+            match the untouched face where this detector cuts it out.
     """
 
     detector: str
