@@ -26,6 +26,21 @@ def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[
         for said in face["judges"]
     ]
     print_table(judged, title="protected against original")
+    strangers = [
+        {
+            "face": str(number),
+            "detector": seen["detector"],
+            "photo turned": f"{seen['turned']} degrees" if seen["turned"] else "no",
+            "judge": said["judge"],
+            "distance": said["distance"],
+            "match": "match" if said["match"] else "no match",
+        }
+        for number, face in enumerate(evidence["faces"], start=1)
+        for seen in face["seen"]
+        for said in seen["judges"]
+    ]
+    if strangers:
+        print_table(strangers, title="as each detector finds it in the saved photo")
     largest = f"{evidence['photo']['max_change']} of 255"
     seen = [
         _row(f"face {number}", _number(face["ssim"], ".4f"), face["psnr"])

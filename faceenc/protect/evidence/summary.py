@@ -58,7 +58,13 @@ def _count(evidence: Evidence, judge: str) -> str:
     free: dict[Variant, int] = {}
     for verdict in (verdict for face in judged for verdict in face.verdicts if verdict.judge == judge):
         free[verdict.variant] = free.get(verdict.variant, 0) + (not verdict.match)
-    return f"{_freed(free, len(judged))}{', and ' if about else ''}{about}"
+    matched = [
+        number
+        for number, face in enumerate(evidence.faces, 1)
+        if face.judged_by(judge) and any(v.match for v in face.verdicts if v.judge == judge and v.variant == "saved")
+    ]
+    where = f" (still matched as saved: {_places(evidence, matched)})" if 0 < len(matched) < len(judged) else ""
+    return f"{_freed(free, len(judged))}{where}{', and ' if about else ''}{about}"
 
 
 def _freed(free: Mapping[Variant, int], total: int) -> str:
