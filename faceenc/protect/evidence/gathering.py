@@ -70,7 +70,9 @@ def gather_evidence(
     if original.shape != protected.shape:
         sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in (original, protected))
         raise DataError(f"the photos have {sizes} pixels: compare a photo with its copy, neither scaled nor cropped")
-    found = search.search(original) if found is None else found
+    if found is None:
+        found = search.search(original)
+        found = replace(found, faces=sorted(found.faces, key=lambda face: -face.box.area))  # numbered as by `encrypt`
     answers = [_ask(original, protected, face, judges, search, variants) for face in found.faces]
     verdicts: list[list[Verdict]] = [[] for _ in answers]
     for judge in judges:
@@ -113,18 +115,29 @@ def _compare(
     for sighting in sorted(sightings, key=lambda one: -one.face.score):
         place = _place(sighting.face, known)
         if place is None:
-            sure, _ = search.closer.settle(protected, [sighting.face])
-            face = sure[0] if sure else sighting.face
-            if _place(face, [*known, *(stray.face for stray in strays)]) is None:
-                own = {judge.name: judge.embed_face(original, face) for judge in judges}
-                seen_there = _judge_sighting(original, protected, replace(sighting, face=face), judges, own)
-                strays.append(Stray(face, seen_there, bool(sure) or sighting.sure))
+            sure, doubtful = search.closer.settle(protected, [sighting.face])
+            for face in sure or doubtful or ([sighting.face] if sighting.sure else []):
+                if _place(face, [*known, *(stray.face for stray in strays)]) is None:
+                    strays.append(_stray(original, protected, replace(sighting, face=face), judges, bool(sure)))
         elif place < len(found.faces):
             best.setdefault((place, sighting.detector), sighting)
     seen: list[list[Seen]] = [[] for _ in answers]
     for (index, _), sighting in best.items():
         seen[index].append(_judge_sighting(original, protected, sighting, judges, answers[index].original))
     return seen, strays
+
+
+def _stray(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    sighting: Sighting,
+    judges: Sequence[Recognizer],
+    sure: bool,
+) -> Stray:
+    if not (sure or sighting.sure):  # no judge is asked about what is hardly a face
+        return Stray(sighting.face, Seen(sighting.detector, sighting.quarters, {}), False)
+    own = {judge.name: judge.embed_face(original, sighting.face) for judge in judges}
+    return Stray(sighting.face, _judge_sighting(original, protected, sighting, judges, own), True)
 
 
 def _place(face: Face, known: Sequence[Face]) -> int | None:
