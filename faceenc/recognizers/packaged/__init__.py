@@ -1,0 +1,1 @@
+"""Face nets that registry packages carry, as torch modules."""
