@@ -151,9 +151,9 @@ class NearOrWide:
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         faces = self.near(image)
-        if faces and min(face.score for face in faces) >= _SURE:
+        sure = [face for face in faces if face.score >= _SURE and not face.quarters]
+        if faces and len(sure) == len(faces):
             return faces
-        sure = [face for face in faces if face.score >= _SURE]
         by_mediapipe, by_yunet = without_doubles([], [*sure, *self.wide(image)]), self.yunet(image)
         # MediaPipe's landmarks go first: noise that changed from one scheme to the other would be seen.
         found = without_doubles(by_mediapipe, by_yunet)
