@@ -26,7 +26,8 @@ HOMES = {
         f"attacks.art.{part}" for part in ("batches", "blackbox", "bridge", "decision", "gradient", "minimal", "single")
     },
     "mediapipe": {"faces.detection"},
-    "cv2": {f"media.video.{part}" for part in ("reading", "cameras", "encoders", "screens")},
+    "cv2": {f"media.video.{part}" for part in ("reading", "cameras", "encoders", "screens")}
+    | {f"faces.{part}" for part in ("closer", "passes", "yunet")},
     "pyvirtualcam": {"media.video.screens"},
     "dlib": {"recognizers.dlib.original"},
     "frbench": {"recognizers.frbench"},

@@ -41,7 +41,7 @@ _SEARCH = 512  # frames to search where none of the first choice showed a face
 # A face farther than this many box sides from the last position may be someone else's; where several people appear it is
 # not taken.
 _REACH = 1.5
-_GLANCE = 640  # pixels: the longer side of what YuNet is shown where MediaPipe finds no face
+_GLANCE = 480  # pixels: the longer side of what YuNet is shown where MediaPipe finds no face
 _OFF_CENTRE = 0.25  # of the crop's side: farther from the centre the loader would take another person
 _NO_NAME = re.compile(r'^[. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]|^$')
 
