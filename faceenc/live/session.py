@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from faceenc.core import ConfigError, DataError, Progress
+from faceenc.faces import FaceSearch
 from faceenc.live.identifier import Identifier
 from faceenc.live.mask_making import Enrolled, enroll
 from faceenc.live.masks import MaskBook, save_mask
@@ -129,11 +130,13 @@ class LiveProtector:
                 method = video_method(steps, gradients=options.engine)
             else:
                 method = tools.method(options, steps)
+            # A file waits: no frame need go without a look at all turns. Anew, so that the same call finds the same.
+            detector = NearOrWide(tools.detector.near, tools.detector.wide, tools.detector.yunet, turns=3)
             done = protect_video(
-                source, output, tools.identifier, method, tools.detector, eps=options.eps, targets=self._targets,
+                source, output, tools.identifier, method, detector, eps=options.eps, targets=self._targets,
                 most=options.max_faces, overwrite=overwrite, seed=options.seed, progress=progress,
             )  # fmt: skip
-            return done, prove(source, output, tools.identifier, tools.detector, progress=progress) if evidence else None
+            return done, prove(source, output, tools.identifier, detector, progress=progress) if evidence else None
 
     def run(
         self,
@@ -187,10 +190,10 @@ class LiveProtector:
         Returns:
             The mask and how it does, and its file.
         """
-        with self._lock:
+        with self._lock, FaceSearch() as search:
             tools = self._load()
             made = enroll(
-                name, photos, tools.identifier, tools.detector,
+                name, photos, tools.identifier, search,
                 eps=self.options.eps / 255, steps=steps, seed=self.options.seed, progress=progress,
             )  # fmt: skip
             return made, save_mask(made.mask)
