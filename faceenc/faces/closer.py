@@ -37,7 +37,7 @@ class CloserLook:
     Attributes:
         yunet: for ArcFace's points.
         near: MediaPipe's short range ...
-        wide: ... and its full range, asked where the other finds nothing.
+        wide: ... and its full range, asked where the other is not sure.
     """
 
     yunet: Detector
@@ -60,7 +60,7 @@ class CloserLook:
             best: Look | None = None
             for place in _distinct(group):
                 look = self._look_twice(image, place)
-                if look is not None and (best is None or look.face.score > best.face.score):
+                if look is not None and (best is None or (look.sure, look.face.score) > (best.sure, best.face.score)):
                     best = look
                 if best is not None and best.face.score >= _CLEAR:
                     break
@@ -84,7 +84,11 @@ class CloserLook:
         middle, reach = _SIDE / 2, _SIDE / _SHARE / 2
         here = Box(middle - reach, middle - reach, middle + reach, middle + reach)
         five = _at(self.yunet(view), here)
-        six = _at(self.near(view), here) or _at(self.wide(view), here)
+        six = _at(self.near(view), here)
+        if six is None or six.score < _SURE:
+            six = max(
+                (face for face in (six, _at(self.wide(view), here)) if face), key=lambda face: face.score, default=None
+            )
         found = [placed(face, where.turn, where.shift) for face in (six, five) if face is not None]
         if not found:
             return None
