@@ -12,7 +12,7 @@ from faceenc.core import fetch
 from faceenc.data import enlarge, read_orl
 from faceenc.media import write_png
 
-NEEDED = ("orl-faces", "blazeface-short", "blazeface-full-sparse")
+NEEDED = ("orl-faces", "blazeface-short", "blazeface-full-sparse", "yunet")
 
 
 def fill_cache(folder: Path) -> None:
