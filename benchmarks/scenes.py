@@ -74,21 +74,29 @@ def _photos(folder: Path | None, rng: np.random.Generator) -> Iterator[Pixels]:
 
 
 def make_scene(megapixels: int, faces: Sequence[Portrait], *, size: float, degrees: float = 0) -> Scene:
-    """The faces in rows and columns, each `size` pixels wide as YuNet draws its box, turned to the left."""
+    """The faces in cells of a grid, each `size` pixels wide as YuNet draws its box, turned to the left."""
     pixels = background(megapixels).copy()
     width, height = SIZES[megapixels]
     columns = math.ceil((len(faces) * width / height) ** 0.5)
     rows = math.ceil(len(faces) / columns)
+    rng = np.random.default_rng(0)  # off the grid: on it all faces would lie alike to YuNet's cells of 8 pixels
     places = []
     for k, face in enumerate(faces):
         row, column = divmod(k, columns)
         reach = math.ceil(_REACH * size)
-        x = min(max(round(width * (column + 0.5) / columns), reach), width - reach)
-        y = min(max(round(height * (row + 0.5) / rows), reach), height - reach)
+        x = _somewhere(rng, width / columns, column, reach, width)
+        y = _somewhere(rng, height / rows, row, reach, height)
         _set_in(pixels, face, (x, y), size, degrees)
         half = size / _YUNET_WIDTH / 2
         places.append(Box(x - half, y - half, x + half, y + half))
     return Scene(pixels, places)
+
+
+def _somewhere(rng: np.random.Generator, cell: float, number: int, reach: int, length: int) -> int:
+    """A place in a row or column that leaves the neighbours' cells free, where the cells are so large."""
+    spare = max(0.0, cell / 2 - reach)
+    place = round(cell * (number + 0.5) + rng.uniform(-spare, spare))
+    return min(max(place, reach), length - reach)
 
 
 @cache
