@@ -192,9 +192,14 @@ def test_one_detector_must_be_sure_or_both_agree(
         near=lambda view: [],
         wide=lambda view: [] if mediapipe is None else stub(mediapipe, "mediapipe"),
     )
-    place = replace(stub(0.4, "yunet")[0], box=Box(200, 200, 300, 300))
+    place = replace(stub(0.4, "mediapipe" if yunet is None else "yunet")[0], box=Box(200, 200, 300, 300))
     found = closer.settle(np.zeros((500, 500, 3), np.uint8), [place, place])
     assert [len(part) for part in found] == [faces, doubtful]
+
+
+def test_what_yunet_does_not_see_from_near_is_no_face() -> None:
+    closer = CloserLook(lambda view: [], lambda view: stub(0.95, "mediapipe"), lambda view: [])
+    assert closer.settle(np.zeros((500, 500, 3), np.uint8), stub(0.4, "yunet")) == ([], [])
 
 
 def test_both_detectors_together_give_both_schemes() -> None:
