@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -13,6 +11,7 @@ from faceenc.cli.common import Group, set_up_logging
 from faceenc.cli.consent import consent
 from faceenc.cli.data import data
 from faceenc.cli.decrypt import decrypt
+from faceenc.cli.detect import detect
 from faceenc.cli.encrypt import encrypt
 from faceenc.cli.enroll import enroll
 from faceenc.cli.evaluate import evaluate
@@ -44,27 +43,5 @@ def assets(fetch: bool) -> None:
         click.echo(f"{name}  {state}  {asset.licence}  {asset.credit}\n    {path}")
 
 
-@main.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
-def detect(photos: tuple[Path, ...]) -> None:
-    """Find the faces in PHOTOS: one line of JSON a photo, boxes [x0, y0, x1, y1] and key points in pixels."""
-    from faceenc.faces import FaceDetector
-    from faceenc.media import read_image
-
-    with FaceDetector() as detector:
-        for photo in photos:
-            faces = [
-                {
-                    "box": [round(v, 1) for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)],
-                    "landmarks": {
-                        scheme: [[round(x, 1), round(y, 1)] for x, y in points] for scheme, points in face.landmarks.items()
-                    },
-                    "score": round(face.score, 4),
-                }
-                for face in detector(read_image(photo))
-            ]
-            click.echo(json.dumps({"photo": str(photo), "faces": faces}))
-
-
-for command in (encrypt, verify, decrypt, consent, recognize, webcam, video, enroll, train, evaluate, data):
+for command in (detect, encrypt, verify, decrypt, consent, recognize, webcam, video, enroll, train, evaluate, data):
     main.add_command(command)

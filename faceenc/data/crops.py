@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from faceenc.core import ASSETS, Box, DataError, Face, OnNoFace
-from faceenc.faces import FaceDetector, Framing, crop_square, frame_face, main_face
+from faceenc.core import ASSETS, Box, DataError, Face, OnNoFace, at_place
+from faceenc.faces import FaceDetector, FaceSearch, Framing, crop_square, frame_face, main_face
 from faceenc.media import read_image
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 
 LeftOut = Literal["", "unreadable", "no face", "copy", "person"]
 
-_RECIPE = "crops 2"  # count up when the crops change
+_RECIPE = "crops 3"  # count up when the crops change
 # Small faces that the first model misses the slower second one may find.
 _MODELS: tuple[Literal["short", "full"], ...] = ("short", "full")
+_SURE = 0.85  # score from which MediaPipe's upright faces are taken as they are: some are lying in truth, up to 0.83
 _MAX_LINES = 5
 # Threads are not worth starting for fewer photos. The first ones are cut in the caller's thread also because FaceDetector
 # redirects stderr in its first calls: what the caller's progress prints at its start must not get lost in there.
@@ -96,7 +97,7 @@ def crops_key(photos: Sequence[LabelledPhoto], size: int, framing: Framing, on_n
         raise ValueError(f"on_no_face must be one of {', '.join(get_args(OnNoFace))}, got {on_no_face!r}")
     stats = [photo.path.stat() for photo in photos]
     states = [(p.person, p.file, s.st_size, s.st_mtime_ns) for p, s in zip(photos, stats, strict=True)]
-    detectors = [ASSETS[name].sha256 for name in ("blazeface-short", "blazeface-full-sparse")]
+    detectors = [ASSETS[name].sha256 for name in ("blazeface-short", "blazeface-full-sparse", "yunet")]
     return [_RECIPE, size, framing, on_no_face, detectors, states]
 
 
@@ -132,7 +133,7 @@ def cut_faces(
     images = np.empty((len(photos), size, size, 3), np.uint8)
     cuts: list[CropResult] = []
 
-    def cut(detectors: _Detectors, index: int) -> CropResult:
+    def cut(detectors: MainFace, index: int) -> CropResult:
         return _cut(photos[index], images[index], detectors, framing, on_no_face)
 
     with _in_order(cut, len(photos), workers or min(_MAX_WORKERS, os.cpu_count() or 1)) as results:
@@ -173,14 +174,28 @@ def keep_rows(images: NDArray[np.uint8], rows: Sequence[int]) -> NDArray[np.uint
     return images[: len(rows)]
 
 
-class _Detectors:
-    """Both detectors of one thread; the slower one is started when it is first needed."""
+class MainFace:
+    """The detectors of one thread; slower ones are started when they are first needed."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._detectors: list[FaceDetector] = []
+        self._search: FaceSearch | None = None
 
     def __call__(self, image: NDArray[np.uint8]) -> Face | None:
+        """The main face: MediaPipe's if it is upright for sure, else what the search in all directions and sizes finds."""
+        height, width = image.shape[:2]
+        face = self._by_mediapipe(image)
+        if face is not None and not face.quarters and face.score >= _SURE:
+            return face
+        if self._search is None:
+            self._search = self._stack.enter_context(FaceSearch())
+        found = self._search(image)
+        if not found or (face is not None and not face.quarters and _upright_there(face, found)):
+            return face
+        return main_face(found, width, height)
+
+    def _by_mediapipe(self, image: NDArray[np.uint8]) -> Face | None:
         for number, model in enumerate(_MODELS):
             if number == len(self._detectors):
                 self._detectors.append(self._stack.enter_context(FaceDetector(model=model)))
@@ -189,13 +204,19 @@ class _Detectors:
         return None
 
 
+def _upright_there(face: Face, found: Sequence[Face]) -> bool:
+    """Whether others found an upright face at that place."""
+    box = at_place([other.box for other in found], face.box)
+    return any(other.box is box and not other.quarters for other in found)
+
+
 @contextmanager
-def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers: int) -> Iterator[Iterator[CropResult]]:
+def _in_order(cut: Callable[[MainFace, int], CropResult], count: int, workers: int) -> Iterator[Iterator[CropResult]]:
     """The results of `cut` for 0 .. count-1, in this order; leaving the block stops the work that is still to do."""
     # The inner block ends first: no thread is left when the detectors are closed.
     with ExitStack() as opened, ExitStack() as stack:
-        idle: queue.SimpleQueue[_Detectors] = queue.SimpleQueue()
-        idle.put(_Detectors(opened))
+        idle: queue.SimpleQueue[MainFace] = queue.SimpleQueue()
+        idle.put(MainFace(opened))
 
         def work(index: int) -> CropResult:
             detectors = idle.get()
@@ -210,7 +231,7 @@ def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers:
             if serial == count:
                 return
             for _ in range(workers - 1):
-                idle.put(_Detectors(opened))
+                idle.put(MainFace(opened))
             pool = ThreadPoolExecutor(workers, thread_name_prefix="faceenc-crops")
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(work, range(serial, count))
@@ -223,7 +244,7 @@ def _in_order(cut: Callable[[_Detectors, int], CropResult], count: int, workers:
 
 
 def _cut(
-    photo: LabelledPhoto, out: NDArray[np.uint8], detectors: _Detectors, framing: Framing, on_no_face: OnNoFace
+    photo: LabelledPhoto, out: NDArray[np.uint8], detectors: MainFace, framing: Framing, on_no_face: OnNoFace
 ) -> CropResult:
     """Writes the crop of `photo` to `out`, (S, S, 3)."""
     size = len(out)

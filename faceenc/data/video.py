@@ -1,7 +1,8 @@
 """Faces of one person out of video clips, into the folder layout that `faceenc.data.folder` reads.
 
 The frames are spread evenly over the clips, taken one after the other. The crops are generous, head and shoulders: the
-loader detects and aligns the face anew, and a crop is stored only if both detectors' models together find it there again.
+loader detects and aligns the face anew, and a crop is stored only if the loader's detectors find it there again. Faces that
+lie on their side or stand on their head are stored upright.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import Box, DataError
-from faceenc.faces import FaceDetector, crop_square, main_face
+from faceenc.data.crops import MainFace
+from faceenc.faces import FaceDetector, FaceSearch, YuNet, crop_square, reduced
 from faceenc.media import Video, count_frames, write_png
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _SEARCH = 512  # frames to search where none of the first choice showed a face
 # A face farther than this many box sides from the last position may be someone else's; where several people appear it is
 # not taken.
 _REACH = 1.5
+_GLANCE = 480  # pixels: the longer side of what YuNet is shown where MediaPipe finds no face
 _OFF_CENTRE = 0.25  # of the crop's side: farther from the centre the loader would take another person
 _NO_NAME = re.compile(r'^[. ]|[. ]$|[\x00-\x1f/\\:*?"<>|]|^$')
 
@@ -231,7 +234,7 @@ class _Search:
             if len(faces) > 1:
                 self._crowded.add(clip)
             face, jumps = _pick(faces, last)
-            crop = None if jumps and clip in self._crowded else detectors.crop(image, face.box)
+            crop = None if jumps and clip in self._crowded else detectors.crop(image, face)
             if crop is not None:
                 digest = hashlib.sha256(crop.tobytes()).digest()
                 if digest in self._seen:
@@ -244,31 +247,43 @@ class _Search:
 
 
 class _Detectors:
-    """Both detectors. The one for small faces comes first: it is fast enough, and sees fewer faces where there are none."""
+    """The detectors for frames. MediaPipe's for small faces comes first: it is fast, and sees fewer where there are none."""
 
     def __init__(self, stack: ExitStack, margin: float) -> None:
         self._margin = margin
+        self._stack = stack
         self._full = stack.enter_context(FaceDetector(model="full"))
         self._short = stack.enter_context(FaceDetector(model="short"))
+        self._yunet = YuNet()
+        self._search: FaceSearch | None = None
+        self._loader = MainFace(stack)
 
     def faces(self, image: NDArray[np.uint8]) -> Iterator[list[Face]]:
         """What each detector sees in an (H, W, 3) image, if anything."""
         for detector in (self._full, self._short):
             if faces := detector(image):
                 yield faces
+        # The whole search takes half a second for a large frame: not where YuNet's glance from four sides shows nothing.
+        small = reduced(image, min(1.0, _GLANCE / max(image.shape[:2])))
+        if any(self._yunet(np.ascontiguousarray(np.rot90(small, quarters))) for quarters in range(4)):
+            if self._search is None:
+                self._search = self._stack.enter_context(FaceSearch())
+            if faces := self._search(image):
+                yield faces
 
-    def crop(self, image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8] | None:
-        """The square around a face, (S, S, 3); None if the loader would not find this face in it."""
+    def crop(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8] | None:
+        """The square around a face, upright, (S, S, 3); None if the loader would not find this face in it, and upright."""
+        box = face.box
         # Whole pixels: a crop that is not reduced is then an exact copy.
         side = max(1, round(max(box.width, box.height) * (1 + 2 * self._margin)))
         left, top = round((box.x0 + box.x1 - side) / 2), round((box.y0 + box.y1 - side) / 2)
         size = min(side, _MAX_SIDE)
         crop = crop_square(image, Box(left, top, left + side, top + side), size=size, margin=0)
-        faces = self._short(crop) or self._full(crop)  # in the loader's order
-        if not faces:
+        crop = np.ascontiguousarray(np.rot90(crop, face.quarters))
+        found = self._loader(crop)
+        if found is None or found.quarters:
             return None
-        found = main_face(faces, size, size).box
-        away = math.hypot(found.x0 + found.x1 - size, found.y0 + found.y1 - size) / 2
+        away = math.hypot(found.box.x0 + found.box.x1 - size, found.box.y0 + found.box.y1 - size) / 2
         return crop if away < _OFF_CENTRE * size else None
 
 

@@ -22,6 +22,7 @@ _SIDE = 320  # pixels: what detectors are shown
 _SHARE = 3  # of which a face takes a third
 
 _SMALLEST = 20  # pixels: smaller ones are what blossoms and pebbles look like
+_DROPPED = 0.5  # a place of YuNet's below this score is none if YuNet itself does not see it any more from near
 _CLEAR = 0.9  # score at which no other place of a group is tried
 _SURE = 0.8  # score of one detector from which the other need not agree: hands, toys and bags reach 0.78
 _SURE_TOGETHER = 1.3  # both scores' sum from which they agree
@@ -37,7 +38,7 @@ class CloserLook:
     Attributes:
         yunet: for ArcFace's points.
         near: MediaPipe's short range ...
-        wide: ... and its full range, asked where the other finds nothing.
+        wide: ... and its full range, asked where the other is not sure.
     """
 
     yunet: Detector
@@ -60,7 +61,7 @@ class CloserLook:
             best: Look | None = None
             for place in _distinct(group):
                 look = self._look_twice(image, place)
-                if look is not None and (best is None or look.face.score > best.face.score):
+                if look is not None and (best is None or (look.sure, look.face.score) > (best.sure, best.face.score)):
                     best = look
                 if best is not None and best.face.score >= _CLEAR:
                     break
@@ -84,7 +85,13 @@ class CloserLook:
         middle, reach = _SIDE / 2, _SIDE / _SHARE / 2
         here = Box(middle - reach, middle - reach, middle + reach, middle + reach)
         five = _at(self.yunet(view), here)
-        six = _at(self.near(view), here) or _at(self.wide(view), here)
+        if five is None and place.detector == "yunet" and place.score < _DROPPED:
+            return None  # most of these places; MediaPipe need not be asked, which takes twice as long
+        six = _at(self.near(view), here)
+        if six is None or six.score < _SURE:
+            six = max(
+                (face for face in (six, _at(self.wide(view), here)) if face), key=lambda face: face.score, default=None
+            )
         found = [placed(face, where.turn, where.shift) for face in (six, five) if face is not None]
         if not found:
             return None

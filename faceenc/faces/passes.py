@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_TILE = 1700  # pixels a side at most: YuNet takes 100 bytes a pixel, and is slower with larger ones
+_TILE = 1400  # pixels a side at most: YuNet takes 100 bytes a pixel, and is slower with larger ones
 _LEAST = 12  # pixels of a picture's shorter side: no face fits into less
 _OVERLAP = 96  # pixels: larger faces are found at the pyramid's next scale
 

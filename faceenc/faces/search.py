@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SMALLEST = 19  # pixels: the width of the smallest face that YuNet finds at its own scale, turned by up to 27 degrees
 
-_CANDIDATE = 0.25  # score from which YuNet's faces get a closer look
+_CANDIDATE = 0.2  # score from which YuNet's faces get a closer look
 _USUAL = 0.6  # score from which OpenCV's users take what YuNet finds for a face
 _LARGEST = 50e6  # pixels: larger photos are reduced to so many
-_TURNED = 1.23e6  # pixels: a photo is reduced to so many before it is turned, and ...
-_TURNED_SHARE = 0.32  # ... its sides to at most this share
+_TURNED = 2.1e6  # pixels: a photo is reduced to so many before it is turned, and ...
+_TURNED_SHARE = 0.42  # ... its sides to at most this share
 _STEP = 4  # between two scales of the pyramid: YuNet knows faces from 20 to 300 pixels
 _COARSEST = 160  # pixels: the longer side of the smallest scale
 _PREVIEW = 2000  # pixels: the longer side of what MediaPipe is shown, which looks at 192 itself

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from faceenc.core import ConfigError, DataError, Progress
+from faceenc.core import ConfigError, DataError, Face, Progress
+from faceenc.faces import FaceSearch
 from faceenc.live.identifier import Identifier
 from faceenc.live.mask_making import Enrolled, enroll
 from faceenc.live.masks import MaskBook, save_mask
@@ -26,6 +27,7 @@ from faceenc.recognizers import DLIB
 if TYPE_CHECKING:
     from faceenc.live.sources import Source
 
+_SURE = 0.85  # score of a photo's upright face: some are lying in truth, up to 0.83
 _NO_HURRY = 1e-3  # frames a second, where nobody watches
 
 
@@ -129,11 +131,13 @@ class LiveProtector:
                 method = video_method(steps, gradients=options.engine)
             else:
                 method = tools.method(options, steps)
+            # A file waits: no frame need go without a look at all turns. Anew, so that the same call finds the same.
+            detector = NearOrWide(tools.detector.near, tools.detector.wide, tools.detector.yunet, turns=3)
             done = protect_video(
-                source, output, tools.identifier, method, tools.detector, eps=options.eps, targets=self._targets,
+                source, output, tools.identifier, method, detector, eps=options.eps, targets=self._targets,
                 most=options.max_faces, overwrite=overwrite, seed=options.seed, progress=progress,
             )  # fmt: skip
-            return done, prove(source, output, tools.identifier, tools.detector, progress=progress) if evidence else None
+            return done, prove(source, output, tools.identifier, detector, progress=progress) if evidence else None
 
     def run(
         self,
@@ -187,10 +191,10 @@ class LiveProtector:
         Returns:
             The mask and how it does, and its file.
         """
-        with self._lock:
+        with self._lock, FaceSearch() as search:
             tools = self._load()
             made = enroll(
-                name, photos, tools.identifier, tools.detector,
+                name, photos, tools.identifier, lambda photo: _as_live(tools.detector(photo)) or search(photo),
                 eps=self.options.eps / 255, steps=steps, seed=self.options.seed, progress=progress,
             )  # fmt: skip
             return made, save_mask(made.mask)
@@ -202,3 +206,8 @@ class LiveProtector:
                 identifier.impersonate(name, embeddings)  # an unknown name shows now
             self._tools = _Tools(identifier, masks, self._stack.enter_context(live_detector()))
         return self._tools
+
+
+def _as_live(faces: Sequence[Face]) -> list[Face]:
+    """Faces whose landmarks are the live loop's own: a mask fits where these are found. Lying ones it sees roughly."""
+    return [face for face in faces if face.score >= _SURE and not face.quarters]

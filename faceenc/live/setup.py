@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from faceenc.core import ConfigError, ConsentError
-from faceenc.faces import FaceDetector
+from faceenc.faces import FaceDetector, YuNet
 from faceenc.live.identifier import Identifier
 from faceenc.live.masks import MaskBook, load_masks
 from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, NoiseMethod, PgdMethod
@@ -31,9 +31,9 @@ _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and eac
 
 @contextmanager
 def live_detector() -> Iterator[NearOrWide]:
-    """The detector of the live loop."""
+    """The detector of the live loop. One thread at a time may use it."""
     with FaceDetector(min_score=_MIN_SCORE) as near, FaceDetector(model="full", min_score=_MIN_SCORE) as wide:
-        yield NearOrWide(near, wide)
+        yield NearOrWide(near, wide, YuNet(min_score=_MIN_SCORE))
 
 
 def load_identifier(spec: str = DLIB, *, device: str = "cpu") -> tuple[Identifier, MaskBook]:

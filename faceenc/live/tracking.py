@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from faceenc.core import SAME_PLACE, Box, Detector, Face, moved, overlap, scaled
+from faceenc.core import SAME_PLACE, Box, Detector, Face, Points, moved, overlap, scaled, turned
 from faceenc.faces import without_doubles
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _SIDE = 320  # pixels: the detector scales pictures down to less than that
-_SURE = 0.8  # score of the detector for large faces
+_SURE = 0.8  # score of the detector for large faces, and of what YuNet finds in a turned picture
 _NEAR = 0.6  # box sides between the centres of what may be the same face
 _KEEP = 12  # frames: so long a face that is not found any more is protected where it was
 # Detections tremble by a pixel, and noise that trembles with them is seen. So a face is taken to be where it was expected,
@@ -126,23 +126,52 @@ class Tracker:
         track.face = _blended(face, track.face, 1 - _PLACE) if self._smooth else face
 
 
-@dataclass(frozen=True)
+@dataclass
 class NearOrWide:
-    """A `Detector` that looks for small faces only where there is no large one for sure.
+    """A `Detector` that looks for small and for turned faces only where there is no large one for sure.
 
     The one for large faces doubtfully finds middling ones too, at twice their size and with key points far off, and hands or
-    shirts. What it doubts counts where nothing else is found.
+    shirts. What it doubts counts where nothing else is found. MediaPipe doubtfully takes lying heads for upright ones, with
+    the key points in wrong places. So where nothing is sure, YuNet looks at the picture turned by a quarter, a half or three
+    quarters. The turn that showed a face is tried first the next time.
+
+    Attributes:
+        near: for large faces.
+        wide: for small ones.
+        yunet: for small ones too, and in turned pictures.
+        turns: how many of the three turns are tried in a call that finds nothing at all; with one, a lying head is found by
+            the third call.
     """
 
     near: Detector
     wide: Detector
+    yunet: Detector
+    turns: int = 1
+    _quarters: int = field(default=1, repr=False)
 
     def __call__(self, image: NDArray[np.uint8]) -> list[Face]:
         faces = self.near(image)
-        if faces and min(face.score for face in faces) >= _SURE:
+        sure = [face for face in faces if face.score >= _SURE and not face.quarters]
+        if faces and len(sure) == len(faces):
             return faces
-        surer = [*(face for face in faces if face.score >= _SURE), *self.wide(image)]
-        return without_doubles([], surer or faces)
+        by_mediapipe, by_yunet = without_doubles([], [*sure, *self.wide(image)]), self.yunet(image)
+        # MediaPipe's landmarks go first: noise that changed from one scheme to the other would be seen.
+        found = without_doubles(by_mediapipe, by_yunet)
+        if by_yunet or any(face.score >= _SURE for face in found):
+            return found
+        # Doubt mostly is a lying head: with a turn a call it would be taken for upright in two calls of three.
+        lying = self._lying(image, 3 if faces or found else self.turns)
+        return without_doubles(lying, found) or without_doubles([], faces)
+
+    def _lying(self, image: NDArray[np.uint8], turns: int) -> list[Face]:
+        for _ in range(turns):
+            shown = np.ascontiguousarray(np.rot90(image, self._quarters))
+            height, width = shown.shape[:2]
+            found = [turned(face, -self._quarters, width, height) for face in self.yunet(shown) if face.score >= _SURE]
+            if found:
+                return found
+            self._quarters = self._quarters % 3 + 1
+        return []
 
 
 def frame_faces(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
@@ -155,17 +184,22 @@ def frame_faces(detector: Detector, frame: NDArray[np.uint8]) -> list[Face]:
 
 
 def _blended(face: Face, other: Face, share: float) -> Face:
-    """`share` of the other face in the first."""
+    """`share` of the other face in the first; landmarks that the other one lacks move with the box."""
 
     def mix(one: float, two: float) -> float:
         return one + share * (two - one)
 
     a, b = face.box, other.box
     box = Box(mix(a.x0, b.x0), mix(a.y0, b.y0), mix(a.x1, b.x1), mix(a.y1, b.y1))
+
+    def along(points: Points) -> Points:
+        across, down = box.width / a.width, box.height / a.height
+        return tuple((box.x0 + across * (x - a.x0), box.y0 + down * (y - a.y0)) for x, y in points)
+
     landmarks = {
-        scheme: tuple(
-            (mix(p[0], q[0]), mix(p[1], q[1])) for p, q in zip(points, other.landmarks.get(scheme, points), strict=True)
-        )
+        scheme: tuple((mix(p[0], q[0]), mix(p[1], q[1])) for p, q in zip(points, other.landmarks[scheme], strict=True))
+        if scheme in other.landmarks
+        else along(points)
         for scheme, points in face.landmarks.items()
     }
     return replace(face, box=box, landmarks=landmarks)

@@ -13,7 +13,7 @@ import torch
 
 from faceenc.attacks import PGD, MoveAway, MoveTo, ShapedLinf
 from faceenc.core import ConfigError
-from faceenc.faces import FaceWindow, cut_out
+from faceenc.faces import FaceWindow, Similarity, cut_out
 from faceenc.media import PHOTO_TRANSFORMS, RandomTransform
 from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again, and
 # with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
 _SCANT = 1 / 3
+Crops = Sequence[Sequence[Similarity]]
 _CHUNK = 10  # steps between two checks of what would be saved
 
 
@@ -90,6 +91,7 @@ def protect_faces(
     protection: Protection,
     *,
     grey: bool = False,
+    more: Sequence[Crops] = (),
 ) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
     """Add noise to the faces of a photo.
 
@@ -98,6 +100,7 @@ def protect_faces(
         faces: as detected in this very image; one after the other, where they overlap within one eps together.
         protection: how.
         grey: change all channels alike.
+        more: for each face, and of it for each surrogate, crops to attack besides those that it is expected to cut out.
 
     Returns:
         (H, W, 3) uint8 RGB, nowhere farther than eps from `image`, and one outcome a face.
@@ -113,7 +116,8 @@ def protect_faces(
     outcomes = []
     for number, face in enumerate(faces):
         left = None if deadline is None else (deadline - time.perf_counter()) / (len(faces) - number)
-        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), grey=grey))
+        crops = more[number] if number < len(more) else ()
+        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), grey=grey, more=crops))
     return result, outcomes
 
 
@@ -125,11 +129,12 @@ def _protect_face(
     protection: Protection,
     *,
     grey: bool,
+    more: Crops,
 ) -> FaceOutcome:
     start = time.perf_counter()
     strength, surrogates = protection.strength, protection.surrogates
     # Crops and references are the untouched photo's; the noise is added to what earlier faces left.
-    clean = face_window(image, face, surrogates, flat=strength.flat, mask=protection.mask)
+    clean = face_window(image, face, surrogates, flat=strength.flat, mask=protection.mask, more=more)
     x0, y0, x1, y1 = clean.place
     window = clean.on(result[y0:y1, x0:x1], used[y0:y1, x0:x1])
     goal = _goal(clean, protection)

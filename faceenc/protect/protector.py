@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 
 from faceenc.core import DataError, Face
-from faceenc.faces import FaceSearch, Found
+from faceenc.faces import FaceSearch, Found, Similarity
 from faceenc.media import Photo, check_format, encode_photo, preload, read_photo, save_photo
 from faceenc.protect.decoys import embed_person, make_decoy
 from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
-from faceenc.protect.evidence.records import Evidence
+from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
 from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_decode, is_lossless
 from faceenc.protect.preview import draw_preview
@@ -33,6 +33,9 @@ from faceenc.recognizers import Recognizer, load_gallery, load_judges, load_reco
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# What is still matched, or found by strangers only, is protected again that often, where they find it.
+_MORE_PASSES = 2
 
 _Picture = TypeVar("_Picture", "NDArray[np.uint8]", Image.Image)
 
@@ -163,11 +166,17 @@ class Protector:
             content = source.read_bytes()
         with _timed(seconds, "detect"):
             found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=str(source))
-        outcomes, evidence, data, again = self._protect(photo, found, seconds, source)
-        strays = [stray.face for stray in evidence.strays if stray.sure]
-        if strays and options.faces == "all" and found.faces[0].detector != "whole":
-            found = replace(found, faces=[*found.faces, *strays])
-            outcomes, evidence, data, again = self._protect(photo, found, seconds, source)
+        outcomes, evidence, data, again = self._protect(photo, found, (), seconds, source)
+        for _ in range(_MORE_PASSES if options.budget is None else 0):
+            strays = [stray.face for stray in evidence.strays if stray.sure] if self._takes_strays(found) else []
+            matched = set(evidence.matched_faces(networks=self._attacked))
+            if not strays and not matched:
+                break
+            more = [self._places(again.pixels, face, number in matched) for number, face in enumerate(evidence.faces, 1)]
+            wider = replace(found, faces=[*found.faces, *strays])
+            once_more = self._protect(photo, wider, more, seconds, source)
+            if once_more[1].matches(networks=self._attacked) <= evidence.matches(networks=self._attacked):
+                found, (outcomes, evidence, data, again) = wider, once_more
         with _timed(seconds, "write"):
             if options.preview:
                 picture = Photo(draw_preview(photo.pixels, again.pixels, found.faces), None, False, "PNG", None, None, ())
@@ -176,19 +185,37 @@ class Protector:
             if make_keyfile is not None:
                 make_keyfile(photo, again, content, data)
             save_photo(target, data, force=False)
-        attacked = frozenset(surrogate.network for surrogate in self._surrogates)
         hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
         audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
-        return Encrypted(target, outcomes, evidence, attacked, photo.notes, seconds)
+        return Encrypted(target, outcomes, evidence, self._attacked, photo.notes, seconds)
+
+    @property
+    def _attacked(self) -> frozenset[str]:
+        return frozenset(surrogate.network for surrogate in self._surrogates)
+
+    def _takes_strays(self, found: Found) -> bool:
+        """Whether faces that only strangers find are to be protected too."""
+        return self.options.faces == "all" and found.faces[0].detector != "whole"
+
+    def _places(self, pixels: NDArray[np.uint8], face: FaceEvidence, matched: bool) -> Sequence[Sequence[Similarity]]:
+        """For each surrogate its crops of a face that is still matched, where it was found anew in the protected photo."""
+        if not matched:
+            return ()
+        return [[surrogate.align(pixels, place)[0] for place in face.places] for surrogate in self._surrogates]
 
     def _protect(
-        self, photo: Photo, found: Found, seconds: dict[str, float], source: Path
+        self,
+        photo: Photo,
+        found: Found,
+        more: Sequence[Sequence[Sequence[Similarity]]],
+        seconds: dict[str, float],
+        source: Path,
     ) -> tuple[list[FaceOutcome], Evidence, bytes, Photo]:
         """Noise for these faces, and what judges say of it: outcomes, evidence, the file, and what it shows."""
         options = self.options
         with _timed(seconds, "noise"):
             protection = self._protection(found.faces, photo)
-            pixels, outcomes = protect_faces(photo.pixels, found.faces, protection, grey=photo.grey)
+            pixels, outcomes = protect_faces(photo.pixels, found.faces, protection, grey=photo.grey, more=more)
         judge = partial(
             gather_evidence,
             photo.pixels,

@@ -36,7 +36,13 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def face_window(
-    image: NDArray[np.uint8], face: Face, surrogates: Sequence[Recognizer], *, flat: float, mask: bool = True
+    image: NDArray[np.uint8],
+    face: Face,
+    surrogates: Sequence[Recognizer],
+    *,
+    flat: float,
+    mask: bool = True,
+    more: Sequence[Sequence[Similarity]] = (),
 ) -> FaceWindow:
     """The window of a face.
 
@@ -46,12 +52,15 @@ def face_window(
         surrogates: whose crops are to lie in it.
         flat: the share of eps that flat skin gets; where there is contrast, up to all of it.
         mask: keep the noise on the face; else it may go anywhere in the window.
+        more: for each surrogate, crops of the image that are attacked as well.
 
     Raises:
         ValueError: the face's key points lie on one another.
     """
     chip = key_points_similarity(face)
     crops = tuple(tuple(surrogate.align(image, face)) for surrogate in surrogates)
+    if more:
+        crops = tuple((*own, *others) for own, others in zip(crops, more, strict=True))
     levels = pyramid_levels(chip.scale)
     place = _place(image, [(chip, CHIP_SIZE), *_sized(crops, surrogates)], levels, chip.scale)
     x0, y0, x1, y1 = place

@@ -18,8 +18,8 @@ from PIL import Image
 
 from faceenc.core import DataError
 from faceenc.data import LabelledPhoto, cut_faces, enlarge, load_faces, load_folder, photos_table, read_orl
-from faceenc.faces import FaceDetector, crop_square, frame_face
-from faceenc.media import write_png
+from faceenc.faces import FaceDetector, Framing, crop_square, frame_face
+from faceenc.media import read_image, write_png
 from tests.face_photos import write_blank, write_jpegs, write_people
 
 SIZE = 64
@@ -86,6 +86,29 @@ def test_any_mix_of_formats(photos: Path) -> None:
     crops = {name: image.astype(float) for name, image in zip(faces.files, faces.images, strict=True)}
     for name in ("turned.jpg", "web.webp", "grey.PGM", "alpha.png"):
         assert np.abs(crops[f"s1/{name}"] - crops["s1/1.png"]).mean() < 4
+
+
+@pytest.mark.parametrize("framing", ["aligned", "square"])
+def test_photos_lying_on_their_sides_show_upright_faces(framing: Framing, photos: Path) -> None:
+    upright = {person: read_image(photos / person / "1.png") for person in ("s1", "s2", "s3")}
+    for person, picture in upright.items():
+        for quarters in (1, 2, 3):
+            write_png(photos / person / f"lying{quarters}.png", np.ascontiguousarray(np.rot90(picture, quarters)))
+    faces = load_folder(photos, SIZE, framing=framing)
+    crops = {name: image.astype(float) for name, image in zip(faces.files, faces.images, strict=True)}
+    for person in upright:
+        for quarters in (1, 2, 3):
+            lying = crops[f"{person}/lying{quarters}.png"]
+            unlike = [np.abs(np.rot90(lying, k) - crops[f"{person}/1.png"]).mean() for k in range(4)]
+            assert unlike[0] < 0.8 * min(unlike[1:])
+
+
+def test_a_small_face_in_a_large_photo_is_cut_out(photos: Path) -> None:
+    picture = np.full((1500, 2000, 3), 110, np.uint8)
+    picture[200:264, 1500:1554] = np.asarray(Image.fromarray(enlarge(read_orl()["s1/1"])).resize((54, 64)))
+    write_png(photos / "s1" / "far.png", picture)
+    faces = load_folder(photos, SIZE)
+    assert faces.images[faces.files.index("s1/far.png")].std() > 20
 
 
 def test_split_follows_the_content_and_the_cache_sees_changes(photos: Path) -> None:

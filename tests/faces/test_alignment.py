@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from faceenc.core import Box, Face
+from faceenc.core import Face, scaled, turned
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import (
     ALIGNED_BORDER,
@@ -25,6 +26,7 @@ from faceenc.faces import (
     halved_pixels,
     key_points_similarity,
     pyramid_levels,
+    quarter_turns,
     square_similarity,
     unhalved,
 )
@@ -56,9 +58,9 @@ def test_a_fitted_similarity_is_found_again() -> None:
 def test_jitter_turns_about_the_middle() -> None:
     crop = Similarity(2 + 0.5j, 30 + 40j)
     middle = (CHIP_SIZE - 1) / 2 * (1 + 1j)
-    turned = crop.jittered([1, 1, 0, 0], size=CHIP_SIZE, degrees=10, zoom=0.1, shift=5)
-    assert turned(middle) == pytest.approx(crop(middle))
-    assert turned.turn / crop.turn == pytest.approx(cmath.rect(1.1, cmath.pi / 18))
+    jittered = crop.jittered([1, 1, 0, 0], size=CHIP_SIZE, degrees=10, zoom=0.1, shift=5)
+    assert jittered(middle) == pytest.approx(crop(middle))
+    assert jittered.turn / crop.turn == pytest.approx(cmath.rect(1.1, cmath.pi / 18))
     moved = crop.jittered([0, 0, 1, 0], size=CHIP_SIZE, degrees=10, zoom=0.1, shift=5)
     assert moved(middle + 5) == pytest.approx(crop(middle))
 
@@ -68,7 +70,7 @@ def test_crops_are_those_of_pillow(photo: tuple[NDArray[np.uint8], Face]) -> Non
     image, face = photo
     pairs = [
         (key_points_similarity(face, size=224, border=ALIGNED_BORDER), align_face(image, face, size=224)),
-        (square_similarity(face.box, size=224, margin=SQUARE_MARGIN), crop_square(image, face.box, size=224, margin=0.2)),
+        (square_similarity(face, size=224, margin=SQUARE_MARGIN), crop_square(image, face.box, size=224, margin=0.2)),
     ]
     for similarity, wanted in pairs:
         crop = cut_out(to_tensor(image[None]), [similarity], size=224)
@@ -85,8 +87,7 @@ def test_dlibs_own_chip(photo: tuple[NDArray[np.uint8], Face], zoom: float, halv
     height, width = image.shape[:2]
     size = (round(width * zoom), round(height * zoom))
     large = np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    box = type(face.box)(*(v * zoom for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
-    there = Face(box, tuple((x * zoom, y * zoom) for x, y in face.key_points), face.score)
+    there = scaled(face, zoom, zoom)
     similarity = dlib_similarities(large, there)[0]
     levels = pyramid_levels(similarity.scale)
     assert levels == halvings
@@ -103,16 +104,24 @@ def test_dlibs_own_chip(photo: tuple[NDArray[np.uint8], Face], zoom: float, halv
 
 
 @needs_dlib
-def test_a_face_on_its_side_may_be_cut_out_in_several_ways(photo: tuple[NDArray[np.uint8], Face]) -> None:
+def test_dlibs_chip_of_a_face_on_its_side_is_the_upright_one(photo: tuple[NDArray[np.uint8], Face]) -> None:
+    image, face = photo
+    (upright,) = dlib_similarities(image, face)
+    height, width = image.shape[:2]
+    (lying,) = dlib_similarities(np.ascontiguousarray(np.rot90(image)), turned(face, 1, width, height))
+    back = quarter_turns(1, width, height)
+    for corner in (0j, CHIP_SIZE * (1 + 1j)):
+        assert abs(back(lying(corner)) - upright(corner)) < 0.02 * CHIP_SIZE * upright.scale
+
+
+@needs_dlib
+def test_a_face_that_is_wrongly_taken_for_upright_may_be_cut_out_in_several_ways(
+    photo: tuple[NDArray[np.uint8], Face],
+) -> None:
     """Dlib's landmarks are for upright faces: elsewhere they hang on where exactly the box lies."""
     image, face = photo
-    assert len(dlib_similarities(image, face)) == 1
     side = image.shape[0]
-    lying = Face(
-        Box(face.box.y0, image.shape[1] - face.box.x1, face.box.y1, image.shape[1] - face.box.x0),
-        tuple((y, image.shape[1] - x) for x, y in face.key_points),
-        face.score,
-    )
+    lying = replace(face, box=turned(face, 1, image.shape[1], side).box)
     chips = dlib_similarities(np.ascontiguousarray(np.rot90(image)), lying)
     assert len(chips) > 1
     assert all(0 < chip(75 + 75j).real < side for chip in chips)

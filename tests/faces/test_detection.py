@@ -38,7 +38,7 @@ def test_key_points_lie_where_a_face_has_them(model: str, orl: dict[str, NDArray
     with FaceDetector(model=model) as detector:  # type: ignore[arg-type]
         for name in [f"s{person}/1" for person in range(1, 41, 6)]:
             (face,) = detector(orl[name])
-            right_eye, left_eye, nose, mouth, right_ear, left_ear = face.key_points
+            right_eye, left_eye, nose, mouth, right_ear, left_ear = face.landmarks["mediapipe"]
             assert face.box.x0 < right_eye[0] < nose[0] < left_eye[0] < face.box.x1
             assert face.box.y0 < max(right_eye[1], left_eye[1]) < nose[1] < mouth[1] < face.box.y1
             assert right_ear[0] < right_eye[0] < left_eye[0] < left_ear[0]
@@ -182,7 +182,7 @@ def test_threads_give_stderr_back() -> None:
     ],
 )
 def test_main_face_is_large_and_central(boxes: list[tuple[float, float, float, float]], chosen: int) -> None:
-    faces = [Face(Box(*box), (), 0.9) for box in boxes]
+    faces = [Face(Box(*box), {}, 0.9) for box in boxes]
     assert main_face(faces, 200, 200) is faces[chosen]
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.attacks import Dodge, Exact
-from faceenc.core import Box, DataError, Face, overlap
+from faceenc.core import Box, DataError, Face, overlap, turned
 from faceenc.faces import Similarity
 from faceenc.live import (
     HIDDEN,
@@ -340,7 +340,7 @@ def test_a_face_that_is_gone_is_given_up_and_the_next_one_is_new() -> None:
 def test_what_the_detector_for_large_faces_doubts_counts_where_nothing_else_is_found() -> None:
     face, hands = _face(60, 40, 50), replace(_face(40, 140, 90), score=0.65)
     seen: dict[str, list[Face]] = {"near": [face, hands], "wide": [face]}
-    find = NearOrWide(lambda image: seen["near"], lambda image: seen["wide"])
+    find = NearOrWide(lambda image: seen["near"], lambda image: seen["wide"], lambda image: [])
     blank = np.zeros((240, 320, 3), np.uint8)
     assert find(blank) == [face]
     seen["near"] = [hands]
@@ -349,9 +349,72 @@ def test_what_the_detector_for_large_faces_doubts_counts_where_nothing_else_is_f
     assert find(blank) == [hands]
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("person", ["s2/9", "s3/9", "s11/1", "s20/1"])
+def test_a_lying_head_is_tracked(person: str, quarters: int, detector: NearOrWide) -> None:
+    tracker = Tracker(replace(detector), every=1)
+    numbers = set()
+    for index, frame in enumerate(moving([person], 6)):
+        tracks = tracker.update(index, np.ascontiguousarray(np.rot90(frame, quarters)))
+        if index >= 2:
+            (track,) = tracks
+            numbers.add(track.number)
+            assert track.face.quarters == -quarters % 4
+            upright = turned(track.face, -quarters, *np.rot90(frame, quarters).shape[1::-1])
+            assert 50 < upright.box.x0 < upright.box.x1 < 270
+            assert 80 < upright.box.y0 < upright.box.y1 < 310
+    assert len(numbers) == 1
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_nothing_is_looked_at_from_as_many_sides_as_there_is_time_for(turns: int, detector: NearOrWide) -> None:
+    shapes = []
+
+    def looked(image: NDArray[np.uint8]) -> list[Face]:
+        shapes.append(image.shape[:2])
+        return detector.yunet(image)
+
+    find = replace(detector, yunet=looked, turns=turns)
+    for _ in range(3):
+        assert frame_faces(find, np.full((360, 640, 3), 118, np.uint8)) == []
+    assert len(shapes) == 3 * (1 + turns)
+    assert shapes.count((320, 180)) == 2 * turns
+    assert {(180, 320), (320, 180)} == set(shapes)
+
+
+def test_a_lying_head_in_a_video_is_found_at_once(detector: NearOrWide) -> None:
+    lying = np.ascontiguousarray(np.rot90(moving(["s2/9"], 1)[0], 3))
+    (face,) = frame_faces(replace(detector, turns=3), lying)
+    assert face.quarters == 1
+
+
+def test_nothing_jumps_when_another_detector_finds_the_face() -> None:
+    """MediaPipe's and YuNet's boxes differ by a few pixels; half of that is taken over, of box and landmarks alike."""
+    first = _face(100, 60, 80)
+    eyes_and_mouth = first.landmarks["mediapipe"]
+    five = (*eyes_and_mouth[:3], (128.0, 124.0), (152.0, 124.0))
+    shifted = tuple((x + 4, y) for x, y in five)
+    other = Face(Box(104, 60, 184, 140), {"arcface": shifted}, 0.9, "yunet")
+    both = replace(other, landmarks={**other.landmarks, "mediapipe": tuple((x + 4, y) for x, y in eyes_and_mouth)})
+    found = [first]
+    tracker = Tracker(lambda image: list(found), every=1)
+    frame = np.zeros((240, 320, 3), np.uint8)
+    last: complex | None = None
+    for index, face in enumerate([first, other, first, both, other, first]):
+        found[:] = [face]
+        (track,) = tracker.update(index, frame)
+        assert set(track.face.landmarks) == set(face.landmarks)
+        here = track.face.eyes_and_mouth[0]
+        assert last is None or abs(here - last) < 4
+        assert abs(here - complex(track.face.box.x0, track.face.box.y0) - (24 + 32j)) < 0.1
+        last = here
+    assert track.number == 1
+
+
 def _face(x: float, y: float, side: float) -> Face:
     points = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.5, 0.8), (0.1, 0.4), (0.9, 0.4)]
-    return Face(Box(x, y, x + side, y + side), tuple((x + side * u, y + side * v) for u, v in points), 0.9)
+    found = tuple((x + side * u, y + side * v) for u, v in points)
+    return Face(Box(x, y, x + side, y + side), {"mediapipe": found}, 0.9)
 
 
 def test_noise_moves_by_whole_pixels_unchanged() -> None:

@@ -92,6 +92,6 @@ def test_overlap_is_intersection_over_union() -> None:
 
 
 def test_faces_move_and_grow_with_their_image() -> None:
-    face = Face(Box(1, 2, 5, 8), ((2.0, 3.0), (4.0, 5.0)), 0.9)
-    assert moved(face, 10, 20) == Face(Box(11, 22, 15, 28), ((12.0, 23.0), (14.0, 25.0)), 0.9)
-    assert scaled(face, 2, 0.5) == Face(Box(2, 1, 10, 4), ((4.0, 1.5), (8.0, 2.5)), 0.9)
+    face = Face(Box(1, 2, 5, 8), {"mediapipe": ((2.0, 3.0), (4.0, 5.0))}, 0.9)
+    assert moved(face, 10, 20) == Face(Box(11, 22, 15, 28), {"mediapipe": ((12.0, 23.0), (14.0, 25.0))}, 0.9)
+    assert scaled(face, 2, 0.5) == Face(Box(2, 1, 10, 4), {"mediapipe": ((4.0, 1.5), (8.0, 2.5))}, 0.9)

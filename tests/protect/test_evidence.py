@@ -156,7 +156,7 @@ def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
     record = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
     assert record.keys() == {"faces", "photo", "doubtful", "left", "strays", "searched"}
     assert record["searched"]["upright"] == 19
-    assert record["searched"]["turned"] == 60
+    assert record["searched"]["turned"] == 46
     assert record["searched"]["saved"].keys() >= {"MediaPipe", "YuNet"}
     assert record["photo"].keys() == {"psnr", "max_change"}
     (face,) = record["faces"]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from faceenc.cli import Group, main
 from faceenc.data import enlarge, read_orl
-from faceenc.faces import FaceDetector, Framing, GroupDetector, frame_face
+from faceenc.faces import FaceSearch, Framing, frame_face
 from faceenc.media import list_photos, read_image, to_tensor
 from faceenc.recognizers import FaceResNet, annotate, name_outputs, recognize, save_checkpoint
 from tests.live_clips import small_recognizer
@@ -32,13 +32,13 @@ def orl() -> dict[str, NDArray[np.uint8]]:
 
 
 @pytest.fixture(scope="module")
-def detector() -> Iterator[GroupDetector]:
-    with FaceDetector() as near, FaceDetector(model="full") as wide:
-        yield GroupDetector(near, wide)
+def detector() -> Iterator[FaceSearch]:
+    with FaceSearch() as search:
+        yield search
 
 
 @pytest.fixture(scope="module")
-def model(detector: GroupDetector) -> FaceResNet:
+def model(detector: FaceSearch) -> FaceResNet:
     return small_recognizer(detector, PEOPLE, size=SIZE)
 
 
@@ -48,9 +48,7 @@ def group(orl: dict[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate([orl["s3/9"], orl["s1/9"], orl["s2/9"]], axis=1)
 
 
-def test_everybody_in_a_group_gets_the_right_name(
-    model: FaceResNet, detector: GroupDetector, group: NDArray[np.uint8]
-) -> None:
+def test_everybody_in_a_group_gets_the_right_name(model: FaceResNet, detector: FaceSearch, group: NDArray[np.uint8]) -> None:
     found = recognize(group, model, detector)
     assert len(found) == 3
     names = [person.name for person in sorted(found, key=lambda person: person.face.box.x0)]
@@ -59,7 +57,7 @@ def test_everybody_in_a_group_gets_the_right_name(
 
 @pytest.mark.parametrize("framing", ["square", "aligned"])
 def test_probabilities_are_the_softmax_of_each_face_alone(
-    framing: Framing, detector: GroupDetector, group: NDArray[np.uint8]
+    framing: Framing, detector: FaceSearch, group: NDArray[np.uint8]
 ) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -75,9 +73,7 @@ def test_probabilities_are_the_softmax_of_each_face_alone(
         assert (person.best, person.probability) == person.top[0]
 
 
-def test_the_threshold_divides_known_from_unknown(
-    model: FaceResNet, detector: GroupDetector, group: NDArray[np.uint8]
-) -> None:
+def test_the_threshold_divides_known_from_unknown(model: FaceResNet, detector: FaceSearch, group: NDArray[np.uint8]) -> None:
     everybody = recognize(group, model, detector)
     middle = sorted(person.probability for person in everybody)[1]
     by_option = recognize(group, model, detector, threshold=middle)
@@ -94,19 +90,19 @@ def test_the_threshold_divides_known_from_unknown(
         recognize(group, model, detector, threshold=1.5)
 
 
-def test_two_people_have_no_third(detector: GroupDetector, group: NDArray[np.uint8]) -> None:
+def test_two_people_have_no_third(detector: FaceSearch, group: NDArray[np.uint8]) -> None:
     found = recognize(group, FaceResNet(("a", "b"), SIZE).eval(), detector)
     assert [len(person.top) for person in found] == [2, 2, 2]
 
 
-def test_a_picture_without_a_face(model: FaceResNet, detector: GroupDetector) -> None:
+def test_a_picture_without_a_face(model: FaceResNet, detector: FaceSearch) -> None:
     empty = np.full((480, 640, 3), 120, np.uint8)
     assert recognize(empty, model, detector) == []
     np.testing.assert_array_equal(annotate(empty, []), empty)
 
 
 def test_the_photo_shows_known_and_unknown_faces_in_different_colours(
-    model: FaceResNet, detector: GroupDetector, group: NDArray[np.uint8]
+    model: FaceResNet, detector: FaceSearch, group: NDArray[np.uint8]
 ) -> None:
     found = recognize(group, model, detector)
     known, unknown = annotate(group, found), annotate(group, recognize(group, model, detector, threshold=1))
@@ -119,37 +115,34 @@ def test_the_photo_shows_known_and_unknown_faces_in_different_colours(
     assert (known != unknown).any(axis=2).sum() > 1000
 
 
-def test_tiles_find_the_small_faces_of_a_large_photo(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> None:
+def test_the_search_finds_the_small_faces_of_a_large_photo(orl: dict[str, NDArray[np.uint8]], detector: FaceSearch) -> None:
     photo = np.full((900, 2000, 3), 110, np.uint8)
     places = [(90 + 310 * (k % 6), 80 + 270 * (k // 6)) for k in range(18)]
     for k, (x, y) in enumerate(places):
         small = Image.fromarray(orl[f"s{k + 1}/1"]).resize((96, 109), Image.Resampling.BOX)
         photo[y : y + 109, x : x + 96] = np.array(small)
-    assert len(detector.near(photo)) < 9
-    assert len(detector.wide(photo)) < 9
+    assert len(detector.whole(photo)) < 9
     faces = detector(photo)
     assert len(faces) >= 16
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
     for face in faces:
         box = face.box
         [_] = [(x, y) for x, y in places if x <= box.x0 and box.x1 <= x + 96 and y <= box.y0 and box.y1 <= y + 109]
-        assert all(box.x0 - 10 < px < box.x1 + 10 for px, _ in face.key_points)
-        assert face.key_points[0][1] < face.key_points[3][1]
+        assert all(box.x0 - 10 < px < box.x1 + 10 for points in face.landmarks.values() for px, _ in points)
+        assert face.quarters == 0
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (1000, 300), (300, 1000), (192, 193), (1, 1), (5, 4000)])
-def test_tiles_of_nothing_hold_no_sure_face(shape: tuple[int, int], detector: GroupDetector) -> None:
+def test_noise_and_nothing_hold_no_face(shape: tuple[int, int], detector: FaceSearch) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
-    assert all(face.score < 0.7 for face in detector(noise))
+    assert detector(noise) == []
     assert detector(np.full((*shape, 3), 90, np.uint8)) == []
 
 
-def test_portraits_gain_no_faces(orl: dict[str, NDArray[np.uint8]], detector: GroupDetector) -> None:
+def test_portraits_gain_no_faces(orl: dict[str, NDArray[np.uint8]], detector: FaceSearch) -> None:
     for person in range(1, 41, 5):
         big = np.array(Image.fromarray(orl[f"s{person}/1"]).resize((1100, 1400)))
-        (face,) = detector(big)
-        (alone,) = detector.near(big)
-        assert face == alone
+        assert len(detector(big)) == 1
 
 
 def test_folders_are_searched_in_order_and_without_the_output(tmp_path: Path) -> None:

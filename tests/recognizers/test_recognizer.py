@@ -108,7 +108,8 @@ def test_dlibs_detector_sees_small_faces_too(photos: dict[str, Photo]) -> None:
     factor = 0.12  # a face of 40 pixels
     small = np.array(Image.fromarray(image).resize((68, 78), Image.Resampling.BOX))
     box = Box(*(factor * v for v in (face.box.x0, face.box.y0, face.box.x1, face.box.y1)))
-    tiny = Face(box, tuple((factor * x, factor * y) for x, y in face.key_points), 1.0)
+    points = tuple((factor * x, factor * y) for x, y in face.landmarks["mediapipe"])
+    tiny = Face(box, {"mediapipe": points}, 1.0)
     large, little = hog_box(image, face), hog_box(small, tiny)
     assert large is not None
     assert little is not None
@@ -207,7 +208,7 @@ def test_frbench_judges_and_carries_gradients(frbench_cache: Path, photos: dict[
 def test_frbenchs_crops_have_the_face_in_arcfaces_places(photos: dict[str, Photo]) -> None:
     image, face = photos["s2/1"]
     dotted = np.zeros_like(image)
-    for x, y in face.key_points[:4]:
+    for x, y in face.landmarks["mediapipe"][:4]:
         dotted[round(y) - 6 : round(y) + 6, round(x) - 6 : round(x) + 6] = 255
     crop = load_recognizer(f"frbench:{NET}").cut(dotted, face)[..., 0].astype(float)
     assert crop.shape == (112, 112)

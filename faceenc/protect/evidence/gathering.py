@@ -8,7 +8,6 @@ Besides, every detector there is searches the whole saved file, as a stranger's 
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import DataError, Face, moved, scaled, turned
-from faceenc.faces import FaceSearch, Found, shared_part
+from faceenc.faces import FaceSearch, Found
 from faceenc.media import VARIANTS, Variant, copy_window, vary
 from faceenc.protect.evidence.quality import face_change, photo_change
-from faceenc.protect.evidence.records import Evidence, FaceEvidence, Seen, Stray, Verdict
-from faceenc.protect.evidence.sightings import Sighting, search_as_strangers
+from faceenc.protect.evidence.records import Evidence, FaceEvidence, Verdict
+from faceenc.protect.evidence.sightings import compare_sightings, search_as_strangers
 from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
-
-
-# Share of the smaller of two boxes that lies in the other one, of the same up direction and of another.
-_SAME_FACE, _SAME_FACE_TURNED = 0.5, 0.2
 
 
 def gather_evidence(
@@ -81,12 +76,21 @@ def gather_evidence(
             verdicts[index] += answer.verdicts(judge, gallery, person if index == owner else None)
     narrowest = min((face.box.width for face in found.faces), default=math.inf)
     sightings, searched = search_as_strangers(protected, search, narrowest=narrowest, thorough=thorough)
-    seen, strays = _compare(original, protected, found, answers, sightings, judges, search)
+    seen, strays = compare_sightings(
+        original, protected, found, [answer.original for answer in answers], sightings, judges, search
+    )
+    places = [[*answer.places, *(face for _, face in here)] for answer, here in zip(answers, seen, strict=True)]
     psnr, largest = photo_change(original, protected)
     return Evidence(
         faces=tuple(
-            FaceEvidence(face.box, *face_change(original, protected, face.box), tuple(said), tuple(here))
-            for face, said, here in zip(found.faces, verdicts, seen, strict=True)
+            FaceEvidence(
+                face.box,
+                *face_change(original, protected, face.box),
+                tuple(said),
+                tuple(one for one, _ in here),
+                tuple(there),
+            )
+            for face, said, here, there in zip(found.faces, verdicts, seen, places, strict=True)
         ),
         psnr=psnr,
         max_change=largest,
@@ -99,83 +103,18 @@ def gather_evidence(
     )
 
 
-def _compare(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    found: Found,
-    answers: Sequence[_Answers],
-    sightings: Sequence[Sighting],
-    judges: Sequence[Recognizer],
-    search: FaceSearch,
-) -> tuple[list[list[Seen]], list[Stray]]:
-    """What judges say of each known face as strangers cut it out, and of faces that only strangers find."""
-    best: dict[tuple[int, str], Sighting] = {}
-    strays: list[Stray] = []
-    known = [*found.faces, *found.left, *found.doubtful]
-    for sighting in sorted(sightings, key=lambda one: -one.face.score):
-        place = _place(sighting.face, known)
-        if place is None:
-            sure, doubtful = search.closer.settle(protected, [sighting.face])
-            for face in sure or doubtful or ([sighting.face] if sighting.sure else []):
-                if _place(face, [*known, *(stray.face for stray in strays)]) is None:
-                    strays.append(_stray(original, protected, replace(sighting, face=face), judges, bool(sure)))
-        elif place < len(found.faces):
-            best.setdefault((place, sighting.detector), sighting)
-    seen: list[list[Seen]] = [[] for _ in answers]
-    for (index, _), sighting in best.items():
-        seen[index].append(_judge_sighting(original, protected, sighting, judges, answers[index].original))
-    return seen, strays
-
-
-def _stray(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    sighting: Sighting,
-    judges: Sequence[Recognizer],
-    sure: bool,
-) -> Stray:
-    if not (sure or sighting.sure):  # no judge is asked about what is hardly a face
-        return Stray(sighting.face, Seen(sighting.detector, sighting.quarters, {}), False)
-    own = {judge.name: judge.embed_face(original, sighting.face) for judge in judges}
-    return Stray(sighting.face, _judge_sighting(original, protected, sighting, judges, own), True)
-
-
-def _place(face: Face, known: Sequence[Face]) -> int | None:
-    """Which of the known faces it is; None if none. A face seen from the wrong side may lie beside its own place."""
-    shares = [shared_part(face.box, other.box) for other in known]
-    index = max(range(len(known)), key=shares.__getitem__, default=None)
-    if index is None:
-        return None
-    wrong_side = abs(cmath.phase(face.up / known[index].up)) > math.pi / 3
-    return index if shares[index] > (_SAME_FACE_TURNED if wrong_side else _SAME_FACE) else None
-
-
-def _judge_sighting(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    sighting: Sighting,
-    judges: Sequence[Recognizer],
-    own: _Vectors,
-) -> Seen:
-    """What those judges say who match the untouched face where the stranger's detector cuts it out."""
-    distances = {}
-    for judge in judges:
-        threshold = operating_point(judge).threshold
-        crops = [judge.cut(image, sighting.face) for image in (original, protected)]
-        before, after = (judge.distance(own[judge.name], vector) for vector in judge.embed_crops(np.stack(crops)))
-        if before <= threshold:
-            distances[judge.name] = after, threshold
-    return Seen(sighting.detector, sighting.quarters, distances)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answers:
-    """The judges' embeddings of one face: in the original, at half its size, in each variant; and where it was found."""
+    """The judges' embeddings of one face: in the original, at half its size, in each variant; and where it was found.
+
+    `places` are in pixels of the photo, of those variants that are as large.
+    """
 
     original: _Vectors
     halved: _Vectors
     variants: Mapping[Variant, _Vectors]
     found: Mapping[Variant, bool]
+    places: Sequence[Face]
 
     def verdicts(self, judge: Recognizer, gallery: Gallery | None, person: str | None) -> Iterator[Verdict]:
         own, threshold = self.original[judge.name], operating_point(judge).threshold
@@ -232,7 +171,10 @@ def _ask(
     there, _ = _find_again(search, half, there)
     own = {judge.name: judge.embed_face(window, same) for judge in judges}
     halved = {judge.name: judge.embed_crops(judge.cut(half, there)[None])[0] for judge in judges}
-    return _Answers(own, halved, answers, found)
+    places = [
+        _back(views[variant][1], face, original.shape) for variant in variants if views[variant][0].shape == window.shape
+    ]
+    return _Answers(own, halved, answers, found, places)
 
 
 def _surroundings(image: NDArray[np.uint8], face: Face) -> tuple[NDArray[np.uint8], Face]:
@@ -240,6 +182,13 @@ def _surroundings(image: NDArray[np.uint8], face: Face) -> tuple[NDArray[np.uint
     x0, y0, x1, y1 = copy_window(face.box, image.shape[1], image.shape[0])
     window = np.ascontiguousarray(np.rot90(image[y0:y1, x0:x1], face.quarters))
     return window, turned(moved(face, -x0, -y0), face.quarters, x1 - x0, y1 - y0)
+
+
+def _back(found: Face, face: Face, shape: tuple[int, ...]) -> Face:
+    """A face of a window of `_surroundings` in pixels of the photo, which has that shape."""
+    x0, y0, x1, y1 = copy_window(face.box, shape[1], shape[0])
+    wide, high = (y1 - y0, x1 - x0) if face.quarters % 2 else (x1 - x0, y1 - y0)
+    return moved(turned(found, -face.quarters, wide, high), x0, y0)
 
 
 def _varied(window: NDArray[np.uint8], face: Face, variant: Variant) -> tuple[NDArray[np.uint8], Face]:

@@ -84,6 +84,7 @@ class FaceEvidence:
         psnr: of the same part, in dB; infinite if nothing has changed.
         verdicts: judge by judge, variant by variant.
         seen: as strangers' detectors find it in the saved file, at most once each.
+        places: where it was found anew in the saved file, in pixels of the photo: by us, and by strangers' detectors.
     """
 
     box: Box
@@ -91,6 +92,7 @@ class FaceEvidence:
     psnr: float
     verdicts: tuple[Verdict, ...]
     seen: tuple[Seen, ...] = ()
+    places: tuple[Face, ...] = ()
 
     def judged_by(self, judge: str) -> bool:
         """Whether what the judge says of this face counts."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import cmath
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceenc.core import Face, scaled, turned
-from faceenc.faces import FaceSearch, reduced
-from faceenc.recognizers import has_dlib, hog_faces
+from faceenc.faces import FaceSearch, Found, reduced, shared_part
+from faceenc.protect.evidence.records import Seen, Stray
+from faceenc.recognizers import Recognizer, has_dlib, hog_faces, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
 
 
 # Pixels: the narrowest faces that detectors find in a picture as it is. MediaPipe's depends on the picture: it looks at 192.
@@ -24,6 +28,9 @@ _QUICK = 2e6  # pixels, at least, of what is searched
 
 # What is surely a face by a detector alone. dlib's detector is sparing; its own score of 0.3 is rarely wrong.
 _DLIB_SURE = 0.3
+
+# Share of the smaller of two boxes that lies in the other one, of the same up direction and of another.
+_SAME_FACE, _SAME_FACE_TURNED = 0.5, 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,3 +89,73 @@ def _detectors(search: FaceSearch) -> Iterator[tuple[str, Callable[[NDArray[np.u
     yield "YuNet", search.as_others_use_it
     if has_dlib():
         yield "dlib", hog_faces
+
+
+def compare_sightings(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    found: Found,
+    references: Sequence[Vectors],
+    sightings: Sequence[Sighting],
+    judges: Sequence[Recognizer],
+    search: FaceSearch,
+) -> tuple[list[list[tuple[Seen, Face]]], list[Stray]]:
+    """What judges say of each known face where strangers find it, and of faces that only strangers find."""
+    best: dict[tuple[int, str], Sighting] = {}
+    strays: list[Stray] = []
+    known = [*found.faces, *found.left, *found.doubtful]
+    for sighting in sorted(sightings, key=lambda one: -one.face.score):
+        place = _place(sighting.face, known)
+        if place is None:
+            sure, doubtful = search.closer.settle(protected, [sighting.face])
+            for face in sure or doubtful or ([sighting.face] if sighting.sure else []):
+                if _place(face, [*known, *(stray.face for stray in strays)]) is None:
+                    strays.append(_stray(original, protected, replace(sighting, face=face), judges, bool(sure)))
+        elif place < len(found.faces):
+            best.setdefault((place, sighting.detector), sighting)
+    seen: list[list[tuple[Seen, Face]]] = [[] for _ in references]
+    for (index, _), sighting in best.items():
+        said = _judge_sighting(original, protected, sighting, judges, references[index])
+        seen[index].append((said, sighting.face))
+    return seen, strays
+
+
+def _stray(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    sighting: Sighting,
+    judges: Sequence[Recognizer],
+    sure: bool,
+) -> Stray:
+    if not (sure or sighting.sure):  # no judge is asked about what is hardly a face
+        return Stray(sighting.face, Seen(sighting.detector, sighting.quarters, {}), False)
+    own = {judge.name: judge.embed_face(original, sighting.face) for judge in judges}
+    return Stray(sighting.face, _judge_sighting(original, protected, sighting, judges, own), True)
+
+
+def _place(face: Face, known: Sequence[Face]) -> int | None:
+    """Which of the known faces it is; None if none. A face seen from the wrong side may lie beside its own place."""
+    shares = [shared_part(face.box, other.box) for other in known]
+    index = max(range(len(known)), key=shares.__getitem__, default=None)
+    if index is None:
+        return None
+    wrong_side = abs(cmath.phase(face.up / known[index].up)) > math.pi / 3
+    return index if shares[index] > (_SAME_FACE_TURNED if wrong_side else _SAME_FACE) else None
+
+
+def _judge_sighting(
+    original: NDArray[np.uint8],
+    protected: NDArray[np.uint8],
+    sighting: Sighting,
+    judges: Sequence[Recognizer],
+    own: Vectors,
+) -> Seen:
+    """What those judges say who match the untouched face where the stranger's detector cuts it out."""
+    distances = {}
+    for judge in judges:
+        threshold = operating_point(judge).threshold
+        crops = [judge.cut(image, sighting.face) for image in (original, protected)]
+        before, after = (judge.distance(own[judge.name], vector) for vector in judge.embed_crops(np.stack(crops)))
+        if before <= threshold:
+            distances[judge.name] = after, threshold
+    return Seen(sighting.detector, sighting.quarters, distances)
