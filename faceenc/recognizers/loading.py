@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from faceenc.core import ASSETS
 from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
 from faceenc.recognizers.dlib.crops import DlibCrop
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
 from faceenc.recognizers.dlib.original import describe, has_dlib
 from faceenc.recognizers.frbench import load_frbench
+from faceenc.recognizers.packaged.nets import PACKAGED, load_packaged
 from faceenc.recognizers.recognizer import Recognizer
 
 DLIB_TORCH = "dlib-torch"
@@ -20,8 +22,8 @@ def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
     """A recogniser.
 
     Args:
-        spec: "dlib" (by its own code where dlib-bin is installed), "dlib-torch" (never so), "frbench:NAME", or the path of a
-            checkpoint that `faceenc train` wrote. It becomes the name.
+        spec: "dlib" (by its own code where dlib-bin is installed), "dlib-torch" (never so), "sface", "faceplugin",
+            "mobilefacenet", "frbench:NAME", or the path of a checkpoint that `faceenc train` wrote. It becomes the name.
         device: where its nets compute, as torch names it.
 
     Raises:
@@ -32,6 +34,8 @@ def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
         found = _dlib(original=spec == DLIB and has_dlib())
     elif spec.startswith(FRBENCH):
         found = _frbench(spec)
+    elif spec in PACKAGED:
+        found = _packaged(spec)
     else:
         found = _checkpoint(Path(spec))
     return found if device == "cpu" else found.on(device)
@@ -56,6 +60,18 @@ def _dlib(*, original: bool) -> Recognizer:
         metric="euclidean",
         licence="CC0",
         describe=describe if original else None,
+        wide_views=True,
+    )
+
+
+def _packaged(name: str) -> Recognizer:
+    asset = ASSETS[name]
+    return Recognizer(
+        name=name,
+        network=asset.sha256,
+        crops=ArcFaceCrop(),
+        embedding=load_packaged(name),
+        licence=asset.licence,
         wide_views=True,
     )
 

@@ -6,19 +6,16 @@ taken for the same person where the Euclidean distance of their embeddings is be
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from faceenc.core import ASSETS, cache_dir, fetch, write_atomically
+from faceenc.core import ASSETS, cache_dir, fetch
 from faceenc.faces import ALIGNED_SIZE, CHIP_SIZE, align_face
+from faceenc.recognizers.cached_weights import keep_weights, read_weights
 from faceenc.recognizers.dlib.weights import BLOCKS, MEANS, Convolution, Network, read_network
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
 
     from faceenc.core import Face
 
-
-log = logging.getLogger(__name__)
 
 DLIB = "dlib"  # the network's fingerprint: dlib itself and its twin compute the same
 
@@ -120,30 +115,16 @@ def load_dlibnet() -> DlibNet:
         AssetError: the file cannot be had.
     """
     path, source = cache_dir() / _CACHED, ASSETS["dlib-face-net"].sha256
-    state = _read_cached(path, source)
-    if state is None:
+    kept = read_weights(path, source)
+    if kept is None:
         state = _state(read_network(fetch("dlib-face-net").read_bytes()))
-        try:
-            write_atomically(path, save(state, {"source_sha256": source}))
-        except OSError as error:
-            log.warning("weights not kept in %s: %s; set FACEENC_CACHE to a writable folder", path, error.strerror or error)
+        keep_weights(path, source, state)
+    else:
+        state, _ = kept
     net = DlibNet()
     net.load_state_dict(state)
     # Channels-last takes a sixth less time on processors.
     return net.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-
-
-def _read_cached(path: Path, source: str) -> dict[str, torch.Tensor] | None:
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("source_sha256") != source:
-                return None
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        log.info("rebuilding %s: %s", path, error)
-        return None
 
 
 def _state(network: Network) -> dict[str, torch.Tensor]:

@@ -130,9 +130,7 @@ class _Reader:
         self.weights.append({"weight": factor.reshape(-1, 1, 1, 1), "bias": beta - mean * factor})
 
 
-def _dequantized(
-    quantized: NDArray[Any], scales: NDArray[Any], zero: NDArray[Any], block: int
-) -> NDArray[np.float32]:
+def _dequantized(quantized: NDArray[Any], scales: NDArray[Any], zero: NDArray[Any], block: int) -> NDArray[np.float32]:
     """Of weights in blocks along their last axis, each with a scale and a zero of its own."""
     axis = quantized.ndim - 1
     length = quantized.shape[axis]
