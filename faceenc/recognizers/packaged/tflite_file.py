@@ -1,4 +1,4 @@
-"""Reads MobileFaceNet from a TensorFlow Lite file. The only user of tflite."""
+"""Reads MobileFaceNet from a TensorFlow Lite file."""
 
 from __future__ import annotations
 

