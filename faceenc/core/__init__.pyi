@@ -1,5 +1,4 @@
 from .assets import ASSETS as ASSETS
-from .assets import Archive as Archive
 from .assets import Asset as Asset
 from .assets import fetch as fetch
 from .cache import cache_dir as cache_dir
@@ -9,6 +8,7 @@ from .devices import has_bfloat16 as has_bfloat16
 from .devices import has_fast_packed_convolutions as has_fast_packed_convolutions
 from .devices import peak_memory_gb as peak_memory_gb
 from .devices import resolve_device as resolve_device
+from .downloads import Archive as Archive
 from .environment import describe_environment as describe_environment
 from .errors import AssetError as AssetError
 from .errors import CheckpointError as CheckpointError

