@@ -167,9 +167,10 @@ class Protector:
         with _timed(seconds, "detect"):
             found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=str(source))
         outcomes, evidence, data, again = self._protect(photo, found, (), seconds, source)
-        for _ in range(_MORE_PASSES if options.budget is None else 0):
+        for _ in range(_MORE_PASSES):
             strays = [stray.face for stray in evidence.strays if stray.sure] if self._takes_strays(found) else []
-            matched = set(evidence.matched_faces(networks=self._attacked))
+            # A budget of time is not spent again on what it did not suffice for.
+            matched = set(evidence.matched_faces(networks=self._attacked)) if options.budget is None else set()
             if not strays and not matched:
                 break
             more = [self._places(again.pixels, face, number in matched) for number, face in enumerate(evidence.faces, 1)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.core import ASSETS, cached_arrays
+from faceenc.core import ASSETS, Face, cached_arrays
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceSearch
 from faceenc.recognizers.dlib.network import DLIB
@@ -85,15 +85,22 @@ def _fitted() -> dict[str, OperatingPoint]:
 
 
 def _fit(recognizer: Recognizer, fmr: float) -> float:
-    crops, people = [], []
-    with FaceSearch() as search:
-        for name, picture in read_orl().items():
-            person, number = name.split("/")
-            large = enlarge(picture)
-            if int(number) <= _PHOTOS and (places := search.whole(large)):
-                look = search.closer.look(large, places[0])
-                crops.append(recognizer.cut(large, look.face if look else places[0]))
-                people.append(person)
+    pictures, faces = read_orl(), _orl_faces()
+    crops = [recognizer.cut(enlarge(pictures[name]), face) for name, face in faces]
+    people = [name.split("/")[0] for name, _ in faces]
     genuine, impostor = pair_scores(recognizer.embed_crops(np.stack(crops)), people)
     found = fit_threshold(genuine, impostor, far=fmr)
     return found if recognizer.metric == "euclidean" else found**2 / 2
+
+
+@cache
+def _orl_faces() -> list[tuple[str, Face]]:
+    """The faces that thresholds are fitted on, by their pictures' names, found as evidence finds faces."""
+    faces = []
+    with FaceSearch() as search:
+        for name, picture in read_orl().items():
+            large = enlarge(picture)
+            if int(name.split("/")[1]) <= _PHOTOS and (places := search.whole(large)):
+                look = search.closer.look(large, places[0])
+                faces.append((name, look.face if look else places[0]))
+    return faces
