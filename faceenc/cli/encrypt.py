@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 @click.option("--gallery", type=click.Path(path_type=Path), metavar="FOLDER",
               help="People, a sub-folder each: adds ranks to the evidence.")  # fmt: skip
 @click.option("--surrogate", "surrogates", multiple=True, metavar="RECOGNISER",
-              help="What to attack: dlib, a trained recogniser (.safetensors), frbench:NAME; may be repeated."
+              help="What to attack: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors),"
+                   " frbench:NAME; may be repeated."
                    "  [default: dlib]")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
-              help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
+              help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
+                   " frbench:NAME; may be repeated.")  # fmt: skip
 @click.option("--thorough", is_flag=True, help="Search the saved photo for faces at full size, however large it is.")
 @click.option("--format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip

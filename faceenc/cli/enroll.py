@@ -13,7 +13,8 @@ from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly, progres
 @click.argument("name")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
 @click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
-              help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
+              help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
+                   " frbench:NAME.")  # fmt: skip
 @click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
 @click.option("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
 @device_option

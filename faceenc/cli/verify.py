@@ -31,7 +31,8 @@ _STILL_MATCHES = 1
 @click.option("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
-              help="One more recogniser to ask: a trained one (.safetensors) or frbench:NAME; may be repeated.")  # fmt: skip
+              help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
+                   " frbench:NAME; may be repeated.")  # fmt: skip
 @click.option("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")

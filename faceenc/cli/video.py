@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--method", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
               help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
 @click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
-              help="What to hide from: dlib, a trained recogniser (.safetensors), or frbench:NAME.")  # fmt: skip
+              help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
+                   " frbench:NAME.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
 @device_option
