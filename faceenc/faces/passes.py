@@ -24,7 +24,7 @@ _OVERLAP = 96  # pixels: larger faces are found at the pyramid's next scale
 class Glimpse:
     """A part of a picture, turned, for a detector to look at.
 
-    Its point p (counted from the corner) lies at turn * p + shift of the photo.
+    Its point p (counted from the corner) lies at (turn * p + origin) * zoom of the photo.
 
     Attributes:
         picture: (H, W, 3) uint8 RGB: the photo reduced.

