@@ -197,6 +197,18 @@ def test_one_detector_must_be_sure_or_both_agree(
     assert [len(part) for part in found] == [faces, doubtful]
 
 
+def test_a_false_face_inside_a_real_one_is_none(search: FaceSearch, orl: dict[str, Pixels]) -> None:
+    """A nose that somebody takes for a face, however surely, is the face that it is in."""
+    (face,) = search(orl["s1/1"])
+    x, y = (face.box.x0 + face.box.x1) / 2, (face.box.y0 + face.box.y1) / 2
+    reach = face.box.width / 4
+    nose = replace(face, box=Box(x - reach, y - reach, x + reach, y + reach), score=0.99)
+    faces, doubtful = search.closer.settle(orl["s1/1"], [nose, face])
+    assert len(faces) == 1
+    assert faces[0].box.width == pytest.approx(face.box.width, rel=0.2)
+    assert doubtful == []
+
+
 def test_what_yunet_does_not_see_from_near_is_no_face() -> None:
     closer = CloserLook(lambda view: [], lambda view: stub(0.95, "mediapipe"), lambda view: [])
     assert closer.settle(np.zeros((500, 500, 3), np.uint8), stub(0.4, "yunet")) == ([], [])
