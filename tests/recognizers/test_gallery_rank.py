@@ -26,7 +26,8 @@ def album() -> dict[str, tuple[NDArray[np.uint8], Face]]:
         return {name: (photo, detector(photo)[0]) for name, photo in photos.items() if detector(photo)}
 
 
-@pytest.mark.parametrize("people", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the command: benchmarks/protect_evidence.py
+@pytest.mark.parametrize("people", [3, 40])
 def test_rank_1_falls(album: dict[str, tuple[NDArray[np.uint8], Face]], people: int) -> None:
     """At least 98 % before, at most 2 % after (so none of fewer than 50)."""
     judge, surrogates = load_recognizer("dlib-torch"), load_recognizers(["dlib"])
