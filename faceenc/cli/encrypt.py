@@ -76,7 +76,7 @@ def encrypt(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Protect photos: noise on the faces that friends hardly see and recognisers stumble over, and evidence that they do.
+    """Protect photos: noise on the faces that recognisers stumble over, and evidence that they do. Friends can see it.
 
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
     all photos in and below it; stopped and started again, it goes on where it was.
