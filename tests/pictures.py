@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+
+# What no detector takes for a picture.
+WRONG_IMAGES = {
+    "grey": np.zeros((8, 8), np.uint8),
+    "rgba": np.zeros((8, 8, 4), np.uint8),
+    "float": np.zeros((8, 8, 3), np.float32),
+    "empty": np.zeros((0, 8, 3), np.uint8),
+}
 
 
 def halved(x: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ _OVERLAP = 96  # pixels: larger faces are found at the pyramid's next scale
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
+class Tile:
     """A part of a picture, turned, for a detector to look at.
 
     Its point p (counted from the corner) lies at (turn * p + origin) * zoom of the photo.
@@ -95,7 +95,7 @@ def pyramid(image: NDArray[np.uint8], share: float, *, step: int, coarsest: int)
         yield picture
 
 
-def glimpses(image: NDArray[np.uint8], pictures: Iterable[NDArray[np.uint8]], degrees: Iterable[int]) -> list[Glimpse]:
+def tiles_of(image: NDArray[np.uint8], pictures: Iterable[NDArray[np.uint8]], degrees: Iterable[int]) -> list[Tile]:
     """Each of the reduced pictures of an image, turned to the left by each of the angles, in overlapping parts."""
     parts = []
     for picture in pictures:
@@ -103,7 +103,7 @@ def glimpses(image: NDArray[np.uint8], pictures: Iterable[NDArray[np.uint8]], de
             continue
         zoom = image.shape[1] / picture.shape[1], image.shape[0] / picture.shape[0]
         for angle in degrees:
-            parts += [Glimpse(picture, size, zoom, turn, origin) for size, turn, origin in _parts(picture, angle)]
+            parts += [Tile(picture, size, zoom, turn, origin) for size, turn, origin in _parts(picture, angle)]
     return sorted(parts, key=lambda part: part.size)  # each new size costs YuNet as much as a second look
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from faceenc.core import Face, scaled
 from faceenc.faces.closer import CloserLook, without_doubles
 from faceenc.faces.detection import FaceDetector
-from faceenc.faces.passes import glimpses, pyramid, reduced
+from faceenc.faces.passes import pyramid, reduced, tiles_of
 from faceenc.faces.yunet import YuNet
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-SMALLEST = 19  # pixels: the width of the smallest face that YuNet finds at its own scale, turned by up to 27 degrees
+_SMALLEST = 19  # pixels: the width of the smallest face that YuNet finds at its own scale, turned by up to 27 degrees
 
 _CANDIDATE = 0.2  # score from which YuNet's faces get a closer look
 _USUAL = 0.6  # score from which OpenCV's users take what YuNet finds for a face
@@ -87,12 +87,12 @@ class FaceSearch:
         height, width = image.shape[:2]
         full = min(1.0, (_LARGEST / (height * width)) ** 0.5)
         turned = min(_TURNED_SHARE, (_TURNED / (height * width)) ** 0.5)
-        parts = glimpses(image, pyramid(image, full, step=_STEP, coarsest=_COARSEST), [0])
-        parts += glimpses(image, pyramid(image, turned, step=_STEP, coarsest=_COARSEST), range(45, 360, 45))
+        parts = tiles_of(image, pyramid(image, full, step=_STEP, coarsest=_COARSEST), [0])
+        parts += tiles_of(image, pyramid(image, turned, step=_STEP, coarsest=_COARSEST), range(45, 360, 45))
         places = [face for part in parts for face in part.faces(self._yunet)]
         places += self.whole(image)
         faces, doubtful = self.closer.settle(image, places)
-        return Found(faces, doubtful, math.ceil(SMALLEST / full), math.ceil(SMALLEST / turned))
+        return Found(faces, doubtful, math.ceil(_SMALLEST / full), math.ceil(_SMALLEST / turned))
 
     def whole(self, image: NDArray[np.uint8]) -> list[Face]:
         """What MediaPipe's two detectors find in the whole image, which they look at reduced to 192 pixels and less."""
@@ -104,6 +104,6 @@ class FaceSearch:
 
     def as_others_use_it(self, image: NDArray[np.uint8]) -> list[Face]:
         """What YuNet alone finds in the image as it is, and reduced, at its usual score."""
-        parts = glimpses(image, pyramid(image, 1.0, step=_STEP, coarsest=_COARSEST), [0])
+        parts = tiles_of(image, pyramid(image, 1.0, step=_STEP, coarsest=_COARSEST), [0])
         found = [face for part in parts for face in part.faces(self._yunet) if face.score >= _USUAL]
         return without_doubles([], found)

@@ -6,11 +6,11 @@ from .decoys import embed_face as embed_face
 from .decoys import make_decoy as make_decoy
 from .engine import Protection as Protection
 from .engine import protect_faces as protect_faces
+from .evidence.detections import search_as_strangers as search_as_strangers
 from .evidence.gathering import gather_evidence as gather_evidence
 from .evidence.quality import face_change as face_change
 from .evidence.quality import photo_change as photo_change
 from .evidence.records import Evidence as Evidence
-from .evidence.sightings import search_as_strangers as search_as_strangers
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
 from .protector import Protected as Protected

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from faceenc.core import AssetError, Box, Face
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, main_face
+from tests.pictures import WRONG_IMAGES
 
 
 @pytest.fixture(scope="module")
@@ -86,16 +87,7 @@ def test_noise_and_stripes_are_at_most_a_doubtful_face(detector: FaceDetector) -
     assert all(face.score < 0.7 for picture in pictures for face in detector(picture))
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((8, 8), np.uint8),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((0, 8, 3), np.uint8),
-    ],
-    ids=["grey", "rgba", "float", "empty"],
-)
+@pytest.mark.parametrize("image", WRONG_IMAGES.values(), ids=WRONG_IMAGES)
 def test_wrong_images_are_refused_and_do_no_harm(
     image: NDArray[np.uint8], detector: FaceDetector, orl: dict[str, NDArray[np.uint8]]
 ) -> None:

@@ -27,6 +27,7 @@ from faceenc.faces import (
     reduced,
     set_upright,
 )
+from tests.pictures import WRONG_IMAGES
 
 Pixels = NDArray[np.uint8]
 
@@ -230,16 +231,7 @@ def test_a_closed_search_says_so() -> None:
         search(np.zeros((80, 80, 3), np.uint8))
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((8, 8), np.uint8),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((0, 8, 3), np.uint8),
-    ],
-    ids=["grey", "rgba", "float", "empty"],
-)
+@pytest.mark.parametrize("image", WRONG_IMAGES.values(), ids=WRONG_IMAGES)
 def test_yunet_refuses_wrong_images(image: Pixels) -> None:
     with pytest.raises(ValueError, match="expected"):
         YuNet()(image)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,6 @@ from tests.face_photos import write_blank, write_people
 from tests.pictures import halved
 
 EPS = 10 / 255
-
-
-@pytest.fixture(scope="module")
-def search() -> Iterator[FaceSearch]:
-    with FaceSearch() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def judges() -> list[Recognizer]:
-    return load_judges()
 
 
 @pytest.fixture(scope="module")

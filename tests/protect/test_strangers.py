@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,9 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceSearch, Found
 from faceenc.media import write_png
 from faceenc.protect import Evidence, gather_evidence, search_as_strangers, summary_line
-from faceenc.recognizers import Recognizer, has_dlib, load_judges
+from faceenc.recognizers import Recognizer, has_dlib
 
 QUICK = ["--steps", "6", "--strength", "strong"]
-
-
-@pytest.fixture(scope="module")
-def search() -> Iterator[FaceSearch]:
-    with FaceSearch() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def judges() -> list[Recognizer]:
-    return load_judges()
 
 
 def portrait(name: str, size: int, shade: int = 110) -> NDArray[np.uint8]:

@@ -18,9 +18,9 @@ import numpy as np
 from faceenc.core import DataError, Face, moved, scaled, turned
 from faceenc.faces import FaceSearch, Found
 from faceenc.media import VARIANTS, Variant, copy_window, vary
+from faceenc.protect.evidence.detections import Judging, compare_detections, search_as_strangers
 from faceenc.protect.evidence.quality import face_change, photo_change
 from faceenc.protect.evidence.records import Evidence, FaceEvidence, Verdict
-from faceenc.protect.evidence.sightings import compare_sightings, search_as_strangers
 from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
@@ -75,10 +75,9 @@ def gather_evidence(
         for index, answer in enumerate(answers):
             verdicts[index] += answer.verdicts(judge, gallery, person if index == owner else None)
     narrowest = min((face.box.width for face in found.faces), default=math.inf)
-    sightings, searched = search_as_strangers(protected, search, narrowest=narrowest, thorough=thorough)
-    seen, strays = compare_sightings(
-        original, protected, found, [answer.original for answer in answers], sightings, judges, search
-    )
+    detections, searched = search_as_strangers(protected, search, narrowest=narrowest, thorough=thorough)
+    references = [answer.original for answer in answers]
+    seen, strays = compare_detections(Judging(original, protected, judges), found, references, detections, search)
     places = [[*answer.places, *(face for _, face in here)] for answer, here in zip(answers, seen, strict=True)]
     psnr, largest = photo_change(original, protected)
     return Evidence(

@@ -34,7 +34,7 @@ _SAME_FACE, _SAME_FACE_TURNED = 0.5, 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
+class Detection:
     """A face as a stranger's program finds it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Sighting:
 
 def search_as_strangers(
     image: NDArray[np.uint8], search: FaceSearch, *, narrowest: float, thorough: bool = False
-) -> tuple[list[Sighting], Mapping[str, int]]:
+) -> tuple[list[Detection], Mapping[str, int]]:
     """Every detector's faces, in the picture as it is and turned by 90, 180 and 270 degrees.
 
     Args:
@@ -79,7 +79,7 @@ def search_as_strangers(
         for name, detector in asked.items():
             for face in detector(upright):
                 back = turned(face, -quarters, upright.shape[1], upright.shape[0])
-                found.append(Sighting(scaled(back, across, down), name, quarters))
+                found.append(Detection(scaled(back, across, down), name, quarters))
     limits = {name: math.ceil(_SMALLEST.get(name, max(picture.shape[:2]) / _MEDIAPIPE_SHARE) / share) for name in asked}
     return found, limits
 
@@ -91,46 +91,67 @@ def _detectors(search: FaceSearch) -> Iterator[tuple[str, Callable[[NDArray[np.u
         yield "dlib", hog_faces
 
 
-def compare_sightings(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    found: Found,
-    references: Sequence[Vectors],
-    sightings: Sequence[Sighting],
-    judges: Sequence[Recognizer],
-    search: FaceSearch,
+@dataclass(frozen=True, slots=True, eq=False)
+class Judging:
+    """Judges, asked about single detections.
+
+    Attributes:
+        original: (H, W, 3) uint8 RGB.
+        protected: the same photo, decoded from the saved file.
+        judges: with different names.
+    """
+
+    original: NDArray[np.uint8]
+    protected: NDArray[np.uint8]
+    judges: Sequence[Recognizer]
+
+    def seen(self, detection: Detection, own: Vectors) -> Seen:
+        """What those judges say who match the untouched face, embedded as `own`, where the detector cuts it out."""
+        distances = {}
+        for judge in self.judges:
+            threshold = operating_point(judge).threshold
+            crops = [judge.cut(image, detection.face) for image in (self.original, self.protected)]
+            before, after = (judge.distance(own[judge.name], vector) for vector in judge.embed_crops(np.stack(crops)))
+            if before <= threshold:
+                distances[judge.name] = after, threshold
+        return Seen(detection.detector, detection.quarters, distances)
+
+    def stray(self, detection: Detection, *, sure: bool) -> Stray:
+        """A face that nobody expected there; no judge is asked about what is hardly one."""
+        if not (sure or detection.sure):
+            return Stray(detection.face, Seen(detection.detector, detection.quarters, {}), False)
+        own = {judge.name: judge.embed_face(self.original, detection.face) for judge in self.judges}
+        return Stray(detection.face, self.seen(detection, own), True)
+
+
+def compare_detections(
+    judging: Judging, found: Found, references: Sequence[Vectors], detections: Sequence[Detection], search: FaceSearch
 ) -> tuple[list[list[tuple[Seen, Face]]], list[Stray]]:
-    """What judges say of each known face where strangers find it, and of faces that only strangers find."""
-    best: dict[tuple[int, str], Sighting] = {}
+    """What judges say of each known face where strangers find it, and of faces that only strangers find.
+
+    Args:
+        judging: the photo and the judges.
+        found: in the original.
+        references: the judges' embeddings of each of its faces.
+        detections: in the saved file.
+        search: looks closely at what is new.
+    """
+    best: dict[tuple[int, str], Detection] = {}
     strays: list[Stray] = []
     known = [*found.faces, *found.left, *found.doubtful]
-    for sighting in sorted(sightings, key=lambda one: -one.face.score):
-        place = _place(sighting.face, known)
+    for detection in sorted(detections, key=lambda one: -one.face.score):
+        place = _place(detection.face, known)
         if place is None:
-            sure, doubtful = search.closer.settle(protected, [sighting.face])
-            for face in sure or doubtful or ([sighting.face] if sighting.sure else []):
+            sure, doubtful = search.closer.settle(judging.protected, [detection.face])
+            for face in sure or doubtful or ([detection.face] if detection.sure else []):
                 if _place(face, [*known, *(stray.face for stray in strays)]) is None:
-                    strays.append(_stray(original, protected, replace(sighting, face=face), judges, bool(sure)))
+                    strays.append(judging.stray(replace(detection, face=face), sure=bool(sure)))
         elif place < len(found.faces):
-            best.setdefault((place, sighting.detector), sighting)
+            best.setdefault((place, detection.detector), detection)
     seen: list[list[tuple[Seen, Face]]] = [[] for _ in references]
-    for (index, _), sighting in best.items():
-        said = _judge_sighting(original, protected, sighting, judges, references[index])
-        seen[index].append((said, sighting.face))
+    for (index, _), detection in best.items():
+        seen[index].append((judging.seen(detection, references[index]), detection.face))
     return seen, strays
-
-
-def _stray(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    sighting: Sighting,
-    judges: Sequence[Recognizer],
-    sure: bool,
-) -> Stray:
-    if not (sure or sighting.sure):  # no judge is asked about what is hardly a face
-        return Stray(sighting.face, Seen(sighting.detector, sighting.quarters, {}), False)
-    own = {judge.name: judge.embed_face(original, sighting.face) for judge in judges}
-    return Stray(sighting.face, _judge_sighting(original, protected, sighting, judges, own), True)
 
 
 def _place(face: Face, known: Sequence[Face]) -> int | None:
@@ -141,21 +162,3 @@ def _place(face: Face, known: Sequence[Face]) -> int | None:
         return None
     wrong_side = abs(cmath.phase(face.up / known[index].up)) > math.pi / 3
     return index if shares[index] > (_SAME_FACE_TURNED if wrong_side else _SAME_FACE) else None
-
-
-def _judge_sighting(
-    original: NDArray[np.uint8],
-    protected: NDArray[np.uint8],
-    sighting: Sighting,
-    judges: Sequence[Recognizer],
-    own: Vectors,
-) -> Seen:
-    """What those judges say who match the untouched face where the stranger's detector cuts it out."""
-    distances = {}
-    for judge in judges:
-        threshold = operating_point(judge).threshold
-        crops = [judge.cut(image, sighting.face) for image in (original, protected)]
-        before, after = (judge.distance(own[judge.name], vector) for vector in judge.embed_crops(np.stack(crops)))
-        if before <= threshold:
-            distances[judge.name] = after, threshold
-    return Seen(sighting.detector, sighting.quarters, distances)
