@@ -35,5 +35,10 @@ from .templates import CHIP_SIZE as CHIP_SIZE
 from .templates import WHOLE_POINTS as WHOLE_POINTS
 from .windows import FaceWindow as FaceWindow
 from .windows import face_ellipse as face_ellipse
+from .windows import head_corners as head_corners
+from .windows import head_frame as head_frame
+from .windows import head_mask as head_mask
+from .windows import head_points as head_points
+from .windows import seen_window as seen_window
 from .yunet import YuNet as YuNet
 from .yunet import box_around as box_around

@@ -15,10 +15,18 @@ from faceenc.media import to_tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from faceenc.core import Face
+
 
 # The face in dlib's chip: an ellipse (centre, half axes, in chip pixels) whose edge fades over so many of them.
 _ELLIPSE = (74.5, 78.0, 62.0, 76.0)
 _FEATHER = 24.0
+
+# The head's square as YuNet draws it, from a face's box: its side, and how far its centre lies above (medians over LFW and
+# CelebA; the side spreads by 6 %). Hair and neck lie within so many sides of its centre: across and below, and above.
+_HEAD_SIDE, _HEAD_UP = 1.176, 0.0985
+_HEAD_REACH, _HEAD_REACH_UP, _HEAD_FEATHER = 0.85, 0.95, 0.16
+_SEEN = 1.6  # sides of the square in which people look at a face
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +94,39 @@ def face_ellipse(chip: Similarity, size: tuple[int, ...]) -> torch.Tensor:
     v = (across * back.imag + down * back.real - y) / high
     inside = ((1 - torch.hypot(u, v)) * min(wide, high) / _FEATHER + 0.5).clamp(0, 1)
     return (inside.square() * (3 - 2 * inside))[None, None]
+
+
+def head_frame(face: Face) -> Similarity:
+    """Where a head lies: 0 is its centre, 1 its side to the right, 1j its side downwards in the upright face."""
+    box = face.box
+    side = max(box.width, box.height)
+    centre = complex(box.x0 + box.x1, box.y0 + box.y1) / 2 + _HEAD_UP * side * face.up
+    return Similarity(_HEAD_SIDE * side * face.up * 1j, centre)
+
+
+def head_corners(head: Similarity) -> list[complex]:
+    """What a head's mask reaches to."""
+    across, up = _HEAD_REACH + _HEAD_FEATHER / 2, _HEAD_REACH_UP + _HEAD_FEATHER / 2
+    return [head(complex(x, y)) for x in (-across, across) for y in (-up, across)]
+
+
+def head_points(head: Similarity, size: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(h, w) each: every pixel's place in the head's frame, right and down."""
+    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
+    back = 1 / head.turn
+    across, down = columns - head.shift.real, rows - head.shift.imag
+    return across * back.real - down * back.imag, across * back.imag + down * back.real
+
+
+def head_mask(head: Similarity, size: tuple[int, ...]) -> torch.Tensor:
+    """(1, 1, *size): 1 on the head with hair and neck, 0 off it, smooth between."""
+    x, y = head_points(head, size)
+    reach = torch.maximum(x.abs() / _HEAD_REACH, torch.where(y < 0, -y / _HEAD_REACH_UP, y / _HEAD_REACH))
+    return ((1 + _HEAD_FEATHER / 2 - reach) / _HEAD_FEATHER).clamp(0, 1)[None, None]
+
+
+def seen_window(head: Similarity, width: int, height: int) -> tuple[int, int, int, int]:
+    """(x0, y0, x1, y1) half-open: the part of a picture of that size in which people look at a head."""
+    reach, centre = head.scale * _SEEN / 2, head.shift
+    x0, y0 = max(0, round(centre.real - reach)), max(0, round(centre.imag - reach))
+    return x0, y0, min(width, round(centre.real + reach)), min(height, round(centre.imag + reach))

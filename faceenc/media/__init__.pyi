@@ -63,3 +63,9 @@ from .video.screens import check_display as check_display
 from .video.writers import PngFolder as PngFolder
 from .video.writers import VideoFile as VideoFile
 from .video.writers import frames_to as frames_to
+from .visibility.butteraugli import Butteraugli as Butteraugli
+from .visibility.measure import CUT_SIDE as CUT_SIDE
+from .visibility.measure import Visibility as Visibility
+from .visibility.measure import face_cut as face_cut
+from .visibility.measure import visibility as visibility
+from .visibility.ssimulacra2 import Ssimulacra2 as Ssimulacra2

@@ -41,5 +41,5 @@ from .safeguards.signing import signature_holds as signature_holds
 from .settings import Settings as Settings
 from .settings import current_settings as current_settings
 from .strength import STRENGTHS as STRENGTHS
-from .views import FaceViews as FaceViews
+from .strength import Strength as Strength
 from .windows import face_window as face_window

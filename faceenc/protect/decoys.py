@@ -32,7 +32,7 @@ _DRAWS = 100
 @torch.no_grad()
 def embed_face(image: NDArray[np.uint8], face: Face, surrogates: Sequence[Recognizer]) -> list[torch.Tensor]:
     """For each surrogate the embeddings (crops, D) of one face, in units of its threshold."""
-    window = face_window(image, face, surrogates, flat=1.0)
+    window = face_window(image, face, surrogates)
     return [
         in_thresholds(s, cut_out(window.picture, [crop.moved(0, window.levels) for crop in crops], size=s.size))
         for s, crops in zip(surrogates, window.crops, strict=True)

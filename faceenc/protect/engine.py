@@ -1,8 +1,7 @@
-"""Noise for the faces of a photo: PGD in the photo's own pixels, stopped when what will be saved is protected."""
+"""The faces of a photo, changed in its own pixels as much as may be seen."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.attacks import PGD, MoveAway, MoveTo, ShapedLinf
+from faceenc.attacks import MoveAway, MoveTo
 from faceenc.core import ConfigError
-from faceenc.faces import FaceWindow, Similarity, cut_out
-from faceenc.media import PHOTO_TRANSFORMS, RandomTransform
+from faceenc.faces import FaceWindow, Similarity, cut_out, head_frame
+from faceenc.media import Visibility
+from faceenc.protect.levelling import levelled
+from faceenc.protect.optimiser import find_change
 from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
-from faceenc.protect.views import FaceViews, stack_embeddings
+from faceenc.protect.views import FaceViews
 from faceenc.protect.windows import face_window
 from faceenc.recognizers import Recognizer, in_thresholds
 
@@ -27,13 +28,8 @@ if TYPE_CHECKING:
     from faceenc.core import Face
 
 
-log = logging.getLogger(__name__)
-
-# With less of the margin than this after all its steps, a face (seen from the side, or tiny) gets as many steps again, and
-# with less than this in the end it does not count as protected. Beyond it, steps serve recognisers that are not attacked.
-_SCANT = 1 / 3
 Crops = Sequence[Sequence[Similarity]]
-_CHUNK = 10  # steps between two checks of what would be saved
+Goals = Sequence[MoveAway | MoveTo]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +42,7 @@ class Protection:
         own: for each surrogate (R, D) embeddings of more photos of the person to move away from, in units of its threshold;
             empty tensors where there are none.
         targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
-        transforms: what the photo may go through, and is prepared for.
-        mask: keep the noise on the face.
+        mask: keep the change on the head.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
         budget: seconds for all faces together; None sets no limit.
         seed: of all randomness, together with the photo.
@@ -57,7 +52,6 @@ class Protection:
     surrogates: Sequence[Recognizer]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
-    transforms: Sequence[RandomTransform] = PHOTO_TRANSFORMS
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     budget: float | None = None
@@ -70,17 +64,19 @@ class FaceOutcome:
 
     Attributes:
         face: as detected.
-        steps: that were needed.
-        reached: the goal is reached with at least a third of the margin, in every view of what will be saved.
+        steps: that were made.
+        reached: every surrogate is led away (or to the target), in every view of what will be saved.
         distance: the worst of these views, in thresholds: the nearest to the photo itself (or the farthest from the target).
+        seen: how much people see of it; None where the strength does not ask.
         seconds: wall time.
-        attack_seconds: of that, the gradient steps; the rest cuts out the face and checks what would be saved.
+        attack_seconds: of that, the gradient steps; the rest cuts out the face and fits the change to what may be seen.
     """
 
     face: Face
     steps: int
     reached: bool
     distance: float
+    seen: Visibility | None
     seconds: float
     attack_seconds: float
 
@@ -92,18 +88,20 @@ def protect_faces(
     *,
     grey: bool = False,
     more: Sequence[Crops] = (),
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
-    """Add noise to the faces of a photo.
+    """Change the faces of a photo so that recognisers take them for others.
 
     Args:
         image: (H, W, 3) uint8 RGB; left as it is.
-        faces: as detected in this very image; one after the other, where they overlap within one eps together.
+        faces: as detected in this very image; one after the other, where they overlap within one budget together.
         protection: how.
         grey: change all channels alike.
         more: for each face, and of it for each surrogate, crops to attack besides those that it is expected to cut out.
+        progress: is told which share of the work is done.
 
     Returns:
-        (H, W, 3) uint8 RGB, nowhere farther than eps from `image`, and one outcome a face.
+        (H, W, 3) uint8 RGB, and one outcome a face.
 
     Raises:
         ConfigError: eps is below one grey level.
@@ -117,7 +115,12 @@ def protect_faces(
     for number, face in enumerate(faces):
         left = None if deadline is None else (deadline - time.perf_counter()) / (len(faces) - number)
         crops = more[number] if number < len(more) else ()
-        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), grey=grey, more=crops))
+
+        def tell(share: float, before: int = number) -> None:
+            if progress is not None:
+                progress((before + share) / len(faces))
+
+        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), crops, grey, tell))
     return result, outcomes
 
 
@@ -127,70 +130,66 @@ def _protect_face(
     used: NDArray[np.float32],
     face: Face,
     protection: Protection,
-    *,
-    grey: bool,
     more: Crops,
+    grey: bool,
+    tell: Callable[[float], None],
 ) -> FaceOutcome:
     start = time.perf_counter()
     strength, surrogates = protection.strength, protection.surrogates
-    # Crops and references are the untouched photo's; the noise is added to what earlier faces left.
-    clean = face_window(image, face, surrogates, flat=strength.flat, mask=protection.mask, more=more)
+    # Crops and references are the untouched photo's; the change is made to what earlier faces left.
+    clean = face_window(image, face, surrogates, mask=protection.mask, more=more)
     x0, y0, x1, y1 = clean.place
     window = clean.on(result[y0:y1, x0:x1], used[y0:y1, x0:x1])
-    goal = _goal(clean, protection)
-    norm = ShapedLinf(window.share, grey=grey)
+    head = head_frame(face).moved(complex(x0, y0), window.levels)
+    goals = _goals(clean, protection)
     rng = torch.Generator().manual_seed(protection.seed)
-    views = FaceViews(surrogates, window, rng, transforms=protection.transforms, diversity=strength.diversity)
-    origin, current, done, attacking, limit = window.picture, None, 0, 0.0, strength.steps
-    while True:
-        steps = min(_CHUNK, limit - done)
-        rel_step = _rel_step(done % strength.steps, strength.steps)
-        attack = PGD(norm=norm, steps=steps, rel_step=rel_step, engine="exact")
-        began = time.perf_counter()
-        current = attack(views, origin, goal, eps=strength.eps, rng=[rng], start=current)
-        attacking += time.perf_counter() - began
-        done += steps
-        late = protection.budget is not None and time.perf_counter() - start > protection.budget
-        last = done >= limit or late
-        # A check of what would be saved costs as much as many steps: first the picture itself has to be good enough.
-        if last or goal.reached(views.plain(current), strength.margin):
-            changed = window.add(current - origin, strength.eps)
-            outputs = saved_views(changed, window, surrogates, protection.encode)
-            reached = bool(goal.reached(outputs, strength.margin * _SCANT))
-            if last and not late and limit == strength.steps and not reached:
-                limit, last = 2 * limit, False
-            if last or goal.reached(outputs, strength.margin):
-                break
+    views = FaceViews(surrogates, window, rng)
+    began, made = time.perf_counter(), 0
+
+    def gradient(picture: torch.Tensor) -> torch.Tensor:
+        nonlocal made
+        made += 1
+        tell(min(1, made / strength.steps))
+        return _gradient(views, goals, picture)
+
+    def spent() -> float:
+        return 0.0 if protection.budget is None else (time.perf_counter() - start) / protection.budget
+
+    change = find_change(window, head, strength, gradient, grey=grey, spent=spent, rng=rng)
+    attacking = time.perf_counter() - began
+    changed, seen = levelled(window, head, change, strength, protection.encode)
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
-    return FaceOutcome(face, done, reached, _worst(goal, outputs), time.perf_counter() - start, attacking)
+    outputs = saved_views(changed, window, surrogates, protection.encode)
+    reached = all(bool(goal.reached(output)) for goal, output in zip(goals, outputs, strict=True))
+    return FaceOutcome(face, change.steps, reached, _worst(goals, outputs), seen, time.perf_counter() - start, attacking)
 
 
-def _rel_step(done: int, steps: int) -> float:
-    """Large steps first, small ones in the last third."""
-    return 0.2 if done < steps * 2 / 3 else 0.06
+def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> torch.Tensor:
+    """Of all goals together, each with the same weight; one after the other, which keeps one net's activations at a time."""
+    total = torch.zeros_like(picture)
+    for number, goal in enumerate(goals):
+        x = picture.detach().requires_grad_(True)
+        (found,) = torch.autograd.grad(goal.loss(views.draw(x, number)).sum(), x)
+        total += found / found.abs().mean().clamp_min(1e-12)
+    return total
 
 
-def _goal(window: FaceWindow, protection: Protection) -> MoveAway | MoveTo:
+def _goals(window: FaceWindow, protection: Protection) -> Goals:
+    """For each surrogate; (1, 1, R, D) references are compared with its (1, V, D) outputs."""
     if protection.targets is not None:
-        return MoveTo(_references(protection.targets))
-    picture = window.picture
+        return [MoveTo(target[None, None]) for target in protection.targets]
     with torch.no_grad():
         own = [
-            in_thresholds(surrogate, cut_out(picture, [crop.moved(0, window.levels) for crop in crops], size=surrogate.size))
-            for surrogate, crops in zip(protection.surrogates, window.crops, strict=True)
+            in_thresholds(s, cut_out(window.picture, [crop.moved(0, window.levels) for crop in crops], size=s.size))
+            for s, crops in zip(protection.surrogates, window.crops, strict=True)
         ]
     if protection.own is not None:
         own = [torch.cat(pair) for pair in zip(own, protection.own, strict=True)]
-    return MoveAway(_references(own))
+    return [MoveAway(references[None, None]) for references in own]
 
 
-def _references(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """S times (R, D) -> (1, S, 1, R, D), as the goals compare with `FaceViews`."""
-    return stack_embeddings(parts)[None, :, None]
-
-
-def _worst(goal: MoveAway | MoveTo, outputs: torch.Tensor) -> float:
+def _worst(goals: Goals, outputs: Sequence[torch.Tensor]) -> float:
     """The view that is nearest to failing, in thresholds."""
-    distances = goal.distances(outputs)
-    return float(distances.max() if isinstance(goal, MoveTo) else distances.min())
+    distances = torch.cat([goal.distances(output).flatten() for goal, output in zip(goals, outputs, strict=True)])
+    return float(distances.max() if isinstance(goals[0], MoveTo) else distances.min())

@@ -9,7 +9,6 @@ import torch
 
 from faceenc.faces import FaceWindow, Similarity, cut_out, halved_pixels, pyramid_levels
 from faceenc.media import Jpeg, Resize, to_tensor
-from faceenc.protect.views import stack_embeddings
 from faceenc.recognizers import Recognizer, in_thresholds
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def saved_views(
     pixels: NDArray[np.uint8], window: FaceWindow, surrogates: Sequence[Recognizer], encode: Encode | None
-) -> torch.Tensor:
+) -> list[torch.Tensor]:
     """Embeddings of a window's changed pixels as saved, after JPEG at quality 75 and at half the size.
 
     Args:
@@ -32,15 +31,14 @@ def saved_views(
         encode: what saving does to pixels; None saves without loss.
 
     Returns:
-        (1, S, V, D) as of `FaceViews`, one view for each copy and each of a surrogate's crops.
+        For each surrogate (1, V, D) in thresholds, one view for each copy and each of its crops.
     """
     saved = encode(pixels) if encode else pixels
     copies = [(saved, 1.0), (Jpeg(75).pixels(saved), 1.0), (Resize(0.5).pixels(saved), 0.5)]
-    answers = []
-    for surrogate, crops in zip(surrogates, window.crops, strict=True):
-        parts = [_cut(copy, factor, crops, surrogate.size, window.scale) for copy, factor in copies]
-        answers.append(in_thresholds(surrogate, torch.cat(parts)))
-    return stack_embeddings(answers)[None]
+    return [
+        in_thresholds(s, torch.cat([_cut(copy, factor, crops, s.size, window.scale) for copy, factor in copies]))[None]
+        for s, crops in zip(surrogates, window.crops, strict=True)
+    ]
 
 
 def _cut(pixels: NDArray[np.uint8], factor: float, crops: Sequence[Similarity], size: int, scale: float) -> torch.Tensor:

@@ -1,46 +1,58 @@
-"""How much noise: the presets of `faceenc encrypt`."""
+"""How much may be seen: the presets of `faceenc encrypt`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from faceenc.core import SLACK
-from faceenc.faces import CHIP_SIZE
-from faceenc.media import Diversity
-
-# A face that is found anew, after the noise or in a copy, lies a little differently.
-FOUND_ANEW = Diversity(degrees=3, zoom=0.03, shift=2 / CHIP_SIZE)
-# Wider views make noise that recognisers which are not attacked see as well. They cost some of the distance on those that
-# are: too much for little noise.
-WIDE = Diversity(degrees=8, zoom=0.1, shift=0.03, flip=0.5, dimmest=0.5)
+from faceenc.media import Visibility
 
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How much noise, and how long it is worked on.
+    """How much of a face's change may be seen, by the measures of `faceenc.media.Visibility`, and how long it is worked on.
 
     Attributes:
-        eps: the largest change of any channel of any pixel, as a share of the pixel range.
-        steps: gradient steps a face, at most; twice as many for one that they hardly protect.
-        flat: the share of eps that flat skin gets.
-        margin: no more steps are taken when the face is so many thresholds beyond the threshold, in every view of it.
-        diversity: of the views that are attacked, of diverse surrogates; None shows every crop as it was found.
+        noise: SSIMULACRA2 that the face must keep, below 100; minus infinity does not ask, and eps alone bounds the noise.
+        butteraugli: the largest 3-norm.
+        shape: the largest displacement in per cent of the face's size; 0 leaves every line where it is.
+        eps: the largest change that noise makes to any channel of any pixel, as a share of the pixel range: single bright
+            dots are seen more than these measures say.
+        steps: gradient steps a face.
     """
 
+    noise: float
+    butteraugli: float
+    shape: float
     eps: float
     steps: int
-    flat: float
-    margin: float
-    diversity: Diversity | None = WIDE
+
+    @classmethod
+    def bounded(cls, eps: float, steps: int) -> Strength:
+        """Noise in a ball of eps, whatever is seen of it, as benchmarks of recognisers use it."""
+        return cls(noise=-math.inf, butteraugli=math.inf, shape=0, eps=eps, steps=steps)
+
+    @property
+    def sees(self) -> bool:
+        """Whether what people see is asked for at all."""
+        return self.noise > -math.inf
 
     @property
     def rounds_away(self) -> bool:
         """Whether eps is less than one grey level: nothing of such noise is left in a file."""
         return self.eps * 255 < 1 - SLACK
 
+    def kept(self, seen: Visibility) -> bool:
+        """Whether a face shows no more than this."""
+        # Of noise alone the measure of shape reads a little too.
+        shaped = not self.shape or seen.shape <= self.shape
+        return seen.noise >= self.noise and seen.butteraugli <= self.butteraugli and shaped
 
+
+# By reports/frontier.
 STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(eps=6 / 255, steps=50, flat=0.5, margin=0.4, diversity=FOUND_ANEW),
-    "balanced": Strength(eps=10 / 255, steps=50, flat=0.6, margin=0.8),
-    "strong": Strength(eps=16 / 255, steps=80, flat=0.7, margin=1.1),
+    "subtle": Strength(noise=75, butteraugli=3, shape=1.0, eps=10 / 255, steps=24),
+    "balanced": Strength(noise=62, butteraugli=4, shape=1.2, eps=18 / 255, steps=60),
+    "strong": Strength(noise=50, butteraugli=5.5, shape=1.6, eps=24 / 255, steps=100),
 }

@@ -1,0 +1,1 @@
+"""How much people see of a photo's change."""

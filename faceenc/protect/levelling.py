@@ -1,0 +1,120 @@
+"""From a change that was found to pixels: as much of it as may be seen, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceenc.faces import FaceWindow, Similarity, seen_window, unhalved
+from faceenc.media import Visibility, face_cut, to_tensor, to_uint8, visibility
+from faceenc.protect.optimiser import HeadChange, Shaping, moved
+from faceenc.protect.strength import Strength
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Encode = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+
+
+_ROUNDS = 6
+_NEAR = 0.97  # of what may be seen, from which more is not tried
+_AIM = 0.99  # of what may be seen
+# Who measures finds the face's box a little elsewhere: so much is left free.
+_SPARE_NOISE, _SPARE_BUTTERAUGLI, _SPARE_SHAPE = 0.6, 0.985, 0.96
+
+
+def levelled(
+    window: FaceWindow, head: Similarity, change: HeadChange, strength: Strength, encode: Encode | None
+) -> tuple[NDArray[np.uint8], Visibility | None]:
+    """The window's own pixels with the change, scaled by one factor so that it shows what it may.
+
+    Args:
+        window: of the face.
+        head: where it lies in the window's picture.
+        change: of that picture.
+        strength: how much may be seen.
+        encode: what saving does to pixels; both sides are compared as saved. None saves without loss.
+
+    Returns:
+        (H, W, 3) uint8 RGB in the place of `window.pixels`, and what is seen of it where the strength asks for that.
+    """
+    pixels = _Pixels(window, head, change, strength)
+    if not strength.sees:
+        return pixels(1.0), None
+    strength = replace(
+        strength,
+        noise=strength.noise + _SPARE_NOISE,
+        butteraugli=strength.butteraugli * _SPARE_BUTTERAUGLI,
+        shape=strength.shape * _SPARE_SHAPE,
+    )
+    # The whole window is saved, as JPEG's blocks lie on it; its middle is looked at.
+    own = head_in_photo(head, window.levels)
+    original = encode(window.pixels) if encode else window.pixels
+
+    def look(candidate: NDArray[np.uint8]) -> Visibility:
+        return head_visibility(original, encode(candidate) if encode else candidate, own)
+
+    factor, best = 1.0, None
+    for _ in range(_ROUNDS):
+        candidate = pixels(factor)
+        seen = look(candidate)
+        if strength.kept(seen) and (best is None or factor > best[0]):
+            best = factor, candidate, seen
+        if strength.shape and seen.shape > strength.shape:
+            pixels.reshape(_AIM * strength.shape / seen.shape)
+            continue
+        share = max((100 - seen.noise) / (100 - strength.noise), seen.butteraugli / strength.butteraugli)
+        if best is not None and (_NEAR <= share <= 1 or factor >= pixels.largest > 0):
+            break
+        factor = min(factor * _AIM / max(share, 1e-3), pixels.largest)
+    while best is None:
+        factor *= 0.8
+        candidate = pixels(factor)
+        seen = look(candidate)
+        if strength.kept(seen) or factor < 0.05:
+            best = factor, candidate, seen
+    return best[1], best[2]
+
+
+def head_visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], head: Similarity) -> Visibility:
+    """How much people see of a head's change in a photo, (H, W, 3) uint8 RGB before and after."""
+    place = seen_window(head, original.shape[1], original.shape[0])
+    before, after = (face_cut(photo, place) for photo in (original, changed))
+    side = head.scale * max(before.shape[:2]) / max(place[2] - place[0], place[3] - place[1])
+    return visibility(before, after, side=side)
+
+
+def head_in_photo(head: Similarity, levels: int) -> Similarity:
+    """A head's frame in the window's picture -> in the window's own pixels: `Similarity.moved` backwards."""
+    for _ in range(levels):
+        head = Similarity(head.turn * 2, (head.shift + 1.25 + 0.75j) * 2)
+    return head
+
+
+class _Pixels:
+    """The window's own pixels, changed."""
+
+    def __init__(self, window: FaceWindow, head: Similarity, change: HeadChange, strength: Strength) -> None:
+        self.window, self.points = window, change.points
+        self.size = window.pixels.shape[:2]
+        self.shaping = Shaping(head, window.share)
+        self.noise = unhalved(change.noise, window.levels, size=self.size)
+        reach = float(self.noise.abs().max())
+        self.largest = strength.eps / reach if reach else 1.0
+        self.reshape(1.0)
+
+    def reshape(self, factor: float) -> None:
+        """So much of the displacement."""
+        self.points = self.points * factor
+        displacement = self.shaping.displacement(self.points)
+        self.base = to_tensor(self.window.pixels[None])
+        if self.points.any():
+            levels = self.window.levels
+            self.base = moved(self.base, unhalved(displacement, levels, size=self.size) * 2**levels)
+
+    def __call__(self, factor: float) -> NDArray[np.uint8]:
+        changed: NDArray[np.uint8] = to_uint8((self.base + factor * self.noise).clamp(0, 1))[0]
+        return changed
