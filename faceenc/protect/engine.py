@@ -20,7 +20,7 @@ from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
 from faceenc.protect.views import FaceViews
 from faceenc.protect.windows import face_window
-from faceenc.recognizers import Recognizer, in_thresholds
+from faceenc.recognizers import DLIB, Recognizer, in_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Crops = Sequence[Sequence[Similarity]]
 Goals = Sequence[MoveAway | MoveTo]
+
+# dlib's net gives in first, and others see little of what it stumbles over.
+_DLIB_WEIGHT = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +169,13 @@ def _protect_face(
 
 
 def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> torch.Tensor:
-    """Of all goals together, each with the same weight; one after the other, which keeps one net's activations at a time."""
+    """Of all goals together; one after the other, which keeps one net's activations at a time."""
     total = torch.zeros_like(picture)
     for number, goal in enumerate(goals):
+        weight = _DLIB_WEIGHT if views.surrogates[number].network == DLIB else 1.0
         x = picture.detach().requires_grad_(True)
         (found,) = torch.autograd.grad(goal.loss(views.draw(x, number)).sum(), x)
-        total += found / found.abs().mean().clamp_min(1e-12)
+        total += weight * found / found.abs().mean().clamp_min(1e-12)
     return total
 
 
