@@ -27,7 +27,6 @@ _SHAPE_READ = 1.1  # what the measure of shape reads for one per cent
 _SHAPE_STEP = 0.2  # of the largest displacement, root mean square
 _STEP, _STEP_IN_BALL = 1.2, 3.0  # of the noise, in shares of eps and of one step; root mean square, and of every pixel
 _MOMENTUM = 0.9
-_LOOKS = 2  # steps from one look at what people see to the next: it changes more slowly than what recognisers see
 _LEAST, _MOST = 0.02, 30.0  # of the weight of what people see
 _SPARE_NOISE, _SPARE_BUTTERAUGLI = 1.0, 0.98  # of what may be seen
 _CUT_ZOOM, _CUT_SHIFT = 0.08, 0.05  # how differently faces are cut out to be looked at
@@ -74,7 +73,7 @@ def find_change(
     sight = _Sight(head, strength, rng)
     points, drift = torch.zeros(1, 2, _GRID, _GRID), torch.zeros(1, 2, _GRID, _GRID)
     noise, momentum = torch.zeros_like(window.picture), torch.zeros_like(window.picture)
-    reshaped, cap, against = window.picture, strength.eps, torch.zeros_like(window.picture)
+    reshaped, cap = window.picture, strength.eps
     area = 3 * share.square().sum().clamp_min(1)
 
     def unit(x: torch.Tensor) -> torch.Tensor:
@@ -92,9 +91,7 @@ def find_change(
         momentum = _MOMENTUM * momentum + unit(_alike(away * share, grey=grey))
         direction = unit(momentum)
         if step and strength.sees:
-            if step % _LOOKS == 1:
-                against = _alike(sight.gradient(reshaped, noise, share, unit), grey=grey)
-            direction = direction - against
+            direction = direction - _alike(sight.gradient(reshaped, noise, share, unit), grey=grey)
         size = strength.eps / strength.steps * (1 if done < 0.5 else 0.5 if done < 0.8 else 0.2)
         # In a ball alone, signs are the steepest way to its corners.
         stride = _STEP * unit(direction) if strength.sees else _STEP_IN_BALL * direction.sign()
