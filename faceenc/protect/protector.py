@@ -64,7 +64,8 @@ class Protector:
     """Protects photos, with everything loaded once. A context manager; one thread at a time uses it, others wait.
 
     Args:
-        options: how; format, quality, metadata and preview are for files.
+        options: how; format, quality, metadata and preview are for files. As the attribute of that name they say what is
+            attacked, where a part of the ensemble cannot be had.
         device: where nets compute.
 
     Raises:
@@ -84,6 +85,8 @@ class Protector:
         try:
             chosen = options.surrogates or options.target is not None
             self._surrogates = load_recognizers(options.attacked, device=device) if chosen else load_ensemble(device=device)
+            if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
+                self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
             self._judges = choose_judges(self._surrogates, options.judges, device=device)
             self._own, self._gallery, self._targets = None, None, None
             if options.person is not None and options.gallery is not None:
