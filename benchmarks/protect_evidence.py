@@ -1,14 +1,13 @@
 """How well `faceenc encrypt` protects: folders of people in, `reports/protect` out. Figures only, no faces.
 
     python benchmarks/protect_evidence.py DATA... --output reports/protect [--judge unseen.safetensors]... [--jobs 2]
-        [--surrogate other.safetensors]
+        [--surrogate other.safetensors]...
 
 Each DATA is a folder with one sub-folder of photos a person (or "orl", the built-in faces). Of each person some photos are
 protected, written as PNG, decoded anew, and judged as saved, after JPEG at quality 75 and at half size: faces are found anew
 by MediaPipe in the whole picture, cut out by dlib's own detector and landmarks, and compared with the original and with the
-person's other photos; the rank is among all people of the folder. Beside it stand plain PGD (same noise budget and mask, no
-alignment jitter, JPEG, halving or blur in the loop) and random signs of the same size at every pixel. Recognisers given by
---judge were not attacked: they judge the same files.
+person's other photos; the rank is among all people of the folder. Recognisers given by --judge were not attacked: they judge
+the same files.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, main_face
 from faceenc.media import PHOTO_SUFFIXES, Photo, decode_photo, encode_photo, read_photo
 from faceenc.protect import STRENGTHS, Protection, face_change, photo_change, protect_faces
-from faceenc.recognizers import Recognizer, load_judges, load_recognizers, operating_point
+from faceenc.recognizers import ENSEMBLE, Recognizer, load_judges, load_recognizers, operating_point
 from faceenc.report import wilson
 
 Pixels = NDArray[np.uint8]
@@ -68,7 +67,7 @@ def main() -> None:
     parser.add_argument("data", nargs="+")
     parser.add_argument("--output", type=Path, default=Path("reports/protect"))
     parser.add_argument("--judge", type=str, action="append", default=[])
-    parser.add_argument("--surrogate", action="append", help='attack this one instead of "dlib"')
+    parser.add_argument("--surrogate", action="append", help="attack this one instead of the command's four")
     parser.add_argument("--strength", choices=list(STRENGTHS), default="balanced")
     parser.add_argument("--people", type=int, default=10_000, help="at most so many of each folder")
     parser.add_argument("--each", type=int, default=1, help="photos to protect of each person")
@@ -91,7 +90,7 @@ def main() -> None:
     summary.to_csv(arguments.output / f"summary-{name}.csv", index=False, float_format="%.4f")
     facts = {
         "strength": arguments.strength,
-        "surrogates": [Path(name).name for name in arguments.surrogate or ["dlib"]],
+        "surrogates": [Path(name).name for name in arguments.surrogate or ENSEMBLE],
         "judges": [Path(spec).name for spec in arguments.judge],
         "people": len(known),
         "seconds": round(time.perf_counter() - started),
@@ -109,7 +108,7 @@ def _jobs(data: str, arguments: argparse.Namespace, folder: Path) -> Iterator[Jo
             Image.fromarray(enlarge(picture)).save(folder / "orl" / f"{name}.png")
     root = folder / "orl" if data == "orl" else Path(data)
     people = sorted(person for person in root.iterdir() if person.is_dir())[: arguments.people]
-    names = tuple(arguments.surrogate or ["dlib"])
+    names = tuple(arguments.surrogate or ENSEMBLE)
     for person in people:
         photos = [str(file) for file in sorted(person.iterdir()) if file.suffix.lower() in PHOTO_SUFFIXES]
         chosen, rest = photos[: arguments.each], photos[arguments.each :]
@@ -149,16 +148,9 @@ def _protect_and_judge(
     photo: Photo, face: Face, job: Job, others: dict[str, NDArray[np.float64]]
 ) -> Iterator[dict[str, Any]]:
     detector, surrogates, judges = _tools(job.judges, job.surrogates)
-    image, strength = photo.pixels, STRENGTHS[job.strength]
-    protection = Protection(strength, surrogates)
-    plain = Protection(replace(strength, diversity=None), surrogates, transforms=())
-    changed: dict[str, tuple[Pixels, float]] = {"clean": (image, 0.0)}
-    for name, how in (("faceenc", protection), ("plain PGD", plain)):
-        pixels, (outcome,) = protect_faces(image, [face], how, grey=photo.grey)
-        changed[name] = pixels, outcome.seconds
-    signs = np.random.default_rng(0).choice([-1, 1], image.shape) * round(strength.eps * 255)
-    changed["random signs"] = np.clip(image + signs, 0, 255).astype(np.uint8), 0.0
-    for name, (pixels, seconds) in changed.items():
+    image = photo.pixels
+    protected, (outcome,) = protect_faces(image, [face], Protection(STRENGTHS[job.strength], surrogates), grey=photo.grey)
+    for name, pixels, seconds in (("clean", image, 0.0), ("faceenc", protected, outcome.seconds)):
         saved = decode_photo(encode_photo(replace(photo, pixels=pixels), format="PNG")).pixels
         ssim, psnr = face_change(image, saved, face.box)
         whole, _ = photo_change(image, saved)

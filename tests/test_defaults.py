@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -41,6 +42,7 @@ def default(function: Callable[..., Any], name: str) -> Any:
 
 def test_choices() -> None:
     assert choices("strength", "encrypt") == set(STRENGTHS)
+    assert choices("shape", "encrypt") == {"strength", "none"}
     assert choices("format", "encrypt") == {"same", *(name.lower() for name in get_args(PhotoFormat))}
     assert choices("framing", "data", "celeba") == set(get_args(Framing))
     assert choices("method", "webcam") == set(METHODS)
@@ -59,6 +61,14 @@ def test_encrypt(name: str) -> None:
 
 def test_the_usual_strength_is_the_usual_options() -> None:
     assert STRENGTHS[str(option("strength", "encrypt").default)] == Options().strength
+
+
+def test_the_usual_surrogates() -> None:
+    surrogate = option("surrogates", "encrypt")
+    assert isinstance(surrogate, click.Option)
+    *some, last = Options().attacked
+    assert f"[default: {', '.join(some)} and {last}]" in (surrogate.help or "")
+    assert Options(target="Ada", consent=Path("ada")).attacked == ("dlib",)
 
 
 @pytest.mark.parametrize(

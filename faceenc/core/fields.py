@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -16,14 +17,15 @@ _MISSING = dataclasses.MISSING
 
 
 def named_fields(value: Any) -> Any:
-    """JSON-like: dataclasses as objects of their fields, paths as text, tuples as lists."""
+    """JSON-like: dataclasses as objects of their fields, tuples as lists; paths, infinities and nan as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: named_fields(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {key: named_fields(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [named_fields(item) for item in value]
-    return str(value) if isinstance(value, PurePath) else value
+    wordless = isinstance(value, PurePath) or (isinstance(value, float) and not math.isfinite(value))
+    return str(value) if wordless else value
 
 
 def means(record: Any, value: Any, *, leave: Collection[str] = ()) -> bool:

@@ -14,6 +14,7 @@ from faceenc.core import ConfigError, cache_dir
 from faceenc.media import output_path, photo_format
 from faceenc.protect.options import Options
 from faceenc.protect.protector import Protector
+from faceenc.recognizers import ENSEMBLE, load_ensemble
 from faceenc.runs import FileResult, Task, plan_files
 
 _LEDGER = "faceenc-run.jsonl"
@@ -79,6 +80,15 @@ class Encrypt:
 
     def __call__(self, source: Path, target: Path) -> dict[str, Any]:
         return shared_protector(self.options, self.device).encrypt(source, target).to_json()
+
+    def for_processes(self) -> Encrypt:
+        """The same for several processes: what is missing of the ensemble is fetched, or said, here and once."""
+        if self.options.surrogates or self.options.target is not None:
+            return self
+        found = load_ensemble(device=self.device)
+        if len(found) == len(ENSEMBLE):
+            return self
+        return replace(self, options=replace(self.options, surrogates=tuple(one.name for one in found)))
 
     def prepare(self) -> None:
         """Load what is needed, so that a mistake in the options shows before the first photo."""

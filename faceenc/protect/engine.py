@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from faceenc.core import ConfigError
 from faceenc.faces import FaceWindow, Similarity, cut_out, head_frame
 from faceenc.media import Visibility
 from faceenc.protect.levelling import levelled
-from faceenc.protect.optimiser import find_change
+from faceenc.protect.optimiser import HeadChange, find_change
 from faceenc.protect.saved_views import saved_views
 from faceenc.protect.strength import Strength
 from faceenc.protect.views import FaceViews
@@ -73,6 +73,7 @@ class FaceOutcome:
         seen: how much people see of it; None where the strength does not ask.
         seconds: wall time.
         attack_seconds: of that, the gradient steps; the rest cuts out the face and fits the change to what may be seen.
+        change: that was found.
     """
 
     face: Face
@@ -82,6 +83,7 @@ class FaceOutcome:
     seen: Visibility | None
     seconds: float
     attack_seconds: float
+    change: HeadChange = field(repr=False)
 
 
 def protect_faces(
@@ -91,6 +93,7 @@ def protect_faces(
     *,
     grey: bool = False,
     more: Sequence[Crops] = (),
+    known: Sequence[FaceOutcome | None] = (),
     progress: Callable[[float], None] | None = None,
 ) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
     """Change the faces of a photo so that recognisers take them for others.
@@ -101,6 +104,7 @@ def protect_faces(
         protection: how.
         grey: change all channels alike.
         more: for each face, and of it for each surrogate, crops to attack besides those that it is expected to cut out.
+        known: for each face what became of it before, with the same `more`: its change is made again and not looked for.
         progress: is told which share of the work is done.
 
     Returns:
@@ -116,14 +120,17 @@ def protect_faces(
     deadline = None if protection.budget is None else time.perf_counter() + protection.budget
     outcomes = []
     for number, face in enumerate(faces):
-        left = None if deadline is None else (deadline - time.perf_counter()) / (len(faces) - number)
+        left = None if deadline is None else max(0.0, deadline - time.perf_counter()) / (len(faces) - number)
         crops = more[number] if number < len(more) else ()
 
-        def tell(share: float, before: int = number) -> None:
+        def tell(share: float, done: int = number) -> None:
             if progress is not None:
-                progress((before + share) / len(faces))
+                progress((done + share) / len(faces))
 
-        outcomes.append(_protect_face(image, result, used, face, replace(protection, budget=left), crops, grey, tell))
+        before = known[number] if number < len(known) else None
+        how = replace(protection, budget=left)
+        outcomes.append(_protect_face(image, result, used, face, how, crops, grey, before, tell))
+        tell(1)
     return result, outcomes
 
 
@@ -135,6 +142,7 @@ def _protect_face(
     protection: Protection,
     more: Crops,
     grey: bool,
+    before: FaceOutcome | None,
     tell: Callable[[float], None],
 ) -> FaceOutcome:
     start = time.perf_counter()
@@ -156,16 +164,17 @@ def _protect_face(
         return _gradient(views, goals, picture)
 
     def spent() -> float:
-        return 0.0 if protection.budget is None else (time.perf_counter() - start) / protection.budget
+        return 0.0 if protection.budget is None else (time.perf_counter() - start) / max(protection.budget, 1e-9)
 
-    change = find_change(window, head, strength, gradient, grey=grey, spent=spent, rng=rng)
-    attacking = time.perf_counter() - began
+    change = before.change if before else find_change(window, head, strength, gradient, grey=grey, spent=spent, rng=rng)
+    attacking = before.attack_seconds if before else time.perf_counter() - began
     changed, seen = levelled(window, head, change, strength, protection.encode)
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
     outputs = saved_views(changed, window, surrogates, protection.encode)
     reached = all(bool(goal.reached(output)) for goal, output in zip(goals, outputs, strict=True))
-    return FaceOutcome(face, change.steps, reached, _worst(goals, outputs), seen, time.perf_counter() - start, attacking)
+    seconds = time.perf_counter() - start + (before.seconds if before else 0)
+    return FaceOutcome(face, change.steps, reached, _worst(goals, outputs), seen, seconds, attacking, change)
 
 
 def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from faceenc.core import ConfigError, OnNoFace
 from faceenc.media import PhotoFormat
 from faceenc.protect.strength import STRENGTHS, Strength
+from faceenc.recognizers import DLIB, ENSEMBLE
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,8 @@ class Options:
     """How photos are to be protected; hashable and picklable.
 
     Attributes:
-        strength: how much noise.
-        surrogates: what is attacked, as `load_recognizer` takes them.
+        strength: how much may be seen.
+        surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`, or dlib alone with `target`.
         decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
@@ -29,14 +30,14 @@ class Options:
         quality: of JPEG, HEIF and lossy WebP; None is 95, and WebP without loss.
         keep_metadata: EXIF, GPS and the like stay in the file.
         preview: also write STEM-preview.png: before, noise, after.
-        judges: recognisers that are asked besides dlib.
+        judges: recognisers that are asked besides dlib and what is attacked.
         thorough: search the saved file for faces at full size.
         budget: seconds a photo for making the noise; None sets no limit.
         seed: of all randomness.
     """
 
     strength: Strength = STRENGTHS["balanced"]
-    surrogates: tuple[str, ...] = ("dlib",)
+    surrogates: tuple[str, ...] = ()
     decoy: int | None = None
     person: str | None = None
     target: str | None = None
@@ -70,8 +71,13 @@ class Options:
             )
         if self.consent is not None and self.target is None:
             raise ConfigError("`consent` is for looking like the person who signed it: add `target=NAME`, or leave it out")
-        if self.target is not None and self.surrogates != ("dlib",):
+        if self.target is not None and self.attacked != (DLIB,):
             raise ConfigError("a consent holds embeddings of dlib's net only: leave `surrogates` out with `target`")
+
+    @property
+    def attacked(self) -> tuple[str, ...]:
+        """The surrogates that are meant. Of the ensemble those count that can be had, see `load_ensemble`."""
+        return self.surrogates or (ENSEMBLE if self.target is None else (DLIB,))
 
     @property
     def goal(self) -> str:

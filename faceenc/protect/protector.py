@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faceenc.core import DataError, Face
-from faceenc.faces import FaceSearch, Found, Similarity
+from faceenc.core import DataError, Face, Progress
+from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo, check_format, encode_photo, preload, read_photo, save_photo
 from faceenc.protect.decoys import embed_person, make_decoy
-from faceenc.protect.engine import FaceOutcome, Protection, protect_faces
+from faceenc.protect.engine import Crops, FaceOutcome, Protection, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
@@ -29,12 +29,19 @@ from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import read_consent
-from faceenc.recognizers import Recognizer, load_gallery, load_judges, load_recognizers, operating_point
+from faceenc.recognizers import (
+    Recognizer,
+    choose_judges,
+    load_ensemble,
+    load_gallery,
+    load_recognizers,
+    operating_point,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What is still matched, or found by strangers only, is protected again that often, where they find it.
+# A face that is found at another place than it was attacked at, or by strangers only, is protected there so often.
 _MORE_PASSES = 2
 
 _Picture = TypeVar("_Picture", "NDArray[np.uint8]", Image.Image)
@@ -57,7 +64,8 @@ class Protector:
     """Protects photos, with everything loaded once. A context manager; one thread at a time uses it, others wait.
 
     Args:
-        options: how; format, quality, metadata and preview are for files.
+        options: how; format, quality, metadata and preview are for files. As the attribute of that name they say what is
+            attacked, where a part of the ensemble cannot be had.
         device: where nets compute.
 
     Raises:
@@ -75,8 +83,11 @@ class Protector:
         self._surrogates: list[Recognizer] = []
         self._judges: list[Recognizer] = []
         try:
-            self._surrogates = load_recognizers(options.surrogates, device=device)
-            self._judges = load_judges(options.judges, device=device)
+            chosen = options.surrogates or options.target is not None
+            self._surrogates = load_recognizers(options.attacked, device=device) if chosen else load_ensemble(device=device)
+            if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
+                self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
+            self._judges = choose_judges(self._surrogates, options.judges, device=device)
             self._own, self._gallery, self._targets = None, None, None
             if options.person is not None and options.gallery is not None:
                 self._own = embed_person(options.gallery / options.person, self._surrogates, self._search)
@@ -139,6 +150,7 @@ class Protector:
         target: Path,
         *,
         make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
+        progress: Progress | None = None,
     ) -> Encrypted:
         """Protect one photo from file to file, and judge the saved file as a stranger would.
 
@@ -146,16 +158,21 @@ class Protector:
             source: the photo; left as it is.
             target: the file to write; appears in one piece or not at all.
             make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
+            progress: is told how far the work on the faces is, in hundredths.
 
         Raises:
             NoFaceError: there is none, and the whole photo was not asked for.
             DataError: the photo cannot be read, or the target not be written.
         """
         with self._lock:
-            return self._encrypt(source, target, make_keyfile)
+            return self._encrypt(source, target, make_keyfile, progress)
 
     def _encrypt(
-        self, source: Path, target: Path, make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None
+        self,
+        source: Path,
+        target: Path,
+        make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None,
+        progress: Progress | None,
     ) -> Encrypted:
         options = self.options
         seconds: dict[str, float] = {}
@@ -166,18 +183,22 @@ class Protector:
             content = source.read_bytes()
         with _timed(seconds, "detect"):
             found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=str(source))
-        outcomes, evidence, data, again = self._protect(photo, found, (), seconds, source)
+        protect = partial(self._protect, photo, seconds=seconds, source=source)
+        more: list[Crops] = [()] * len(found.faces)
+        outcomes, evidence, data, again = protect(found, more, tell=_hundredths(progress, "protecting"))
         for _ in range(_MORE_PASSES):
             strays = [stray.face for stray in evidence.strays if stray.sure] if self._takes_strays(found) else []
-            # A budget of time is not spent again on what it did not suffice for.
-            matched = set(evidence.matched_faces(networks=self._attacked)) if options.budget is None else set()
-            if not strays and not matched:
+            elsewhere = self._found_elsewhere(outcomes, evidence)
+            if not strays and not elsewhere:
                 break
-            more = [self._places(again.pixels, face, number in matched) for number, face in enumerate(evidence.faces, 1)]
+            places = {number: self._places(again.pixels, evidence.faces[number], more[number]) for number in elsewhere}
+            more = [places.get(number, crops) for number, crops in enumerate(more)] + [()] * len(strays)
+            known = [None if number in elsewhere else outcome for number, outcome in enumerate(outcomes)]
             wider = replace(found, faces=[*found.faces, *strays])
-            once_more = self._protect(photo, wider, more, seconds, source)
-            if once_more[1].matches(networks=self._attacked) <= evidence.matches(networks=self._attacked):
-                found, (outcomes, evidence, data, again) = wider, once_more
+            once_more = protect(wider, more, known=known, tell=_hundredths(progress, "once more"))
+            if once_more[1].matches(networks=self._attacked) > evidence.matches(networks=self._attacked):
+                break
+            found, (outcomes, evidence, data, again) = wider, once_more
         with _timed(seconds, "write"):
             if options.preview:
                 picture = Photo(draw_preview(photo.pixels, again.pixels, found.faces), None, False, "PNG", None, None, ())
@@ -198,25 +219,39 @@ class Protector:
         """Whether faces that only strangers find are to be protected too."""
         return self.options.faces == "all" and found.faces[0].detector != "whole"
 
-    def _places(self, pixels: NDArray[np.uint8], face: FaceEvidence, matched: bool) -> Sequence[Sequence[Similarity]]:
-        """For each surrogate its crops of a face that is still matched, where it was found anew in the protected photo."""
-        if not matched:
-            return ()
-        return [[surrogate.align(pixels, place)[0] for place in face.places] for surrogate in self._surrogates]
+    def _found_elsewhere(self, outcomes: Sequence[FaceOutcome], evidence: Evidence) -> set[int]:
+        """Faces, counted from 0, that are led away where they were attacked, and still matched where they are found anew.
+
+        Of others all is made that may be seen. Nor is a budget of time spent again.
+        """
+        if self.options.budget is not None:
+            return set()
+        matched = evidence.matched_faces(networks=self._attacked)
+        return {number - 1 for number in matched if outcomes[number - 1].reached}
+
+    def _places(self, pixels: NDArray[np.uint8], face: FaceEvidence, before: Crops) -> Crops:
+        """For each surrogate its crops of a face where it was found anew in the protected photo, after those of before."""
+        found = [[surrogate.align(pixels, place)[0] for place in face.places] for surrogate in self._surrogates]
+        return [[*old, *new] for old, new in zip(before, found, strict=True)] if before else found
 
     def _protect(
         self,
         photo: Photo,
         found: Found,
-        more: Sequence[Sequence[Sequence[Similarity]]],
+        more: Sequence[Crops],
+        *,
+        known: Sequence[FaceOutcome | None] = (),
         seconds: dict[str, float],
         source: Path,
+        tell: Callable[[float], None] | None,
     ) -> tuple[list[FaceOutcome], Evidence, bytes, Photo]:
         """Noise for these faces, and what judges say of it: outcomes, evidence, the file, and what it shows."""
         options = self.options
         with _timed(seconds, "noise"):
             protection = self._protection(found.faces, photo)
-            pixels, outcomes = protect_faces(photo.pixels, found.faces, protection, grey=photo.grey, more=more)
+            pixels, outcomes = protect_faces(
+                photo.pixels, found.faces, protection, grey=photo.grey, more=more, known=known, progress=tell
+            )
         judge = partial(
             gather_evidence,
             photo.pixels,
@@ -250,6 +285,10 @@ class Protector:
             budget=self.options.budget,
             seed=self.options.seed,
         )
+
+
+def _hundredths(progress: Progress | None, what: str) -> Callable[[float], None] | None:
+    return None if progress is None else lambda share: progress(what, round(100 * share), 100)
 
 
 @contextmanager

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from faceenc.core import ASSETS
+from faceenc.core import ASSETS, AssetError
 from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
 from faceenc.recognizers.dlib.crops import DlibCrop
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
 from faceenc.recognizers.dlib.original import describe, has_dlib
 from faceenc.recognizers.frbench import load_frbench
+from faceenc.recognizers.operating_points import operating_point
 from faceenc.recognizers.packaged.nets import PACKAGED, load_packaged
 from faceenc.recognizers.recognizer import Recognizer
 
+logger = logging.getLogger(__name__)
+
 DLIB_TORCH = "dlib-torch"
 FRBENCH = "frbench:"
+# What photos are protected against by default: four nets of four makers, trained on different people.
+ENSEMBLE: tuple[str, ...] = (DLIB, "sface", "faceplugin", "mobilefacenet")
 
 
 def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
@@ -49,6 +55,48 @@ def load_recognizers(specs: Sequence[str], *, device: str = "cpu") -> list[Recog
 def load_judges(specs: Sequence[str] = (), *, device: str = "cpu") -> list[Recognizer]:
     """dlib, and those that are named."""
     return load_recognizers([DLIB, *specs], device=device)
+
+
+def load_ensemble(*, device: str = "cpu") -> list[Recognizer]:
+    """Those of `ENSEMBLE` that can be had, with the thresholds that attacks count in; one warning names all others.
+
+    Raises:
+        AssetError: dlib, which judges as well, cannot be had.
+    """
+    found, missing = [load_recognizer(DLIB, device=device)], []
+    for name in ENSEMBLE[1:]:
+        try:
+            recognizer = load_recognizer(name, device=device)
+            operating_point(recognizer)
+        except AssetError as error:
+            reason, _, _ = str(error).partition("; ")  # what follows is what to do by hand
+            missing.append(f"{name} ({reason})")
+        else:
+            found.append(recognizer)
+    if missing:
+        logger.warning(
+            "attacking without %s; recognisers that are not attacked may still match: go online once and run"
+            " `faceenc assets --fetch`",
+            ", ".join(missing),
+        )
+    return found
+
+
+def choose_judges(attacked: Sequence[Recognizer], specs: Sequence[str] = (), *, device: str = "cpu") -> list[Recognizer]:
+    """dlib, what is attacked, and those that are named; each network once, and dlib's by its own code where that is at hand.
+
+    Args:
+        attacked: loaded already, and not loaded again.
+        specs: as of `load_recognizer`, as are the errors.
+        device: see there.
+    """
+    known = {one.name: one for one in attacked}
+    dlib = known.get(DLIB if has_dlib() else DLIB_TORCH) or load_recognizer(DLIB, device=device)
+    named = [known.get(spec) or load_recognizer(spec, device=device) for spec in dict.fromkeys(specs)]
+    judges: dict[str, Recognizer] = {}
+    for judge in (dlib, *attacked, *named):
+        judges.setdefault(judge.network, judge)
+    return list(judges.values())
 
 
 def _dlib(*, original: bool) -> Recognizer:

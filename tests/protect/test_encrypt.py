@@ -21,12 +21,10 @@ from PIL import Image, ImageCms, ImageOps
 
 from faceenc.faces import FaceDetector
 from faceenc.media import read_photo
-from faceenc.protect import STRENGTHS
-from faceenc.recognizers import has_dlib, load_judges, operating_point
-from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
+from faceenc.recognizers import ENSEMBLE, has_dlib, load_ensemble, load_judges, operating_point
+from tests.encrypting import DLIB, LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import STORED, camera_exif, cmyk_profile, encoded, noise, oriented, png_file, smooth
 
-EPS = round(255 * STRENGTHS["balanced"].eps)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
 MASK = smooth(162, 142, channels=1)
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -54,13 +52,16 @@ def test_one_photo_with_nothing_but_its_name(default: tuple[Path, Result, bytes]
     assert (folder / "holiday.jpg").read_bytes() == before
     assert set(photos(folder)) == {"holiday.jpg", "holiday-protected.png", "log/audit.jsonl"}
     lines = done.stdout.splitlines()
-    judge = load_judges()[0].name
+    judges = [load_judges()[0].name, *ENSEMBLE[1:]]
     table = [line.split()[:3] for line in lines if line.startswith("1 ")]
-    assert table[:4] == [["1", judge, variant] for variant in ("saved", "jpeg75", "half", "blur")]
-    assert {detector for _, detector, _ in table[4:]} == {"MediaPipe", "YuNet", *(["dlib"] if has_dlib() else [])}
+    asked = [["1", judge, variant] for judge in judges for variant in ("saved", "jpeg75", "half", "blur")]
+    assert table[: len(asked)] == asked
+    assert {detector for _, detector, _ in table[len(asked) :]} == {"MediaPipe", "YuNet", *(["dlib"] if has_dlib() else [])}
+    before, after = (read_photo(folder / name).pixels.astype(int) for name in ("holiday.jpg", "holiday-protected.png"))
     where = f"{folder / 'holiday.jpg'} -> {folder / 'holiday-protected.png'}"
-    assert lines[-2].startswith(f"{where}: changed by at most {EPS} of 255, PSNR ")
-    assert lines[-1].startswith(f"  {judge} (white-box: the noise was made against its network) no longer matches the face")
+    assert lines[-2].startswith(f"{where}: changed by at most {np.abs(after - before).max()} of 255, PSNR ")
+    for judge in judges:
+        assert f"{judge} (white-box: the noise was made against its network) no longer matches the face" in lines[-1]
     assert lines[-1].endswith("no unseen judge was asked, and newer recognisers may still match")
 
 
@@ -72,7 +73,7 @@ def test_what_is_saved_is_the_photo_upright_without_its_past(default: tuple[Path
         assert image.info.keys() == {"icc_profile"}
         assert image.info["icc_profile"] == PROFILE
         upright = np.asarray(ImageOps.exif_transpose(original)).astype(int)
-        assert 0 < np.abs(np.asarray(image) - upright).max() <= EPS
+        assert 0 < np.abs(np.asarray(image) - upright).mean() < 20
     assert b"Camera Works" in before
     assert b"Camera Works" not in (folder / "holiday-protected.png").read_bytes()
 
@@ -90,15 +91,14 @@ def test_recognisers_no_longer_match_and_verify_agrees(default: tuple[Path, Resu
     folder, _, _ = default
     original, protected = folder / "holiday.jpg", folder / "holiday-protected.png"
     other = save(folder / "other" / "s5-2.png", tinted("s5/2", step=2))
-    judge = load_judges()[0]
-    vectors = []
-    for path in (original, protected, other):
-        image = read_photo(path).pixels
-        with FaceDetector() as detector:
-            vectors.append(judge.embed_face(image, detector(image)[0]))
-    assert judge.distance(vectors[0], vectors[2]) < operating_point(judge).threshold, "the person's photos match before"
-    assert judge.distance(vectors[0], vectors[1]) > operating_point(judge).threshold
-    assert judge.distance(vectors[1], vectors[2]) > operating_point(judge).threshold
+    with FaceDetector() as detector:
+        images = [read_photo(path).pixels for path in (original, protected, other)]
+        found = [(image, detector(image)[0]) for image in images]
+    for judge in load_ensemble():
+        vectors = [judge.embed_face(*face) for face in found]
+        assert judge.distance(vectors[0], vectors[2]) < operating_point(judge).threshold, "the person's photos match before"
+        assert judge.distance(vectors[0], vectors[1]) > operating_point(judge).threshold
+        assert judge.distance(vectors[1], vectors[2]) > operating_point(judge).threshold
     done = run(original, protected, "--json", command="verify")
     assert done.exit_code == 0, done.output
     assert not any(entry["match"] for entry in json.loads(done.stdout)["faces"][0]["judges"])
@@ -139,7 +139,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
         options = {"icc_profile": cmyk_profile(), "quality": 95} if name == "cmyk.jpg" else {}
         file_format = "JPEG" if name == "cmyk.jpg" else "PNG"
         (folder / name).write_bytes(encoded(lying(name), file_format, exif=oriented(turned), **options))
-    done = run(folder, "--steps", "2", "--json", "--output", folder / "out")
+    done = run(folder, *QUICK, "--json", "--output", folder / "out")
     assert done.stderr == ""
     return folder, {Path(record["source"]).name: record for record in records(done)}
 
@@ -162,7 +162,7 @@ def test_every_kind_comes_out_upright_and_keeps_what_matters(
     change = np.abs(out - (portrait()[..., :1] if mode[0] == "L" else tinted()))
     if name == "cmyk.jpg":  # in whose profile cyan ink is red
         change = np.abs(out - read_photo(folder / name).pixels)
-    assert 0 < change.max() <= EPS + (name == "palette.png") * 60
+    assert 0 < change.max() <= LOUD + (name == "palette.png") * 60
 
 
 def test_heic_with_its_extra(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_the_whole_photo_without_a_face(kind: str, tmp_path: Path) -> None:
     """What is taken for a face is the square in the middle; where nothing in it is like one, dlib may see no difference."""
     picture, box, code, quick = tinted()[:, 71:], [0, 45.5, 71, 116.5], 0, QUICK
     if kind == "a ribbon":
-        picture, box, code, quick = noise(10, 20000), [9995, 0, 10005, 10], 4, ("--eps", "2/255", "--steps", "2")
+        picture, box, code, quick = noise(10, 20000), [9995, 0, 10005, 10], 4, (*DLIB, "--eps", "2/255", "--steps", "2")
     photo = save(tmp_path / "a.png", np.ascontiguousarray(picture))
     done = run(photo, *quick, "--on-no-face", "whole", "--json")
     [record] = records(done)
@@ -293,7 +293,7 @@ def test_json_has_the_agreed_form(group: tuple[Path, Result]) -> None:
 def test_only_the_largest_faces(words: list[str], count: int, group: tuple[Path, Result], tmp_path: Path) -> None:
     photo, all_of_them = group
     boxes = [face["box"] for face in records(all_of_them)[0]["faces"]]
-    [record] = records(run(photo, "--steps", "1", "--json", "--faces", *words, "--output", tmp_path / "a.png"))
+    [record] = records(run(photo, *QUICK, "--json", "--faces", *words, "--output", tmp_path / "a.png"))
     assert [face["box"] for face in record["faces"]] == boxes[:count]
     change = np.abs(pixels(tmp_path / "a.png").astype(int) - pixels(photo)).max(axis=-1)
     touched = {(x, y) for x in range(4) for y in range(3) if change[162 * y :, 142 * x :][:162, :142].any()}

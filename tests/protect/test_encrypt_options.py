@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from faceenc.core import named_fields
 from faceenc.faces import FaceDetector
 from faceenc.media import read_photo
-from faceenc.protect import load_consent, pixels_sha256
+from faceenc.protect import STRENGTHS, Strength, load_consent, pixels_sha256
 from faceenc.recognizers import load_recognizer
-from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
+from tests.encrypting import DLIB, LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 from tests.photo_files import camera_exif, encoded
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -64,7 +66,8 @@ def test_the_photo_s_own_format_with_metadata_and_a_preview(tmp_path: Path) -> N
 
 def test_protection_lasts_through_the_quality_that_it_is_saved_with(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", tinted(step=2))
-    done = run(photo, "--output", tmp_path / "a.jpg", "--quality", "70", "--json")
+    words = [*DLIB, "--eps", "24/255", "--steps", "8"]
+    done = run(photo, *words, "--output", tmp_path / "a.jpg", "--quality", "70", "--json")
     assert done.exit_code == 0, done.output
     [record] = records(done)
     assert record["noise"][0]["reached"], "in all views of the file as it will be"
@@ -72,6 +75,35 @@ def test_protection_lasts_through_the_quality_that_it_is_saved_with(tmp_path: Pa
     with Image.open(tmp_path / "a.jpg") as image, Image.open(io.BytesIO(encoded(tinted(), "JPEG", quality=70))) as other:
         assert vars(image)["quantization"] == vars(other)["quantization"]
     assert distance(photo, tmp_path / "a.jpg") > 0.6
+
+
+def test_what_strengths_are_made_of_options(tmp_path: Path) -> None:
+    """As the record of a folder keeps them."""
+    save(tmp_path / "a.png", tinted())
+
+    def recorded(*words: str) -> dict[str, object]:
+        assert run(tmp_path, *DLIB, *words, "--force").exit_code in (0, 4)
+        lines = (tmp_path / "faceenc-run.jsonl").read_text().splitlines()
+        strength: dict[str, object] = json.loads(lines[-1])["settings"]["options"]["strength"]
+        return strength
+
+    bounded = Strength.bounded(8 / 255, STRENGTHS["subtle"].steps)
+    assert recorded("--eps", "8/255", "--strength", "subtle") == named_fields(bounded)
+    assert recorded("--eps", "8/255", "--shape", "none", "--steps", "1") == named_fields(replace(bounded, steps=1))
+    still = replace(STRENGTHS["strong"], shape=0, steps=1)
+    assert recorded("--strength", "strong", "--shape", "none", "--steps", "1") == named_fields(still)
+
+
+def test_a_bar_shows_how_far_the_one_photo_is(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", tinted())
+    done = run(photo, *QUICK, env={"TTY_COMPATIBLE": "1"})
+    assert done.exit_code == 0, done.output
+    assert "protecting" in done.stderr
+    assert "100/100" in done.stderr
+    assert "protecting" not in done.stdout
+    assert done.stdout.splitlines()[-2].startswith(f"{photo} -> ")
+    again = run(photo, *QUICK, "--force", "--json", env={"TTY_COMPATIBLE": "1"})
+    assert (again.exit_code, again.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("target", ["a-protected.png", "b.jpg"])
@@ -112,8 +144,11 @@ def test_away_from_a_person_of_the_gallery_the_rank_falls(tmp_path: Path) -> Non
         save(tmp_path / "people" / person / "2.png", portrait(f"{person}/2"))
     photo = save(tmp_path / "a.png", portrait("s5/1"))
     results = {}
-    for name, words in {"weak": ["--eps", "1/255", "--steps", "1"], "own": ["--as", "s5"]}.items():
-        done = run(photo, *words, "--gallery", tmp_path / "people", "--json", "--output", tmp_path / f"{name}.png")
+    for name, words in {
+        "weak": ["--eps", "1/255", "--steps", "1"],
+        "own": ["--eps", "10/255", "--steps", "12", "--as", "s5"],
+    }.items():
+        done = run(photo, *DLIB, *words, "--gallery", tmp_path / "people", "--json", "--output", tmp_path / f"{name}.png")
         results[name] = records(done)[0]
     judged = {name: record["faces"][0]["judges"][0] for name, record in results.items()}
     assert (judged["weak"]["rank"], judged["weak"]["match"]) == (1, True)
@@ -126,7 +161,7 @@ def test_away_from_a_person_of_the_gallery_the_rank_falls(tmp_path: Path) -> Non
 def test_a_decoy_makes_everybody_look_like_one_who_does_not_exist(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{name}.png", portrait(f"{name}/1")) for name in ("s5", "s9")]
     log = {"FACEENC_LOG": str(tmp_path / "log")}
-    done = run(*paths, "--eps", "32/255", "--steps", "10", "--decoy", "7", "--output", tmp_path / "out", env=log)
+    done = run(*paths, *DLIB, "--eps", "32/255", "--steps", "10", "--decoy", "7", "--output", tmp_path / "out", env=log)
     assert "failed" not in done.stdout
     assert distance(*paths) > 0.6
     assert distance(tmp_path / "out" / "s5.png", tmp_path / "out" / "s9.png") < 0.5
@@ -138,7 +173,7 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
     photo = save(tmp_path / "a.png", portrait("s5/1"))
     theirs = [save(tmp_path / "theirs" / f"{number}.png", portrait(f"s9/{number}")) for number in (1, 2)]
     before = contents(tmp_path)
-    words = [photo, "--eps", "32/255", "--steps", "16", "--to", "Ada"]
+    words = [photo, "--eps", "16/255", "--steps", "30", "--to", "Ada"]
     check_refused(run(*words), "--to Ada makes faces look like another person's", "which Ada makes with `faceenc consent`")
     check_refused(run(*words, "--consent", tmp_path / "no"), f"cannot read the consent {tmp_path / 'no'}: no such file")
     assert contents(tmp_path) == before
@@ -194,7 +229,7 @@ def test_what_does_not_go_together_is_told_in_a_line(
     save(Path("sub/b.png"), tinted())
     Path("file").touch()
     before = contents(tmp_path)
-    check_refused(run("a.png", *words.split()), said)
+    check_refused(run("a.png", *DLIB, *words.split()), said)
     assert contents(tmp_path) == before
 
 

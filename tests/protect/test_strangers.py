@@ -20,8 +20,9 @@ from faceenc.faces import FaceSearch, Found
 from faceenc.media import write_png
 from faceenc.protect import Evidence, gather_evidence, search_as_strangers, summary_line
 from faceenc.recognizers import Recognizer, has_dlib
+from tests.encrypting import DLIB
 
-QUICK = ["--steps", "6", "--strength", "strong"]
+QUICK = [*DLIB, "--eps", "10/255", "--steps", "10"]
 
 
 def portrait(name: str, size: int, shade: int = 110) -> NDArray[np.uint8]:
@@ -137,7 +138,7 @@ def test_a_face_that_only_a_stranger_finds_is_protected_in_a_second_pass(
 
 def test_a_photo_that_is_still_matched_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", portrait("s1/1", 240))
-    done = encrypt(tmp_path / "a.png", "--eps", "1/255", "--steps", "1")
+    done = encrypt(tmp_path / "a.png", *DLIB, "--eps", "1/255", "--steps", "1")
     assert done.exit_code == 4, done.output
     assert record(done)["matched"] == 1
     assert (tmp_path / "a-protected.png").is_file()

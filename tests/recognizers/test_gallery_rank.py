@@ -10,7 +10,7 @@ from faceenc.core import Face
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector
 from faceenc.protect import STRENGTHS, Protection, protect_faces
-from faceenc.recognizers import load_recognizer, load_recognizers, rank_k
+from faceenc.recognizers import load_ensemble, load_recognizer, rank_k
 
 GALLERY = ("2", "3")  # photos of everybody; number 1 is the probe
 
@@ -30,7 +30,7 @@ def album() -> dict[str, tuple[NDArray[np.uint8], Face]]:
 @pytest.mark.parametrize("people", [3, 40])
 def test_rank_1_falls(album: dict[str, tuple[NDArray[np.uint8], Face]], people: int) -> None:
     """At least 98 % before, at most 2 % after (so none of fewer than 50)."""
-    judge, surrogates = load_recognizer("dlib-torch"), load_recognizers(["dlib"])
+    judge, surrogates = load_recognizer("dlib-torch"), load_ensemble()
     gallery = {name: judge.embed_face(*found) for name, found in album.items() if name.split("/")[1] in GALLERY}
     probes = {name: found for name, found in album.items() if name.endswith("/1")}
     probes = dict(list(probes.items())[:people])

