@@ -65,6 +65,7 @@ from .video.writers import VideoFile as VideoFile
 from .video.writers import frames_to as frames_to
 from .visibility.butteraugli import Butteraugli as Butteraugli
 from .visibility.measure import CUT_SIDE as CUT_SIDE
+from .visibility.measure import SMALLEST_CUT as SMALLEST_CUT
 from .visibility.measure import Visibility as Visibility
 from .visibility.measure import face_cut as face_cut
 from .visibility.measure import visibility as visibility
