@@ -226,6 +226,7 @@ class Protector:
             person=options.person,
             found=found,
             thorough=options.thorough,
+            as_saved=protection.encode,
         )
         with _timed(seconds, "encode and judge"), _about(source):
             with ThreadPoolExecutor(1) as beside:
