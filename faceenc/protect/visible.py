@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faceenc.faces import Similarity, head_frame, seen_window
-from faceenc.media import CUT_SIDE, SMALLEST_CUT, Visibility, face_cut, visibility
+from faceenc.media import CUT_SIDE, SMALLEST_CUT, Visibility, face_cut, measure_visibility
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,4 +44,4 @@ def head_visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], hea
     """How much people see of a head's change, (H, W, 3) uint8 RGB before and after, at its `head_place`."""
     before, after = (face_cut(photo, place) for photo in (original, changed))
     side = head.scale * max(before.shape[:2]) / max(place[2] - place[0], place[3] - place[1])
-    return visibility(before, after, side=side)
+    return measure_visibility(before, after, side=side)

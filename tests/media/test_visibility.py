@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
-from faceenc.media import CUT_SIDE, Ssimulacra2, Visibility, face_cut, to_tensor, visibility
-from faceenc.media.visibility.displacement import displaced, displacement
+from faceenc.media import CUT_SIDE, Ssimulacra2, Visibility, displaced, displacement, face_cut, measure_visibility, to_tensor
 
 SIDE = 200.0  # pixels: a face in a cut
 ORIGINAL = (CUT_SIDE, CUT_SIDE - 24)
@@ -94,9 +93,9 @@ def test_noise_is_no_displacement() -> None:
 
 def test_noise_and_shape_are_told_apart() -> None:
     original = picture()
-    noise = visibility(original, noisy(original), side=SIDE)
-    shape = visibility(original, displaced(original, warp(1)), side=SIDE)
-    both = visibility(original, noisy(displaced(original, warp(1))), side=SIDE)
+    noise = measure_visibility(original, noisy(original), side=SIDE)
+    shape = measure_visibility(original, displaced(original, warp(1)), side=SIDE)
+    both = measure_visibility(original, noisy(displaced(original, warp(1))), side=SIDE)
     assert noise.shape < 0.2
     assert 0.7 < shape.shape < 1.1
     assert both.shape == pytest.approx(shape.shape, abs=0.15)
@@ -106,7 +105,7 @@ def test_noise_and_shape_are_told_apart() -> None:
 
 
 def test_nothing_is_seen_of_no_change() -> None:
-    assert visibility(picture(), picture(), side=SIDE) == Visibility(noise=100, butteraugli=0, shape=0)
+    assert measure_visibility(picture(), picture(), side=SIDE) == Visibility(noise=100, butteraugli=0, shape=0)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(64, 40, (320, 200)), (90, 900, (32, 320))])

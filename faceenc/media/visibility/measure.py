@@ -52,7 +52,7 @@ def face_cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     return np.asarray(piece.resize(size, Image.Resampling.LANCZOS))
 
 
-def visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], *, side: float) -> Visibility:
+def measure_visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], *, side: float) -> Visibility:
     """Of a face in two cuts of `face_cut`.
 
     Args:

@@ -58,8 +58,8 @@ def gather_evidence(
         variants: what is judged.
         found: in the original, if that is known already.
         thorough: search the saved file at full size.
-        as_saved: what saving does to (H, W, 3) uint8 RGB: what people see is measured against the original saved so too. None
-            measures against the original as it is.
+        as_saved: what saving does to (H, W, 3) uint8 RGB: what people see is measured against the original saved so too;
+            None measures against the original as it is.
 
     Returns:
         Without faces if the original shows none.
@@ -113,10 +113,8 @@ def _visible(
 ) -> Visibility | None:
     """On the surroundings of the face alone, which lie on the grid of JPEG's blocks."""
     x0, y0, x1, y1 = copy_window(face.box, original.shape[1], original.shape[0])
-    before, after = original[y0:y1, x0:x1], protected[y0:y1, x0:x1]
-    return face_visibility(
-        before if as_saved is None else as_saved(np.ascontiguousarray(before)), after, moved(face, -x0, -y0)
-    )
+    before, after = (np.ascontiguousarray(image[y0:y1, x0:x1]) for image in (original, protected))
+    return face_visibility(as_saved(before) if as_saved else before, after, moved(face, -x0, -y0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
