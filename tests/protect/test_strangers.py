@@ -21,7 +21,7 @@ from faceenc.media import write_png
 from faceenc.protect import Evidence, gather_evidence, search_as_strangers, summary_line
 from faceenc.recognizers import Recognizer, has_dlib
 
-QUICK = ["--eps", "24/255", "--steps", "6"]
+QUICK = ["--eps", "16/255", "--steps", "6"]
 
 
 def portrait(name: str, size: int, shade: int = 110) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from faceenc.cli.evidence_tables import print_evidence, what_is_seen
+from faceenc.cli import print_evidence, what_is_seen
 from faceenc.core import ASSETS, Box, Face
 from faceenc.faces import Found
 from faceenc.media import VARIANTS, Visibility
