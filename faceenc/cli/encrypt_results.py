@@ -40,16 +40,13 @@ def print_result(result: FileResult, options: Options, *, as_json: bool, alone: 
 
 
 def _print_done(result: FileResult, *, alone: bool) -> None:
-    from faceenc.cli.evidence_tables import print_evidence
+    from faceenc.cli.evidence_tables import print_evidence, what_is_seen
 
     details: dict[str, Any] = result.details
     if alone:
         print_evidence(details, details["undetected"])
     names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
-    changed = "unchanged"
-    if details["photo"]["psnr"] is not None:
-        changed = f"changed by at most {details['photo']['max_change']} of 255, PSNR {details['photo']['psnr']:.1f} dB"
-    click.echo(f"{names}: {changed}; {result.seconds:.1f} s")
+    click.echo(f"{names}: {what_is_seen(details)}; {result.seconds:.1f} s")
     for note in details["notes"]:
         click.echo(f"  note: {note}")
     click.echo(f"  {details['summary']}")

@@ -1,4 +1,4 @@
-"""Evidence as tables for people."""
+"""Evidence as tables and lines for people."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from faceenc.cli.common import print_table
+
+# SSIMULACRA2 from which, and butteraugli up to which, noise is seen so; by what both measures' authors say of them.
+_SEEN = ((85, 2, "hardly seen side by side"), (70, 3, "seen on a close look"), (55, 5, "seen"))
+_PLAINLY = "plainly seen"
 
 
 def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[object]]) -> None:
@@ -41,22 +45,44 @@ def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[
     ]
     if strangers:
         print_table(strangers, title="as each detector finds it in the saved photo")
-    largest = f"{evidence['photo']['max_change']} of 255"
-    seen = [
-        _row(f"face {number}", _number(face["ssim"], ".4f"), face["psnr"])
+    psnr, largest = evidence["photo"]["psnr"], f"{evidence['photo']['max_change']} of 255"
+    changed = [
+        _row(
+            f"face {number}", _number(face["noise"], ".1f"), _number(face["butteraugli"]), _number(face["shape"], unit=" %")
+        )
         for number, face in enumerate(evidence["faces"], start=1)
     ]
-    seen.append(_row("whole photo", "", evidence["photo"]["psnr"], largest))
-    print_table(seen, title="how much the photo changed")
+    changed.append(_row("whole photo", "", "", "", "equal" if psnr is None else f"{psnr:.1f} dB", largest))
+    print_table(changed, title="how much the photo changed")
 
 
-def _row(part: str, ssim: str, psnr: float | None, largest: str = "") -> dict[str, str]:
-    return {"part": part, "SSIM": ssim, "PSNR": _decibels(psnr), "largest change": largest}
+def what_is_seen(evidence: Mapping[str, Any]) -> str:
+    """What people see of the change, by what `Evidence.to_json` says: of several faces the worst of each measure."""
+    if evidence["photo"]["psnr"] is None:
+        return "unchanged"
+    largest = f"largest change {evidence['photo']['max_change']} of 255"
+    faces = [face for face in evidence["faces"] if face["noise"] is not None]
+    if not faces:
+        return largest
+    noise, butteraugli = min(face["noise"] for face in faces), max(face["butteraugli"] for face in faces)
+    shape = max(face["shape"] for face in faces)
+    words = next((words for least, most, words in _SEEN if noise >= least and butteraugli <= most), _PLAINLY)
+    return (
+        f"{'' if len(faces) == 1 else f'the worst of {len(faces)} faces: '}noise {words} (SSIMULACRA2 {noise:.1f},"
+        f" butteraugli {butteraugli:.1f}), shape changed by {shape:.1f} % of the face; {largest}"
+    )
 
 
-def _decibels(value: float | None) -> str:
-    return "equal" if value is None else f"{value:.1f} dB"
+def _row(part: str, noise: str, butteraugli: str, shape: str, psnr: str = "", largest: str = "") -> dict[str, str]:
+    return {
+        "part": part,
+        "noise (SSIMULACRA2)": noise,
+        "butteraugli": butteraugli,
+        "shape": shape,
+        "PSNR": psnr,
+        "largest change": largest,
+    }
 
 
-def _number(value: float | None, digits: str) -> str:
-    return "-" if value is None else format(value, digits)
+def _number(value: float | None, digits: str = ".2f", unit: str = "") -> str:
+    return "-" if value is None else f"{value:{digits}}{unit}"

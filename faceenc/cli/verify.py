@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from faceenc.cli.common import JUDGE_WORDS, device_option, formerly, progress_bars
-from faceenc.cli.evidence_tables import print_evidence
+from faceenc.cli.evidence_tables import print_evidence, what_is_seen
 from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def verify(
     Both files are decoded anew, and every face of ORIGINAL is looked for anew in PROTECTED: as saved, after JPEG at quality
     75, at half size, and slightly blurred. Then every detector there is (MediaPipe, YuNet, dlib's where it is installed)
     searches PROTECTED as it is and turned by 90, 180 and 270 degrees, as a stranger's program would. Judges are dlib (its
-    torch twin where dlib-bin is not installed) and those named.
+    torch twin where dlib-bin is not installed) and those named. How much people see of the change is measured against
+    ORIGINAL as it is: what JPEG lost in PROTECTED counts as well.
 
     Exit code 0 if no judge matches any face of PROTECTED as saved, 1 if one still does, 2 if the photos cannot be compared.
     """
@@ -78,6 +79,7 @@ def verify(
         click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
     else:
         print_evidence(evidence.to_json(), evidence.undetected())
+        click.echo(what_is_seen(evidence.to_json()))
         click.echo(line)
     if evidence.matches():
         context.exit(_STILL_MATCHES)

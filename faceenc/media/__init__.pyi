@@ -64,8 +64,11 @@ from .video.writers import PngFolder as PngFolder
 from .video.writers import VideoFile as VideoFile
 from .video.writers import frames_to as frames_to
 from .visibility.butteraugli import Butteraugli as Butteraugli
+from .visibility.displacement import displaced as displaced
+from .visibility.displacement import displacement as displacement
 from .visibility.measure import CUT_SIDE as CUT_SIDE
+from .visibility.measure import SMALLEST_CUT as SMALLEST_CUT
 from .visibility.measure import Visibility as Visibility
 from .visibility.measure import face_cut as face_cut
-from .visibility.measure import visibility as visibility
+from .visibility.measure import measure_visibility as measure_visibility
 from .visibility.ssimulacra2 import Ssimulacra2 as Ssimulacra2

@@ -11,8 +11,11 @@ from .evidence.gathering import gather_evidence as gather_evidence
 from .evidence.quality import face_change as face_change
 from .evidence.quality import photo_change as photo_change
 from .evidence.records import Evidence as Evidence
+from .evidence.records import FaceEvidence as FaceEvidence
+from .evidence.records import Verdict as Verdict
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
+from .photo import preset_alone as preset_alone
 from .protector import Protected as Protected
 from .protector import Protector as Protector
 from .safeguards.audit_log import audit as audit
@@ -42,4 +45,5 @@ from .settings import Settings as Settings
 from .settings import current_settings as current_settings
 from .strength import STRENGTHS as STRENGTHS
 from .strength import Strength as Strength
+from .visible import face_visibility as face_visibility
 from .windows import face_window as face_window

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.faces import FaceWindow, Similarity, seen_window, unhalved
-from faceenc.media import Visibility, face_cut, to_tensor, to_uint8, visibility
+from faceenc.faces import FaceWindow, Similarity, unhalved
+from faceenc.media import Visibility, to_tensor, to_uint8
 from faceenc.protect.optimiser import HeadChange, Shaping, moved
 from faceenc.protect.strength import Strength
+from faceenc.protect.visible import head_place, head_visibility
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +42,14 @@ def levelled(
         encode: what saving does to pixels; both sides are compared as saved. None saves without loss.
 
     Returns:
-        (H, W, 3) uint8 RGB in the place of `window.pixels`, and what is seen of it where the strength asks for that.
+        (H, W, 3) uint8 RGB in the place of `window.pixels`, and what is seen of it where the strength asks for
+        that and there is enough of the head to be looked at.
     """
     pixels = _Pixels(window, head, change, strength)
-    if not strength.sees:
+    own = head_in_photo(head, window.levels)
+    own = replace(own, turn=own.turn * _CLOSER)
+    place = head_place(own, window.pixels.shape) if strength.sees else None
+    if place is None:
         return pixels(1.0), None
     strength = replace(
         strength,
@@ -53,12 +58,10 @@ def levelled(
         shape=strength.shape * _SPARE_SHAPE,
     )
     # The whole window is saved, as JPEG's blocks lie on it; its middle is looked at.
-    own = head_in_photo(head, window.levels)
-    own = replace(own, turn=own.turn * _CLOSER)
     original = encode(window.pixels) if encode else window.pixels
 
     def look(candidate: NDArray[np.uint8]) -> Visibility:
-        return head_visibility(original, encode(candidate) if encode else candidate, own)
+        return head_visibility(original, encode(candidate) if encode else candidate, own, place)
 
     factor, best = 1.0, None
     for _ in range(_ROUNDS):
@@ -80,14 +83,6 @@ def levelled(
         if strength.kept(seen) or factor < 0.05:
             best = factor, candidate, seen
     return best[1], best[2]
-
-
-def head_visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], head: Similarity) -> Visibility:
-    """How much people see of a head's change in a photo, (H, W, 3) uint8 RGB before and after."""
-    place = seen_window(head, original.shape[1], original.shape[0])
-    before, after = (face_cut(photo, place) for photo in (original, changed))
-    side = head.scale * max(before.shape[:2]) / max(place[2] - place[0], place[3] - place[1])
-    return visibility(before, after, side=side)
 
 
 def head_in_photo(head: Similarity, levels: int) -> Similarity:

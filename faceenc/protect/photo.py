@@ -14,6 +14,7 @@ from faceenc.protect.engine import FaceOutcome
 from faceenc.protect.evidence.records import Evidence
 from faceenc.protect.evidence.summary import summary_line
 from faceenc.protect.options import Options
+from faceenc.protect.strength import STRENGTHS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,7 @@ class Encrypted:
         outcomes: one a face.
         evidence: from the saved file.
         attacked: the networks that the noise was made against.
+        preset: as of `preset_alone`.
         notes: what reading and saving changed besides, in plain words.
         seconds: a stage's name -> wall time.
     """
@@ -40,6 +42,7 @@ class Encrypted:
     outcomes: Sequence[FaceOutcome]
     evidence: Evidence
     attacked: frozenset[str]
+    preset: str | None
     notes: Sequence[str]
     seconds: dict[str, float]
 
@@ -58,7 +61,7 @@ class Encrypted:
                 {"steps": o.steps, "reached": o.reached, "distance": round(o.distance, 3), "seconds": round(o.seconds, 2)}
                 for o in self.outcomes
             ],
-            "summary": summary_line(self.evidence, self.attacked),
+            "summary": summary_line(self.evidence, self.attacked, self.preset),
             "notes": list(self.notes),
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }
@@ -104,6 +107,14 @@ def _whole_face(width: int, height: int) -> Face:
     x, y = (width - side) / 2, (height - side) / 2
     points = tuple((x + side * across, y + side * down) for across, down in WHOLE_POINTS)
     return Face(Box(x, y, x + side, y + side), {"mediapipe": points}, 0.0, "whole")
+
+
+def preset_alone(options: Options, found: Found) -> str | None:
+    """The preset by which faces are protected, if nothing else was asked for: what was measured of presets holds then."""
+    other = (options.decoy, options.target, options.budget)
+    if options.surrogates != () or any(choice is not None for choice in other) or found.faces[0].detector == "whole":
+        return None
+    return next((name for name, strength in STRENGTHS.items() if strength == options.strength), None)
 
 
 def is_lossless(photo: Photo, options: Options) -> bool:

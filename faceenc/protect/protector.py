@@ -25,7 +25,7 @@ from faceenc.protect.engine import Crops, FaceOutcome, Protection, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
-from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_decode, is_lossless
+from faceenc.protect.photo import Encrypted, as_saved, choose_faces, encode_and_decode, is_lossless, preset_alone
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import read_consent
@@ -209,7 +209,7 @@ class Protector:
             save_photo(target, data, force=False)
         hashes = {"source_sha256": hashlib.sha256(content).hexdigest(), "output_sha256": hashlib.sha256(data).hexdigest()}
         audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
-        return Encrypted(target, outcomes, evidence, self._attacked, photo.notes, seconds)
+        return Encrypted(target, outcomes, evidence, self._attacked, preset_alone(options, found), photo.notes, seconds)
 
     @property
     def _attacked(self) -> frozenset[str]:
@@ -261,6 +261,7 @@ class Protector:
             person=options.person,
             found=found,
             thorough=options.thorough,
+            as_saved=protection.encode,
         )
         with _timed(seconds, "encode and judge"), _about(source):
             with ThreadPoolExecutor(1) as beside:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceenc.media import to_tensor
-from faceenc.media.visibility.butteraugli import Butteraugli
+from faceenc.media import Butteraugli, to_tensor
 
 HEIGHT, WIDTH = 90, 117  # the half resolution has a last column of its own
 

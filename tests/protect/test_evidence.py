@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from faceenc.cli import Group, main
 from faceenc.core import DataError, cache_dir
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceSearch, Found, cut_out, key_points_similarity, pyramid_levels
-from faceenc.media import VARIANTS, to_tensor, to_uint8, write_png
+from faceenc.media import VARIANTS, Jpeg, Visibility, to_tensor, to_uint8, write_png
 from faceenc.protect import Evidence, gather_evidence, summary_line
 from faceenc.recognizers import DLIB, FaceResNet, Recognizer, load_dlibnet, load_judges, load_recognizer, save_checkpoint
 from tests.conftest import FRBENCH_NET
@@ -79,6 +80,11 @@ def test_noise_against_a_judges_network_ends_the_match(evidence: Evidence) -> No
         assert all(verdict.found and verdict.rank is None for verdict in verdicts.values())
     assert 0.5 < evidence.faces[0].ssim < 0.95
     assert 28 < evidence.faces[0].psnr < 40
+    seen = evidence.faces[0].visible
+    assert seen is not None
+    assert 20 < seen.noise < 80
+    assert seen.butteraugli > 2
+    assert seen.shape < 0.5
     assert evidence.max_change == 10
 
 
@@ -101,6 +107,7 @@ def test_equal_photos_are_no_distance_apart(
     assert all(0 < verdicts[variant].distance < 0.25 for variant in ("jpeg75", "half", "blur"))
     assert found.matches() == 1
     assert (found.psnr, found.max_change, found.faces[0].ssim) == (math.inf, 0, 1)
+    assert found.faces[0].visible == Visibility(noise=100, butteraugli=0, shape=0)
     record = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert record["photo"] == {"psnr": None, "max_change": 0}
     assert "equal" in summary_line(found)
@@ -148,7 +155,7 @@ def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
     assert record["searched"]["saved"].keys() >= {"MediaPipe", "YuNet"}
     assert record["photo"].keys() == {"psnr", "max_change"}
     (face,) = record["faces"]
-    assert face.keys() == {"box", "ssim", "psnr", "judges", "seen"}
+    assert face.keys() == {"box", "ssim", "psnr", "noise", "butteraugli", "shape", "judges", "seen"}
     assert len(face["box"]) == 4
     assert len(face["judges"]) == 4 * len(evidence.networks)
     for entry in face["judges"]:
@@ -158,16 +165,35 @@ def test_the_record_is_what_it_was_agreed_to_be(evidence: Evidence) -> None:
 
 
 def test_the_last_line_says_what_was_not_shown(evidence: Evidence) -> None:
-    assert "no unseen judge was asked" in summary_line(evidence)
-    white, unseen = summary_line(evidence, {DLIB}), summary_line(evidence, {"another"})
-    assert "white-box" in white
-    assert "unseen judge" in unseen
-    assert "no unseen judge" in white
-    assert "no unseen judge" not in unseen
-    for line in (white, unseen, summary_line(evidence)):
-        assert "no longer matches the face as saved, after JPEG at quality 75, at half size or blurred" in line
+    both = " and ".join(evidence.networks) if len(evidence.networks) > 1 else "dlib-torch"
+    match = "match" if len(evidence.networks) > 1 else "matches"
+    attacked, left_out = summary_line(evidence, {DLIB}), summary_line(evidence, {"another"})
+    assert attacked.startswith(f"attacked: {both} no longer {match} the face")
+    assert left_out.startswith(f"not attacked: {both} no longer {match} the face")
+    assert "no recogniser that was not attacked was asked" in attacked
+    assert "was asked" not in left_out
+    unknown = summary_line(evidence)
+    assert unknown.startswith(f"attacked if encrypt's defaults were used: {both}")
+    assert "no recogniser that encrypt's defaults do not attack was asked" in unknown
+    for line in (attacked, left_out, unknown):
+        assert f"no longer {match} the face as saved, after JPEG at quality 75, at half size or blurred" in line
         assert line.endswith("newer recognisers may still match")
         assert "\n" not in line
+
+
+def test_what_saving_does_by_itself_is_not_seen_where_that_is_asked_for(
+    orl: dict[str, NDArray[np.uint8]], search: FaceSearch
+) -> None:
+    photo = orl["s1/1"]
+    found, saved = search.search(photo), Jpeg(30).pixels(photo)
+    ask = partial(gather_evidence, photo, saved, judges=[], search=search, found=found, variants=["saved"])
+    (plain,), (fair,) = ask().faces, ask(as_saved=Jpeg(30).pixels).faces
+    assert plain.visible is not None
+    assert plain.visible.noise < 85
+    # Within a few pixels of the window's edge, where the whole photo's colours are smoothed over it, they differ.
+    assert fair.visible is not None
+    assert fair.visible.noise > 98
+    assert fair.ssim == plain.ssim < 1
 
 
 def test_photos_of_different_size_are_refused(
@@ -200,7 +226,8 @@ def call(*words: str) -> Result:
 def test_the_command_prints_tables_and_the_last_line(studio: Path) -> None:
     done = call("photo.png", "protected.png")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert all(word in done.stdout for word in [*VARIANTS, "no match", "SSIM", "10 of 255"])
+    assert all(word in done.stdout for word in [*VARIANTS, "no match", "SSIMULACRA2", "10 of 255"])
+    assert done.stdout.splitlines()[-2].startswith("noise plainly seen (SSIMULACRA2 ")
     assert done.stdout.splitlines()[-1].endswith("newer recognisers may still match")
     Image.open("photo.png").save("photo.jpg", quality=90)
     done = call("photo.png", "photo.jpg")
@@ -222,7 +249,7 @@ def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
     assert all(2 <= entry["rank"] <= 5 for entry in entries[:4])
     random = [entry for entry in entries[4:] if entry["variant"] == "saved"]
     assert done.exit_code == int(random[0]["match"])
-    assert "unseen judge" in record["summary"]
+    assert "not attacked by encrypt's defaults: r.safetensors" in record["summary"]
     done = call("photo.png", "photo.png", "--gallery", "people", "--as", "s1", "--json")
     assert done.exit_code == 1
     assert [entry["rank"] for entry in json.loads(done.stdout)["faces"][0]["judges"]] == [1, 1, 1, 1]

@@ -1,4 +1,4 @@
-"""Quality of a protected photo, against the plain formulas."""
+"""Quality of a protected photo, against the plain formulas; and where what people see of a face is measured."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faceenc.core import Box
-from faceenc.media import psnr, ssim, to_tensor
-from faceenc.protect import face_change, photo_change
+from faceenc.core import Box, Face
+from faceenc.media import Visibility, psnr, ssim, to_tensor
+from faceenc.protect import face_change, face_visibility, photo_change
 from tests.conftest import smooth_images
 
 
@@ -59,3 +59,31 @@ def test_a_few_pixels_have_no_ssim() -> None:
     similarity, ratio = face_change(image, noisy(image, 4), Box(10, 0, 20, 9))
     assert math.isnan(similarity)
     assert 30 < ratio < 50
+
+
+def face(x: float, y: float, side: float) -> Face:
+    points = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.5, 0.8))
+    placed = tuple((x + across * side, y + down * side) for across, down in points)
+    return Face(Box(x, y, x + side, y + side), {"mediapipe": placed}, 1.0)
+
+
+def test_what_people_see_is_measured_on_the_head() -> None:
+    image = picture(200, 260)
+    one = face(90, 70, 60)
+    far, near = image.copy(), image.copy()
+    far[:, 190:] = noisy(image[:, 190:], 20)
+    near[70:130, 90:150] = noisy(image[70:130, 90:150], 20)
+    assert face_visibility(image, far, one) == Visibility(noise=100, butteraugli=0, shape=0)
+    seen = face_visibility(image, near, one)
+    assert seen is not None
+    assert seen.noise < 60
+    assert seen.butteraugli > 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "place"), [((30, 7), (0, 5, 20)), ((200, 200), (-110, 60, 80)), ((200, 200), (100, 100, 3))], ids=str
+)
+def test_of_a_few_pixels_nothing_is_measured(shape: tuple[int, int], place: tuple[int, int, int]) -> None:
+    """A narrow photo, a head of which a strip is left, a tiny one."""
+    image = picture(*shape)
+    assert face_visibility(image, noisy(image, 4), face(*place)) is None

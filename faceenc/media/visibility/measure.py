@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A large photo is not flattered by its many pixels, a small face not by what lies around it, and SSIMULACRA2 has its scales.
 CUT_SIDE = 320
+SMALLEST_CUT = 16  # pixels a side; narrower strips have no optical flow
 _INNER = 6  # one part in so many at each edge of a cut is left out where displacements are counted
 _LARGEST = 95  # per cent of displacements that are not larger than what counts
 
@@ -51,14 +52,16 @@ def face_cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     return np.asarray(piece.resize(size, Image.Resampling.LANCZOS))
 
 
-def visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], *, side: float) -> Visibility:
+def measure_visibility(original: NDArray[np.uint8], changed: NDArray[np.uint8], *, side: float) -> Visibility:
     """Of a face in two cuts of `face_cut`.
 
     Args:
-        original: (H, W, 3) uint8 RGB, at least 8 pixels a side.
+        original: (H, W, 3) uint8 RGB, at least 16 pixels a side.
         changed: of the same shape.
         side: the face's size in pixels of the cuts.
     """
+    if np.array_equal(original, changed):
+        return Visibility(100.0, 0.0, 0.0)
     flow = displacement(original, changed)
     moved, after = (to_tensor(picture[None]) for picture in (displaced(original, flow), changed))
     rows, columns = (length // _INNER for length in original.shape[:2])

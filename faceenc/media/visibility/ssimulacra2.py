@@ -84,7 +84,8 @@ class Ssimulacra2:
             unlike = (1 - (1 - (mean - mean2).square()) * structure).clamp_min(0)
             edges = (1 + (other - mean2).abs()) / (1 + (one - mean).abs()) - 1
             maps = torch.stack([unlike, edges.clamp_min(0), (-edges).clamp_min(0)], 2)
-            norms = torch.cat([maps.mean((3, 4)), (maps.pow(4).mean((3, 4)) + 1e-24).pow(0.25)], -1)
+            # The root's slope has no bound at 0; less the root of what bounds it, 0 stays 0.
+            norms = torch.cat([maps.mean((3, 4)), (maps.pow(4).mean((3, 4)) + 1e-24).pow(0.25) - 1e-6], -1)
             total = total + (norms * weights[:, scale]).sum((1, 2))
         return total
 

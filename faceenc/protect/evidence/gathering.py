@@ -9,7 +9,7 @@ Besides, every detector there is searches the whole saved file, as a stranger's 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,16 +17,18 @@ import numpy as np
 
 from faceenc.core import DataError, Face, moved, scaled, turned
 from faceenc.faces import FaceSearch, Found
-from faceenc.media import VARIANTS, Variant, copy_window, vary
+from faceenc.media import VARIANTS, Variant, Visibility, copy_window, vary
 from faceenc.protect.evidence.detections import Judging, compare_detections, search_as_strangers
 from faceenc.protect.evidence.quality import face_change, photo_change
 from faceenc.protect.evidence.records import Evidence, FaceEvidence, Verdict
+from faceenc.protect.visible import face_visibility
 from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Vectors = dict[str, NDArray[np.float64]]  # a judge's name -> its embedding of a face
+    _Saved = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 def gather_evidence(
@@ -40,6 +42,7 @@ def gather_evidence(
     variants: Sequence[Variant] = VARIANTS,
     found: Found | None = None,
     thorough: bool = False,
+    as_saved: _Saved | None = None,
 ) -> Evidence:
     """Ask judges about every face of a photo.
 
@@ -55,6 +58,8 @@ def gather_evidence(
         variants: what is judged.
         found: in the original, if that is known already.
         thorough: search the saved file at full size.
+        as_saved: what saving does to (H, W, 3) uint8 RGB: what people see is measured against the original saved so too;
+            None measures against the original as it is.
 
     Returns:
         Without faces if the original shows none.
@@ -85,6 +90,7 @@ def gather_evidence(
             FaceEvidence(
                 face.box,
                 *face_change(original, protected, face.box),
+                _visible(original, protected, face, as_saved),
                 tuple(said),
                 tuple(one for one, _ in here),
                 tuple(there),
@@ -100,6 +106,15 @@ def gather_evidence(
         smallest=(found.smallest, found.smallest_turned),
         searched=searched,
     )
+
+
+def _visible(
+    original: NDArray[np.uint8], protected: NDArray[np.uint8], face: Face, as_saved: _Saved | None
+) -> Visibility | None:
+    """On the surroundings of the face alone, which lie on the grid of JPEG's blocks."""
+    x0, y0, x1, y1 = copy_window(face.box, original.shape[1], original.shape[0])
+    before, after = (np.ascontiguousarray(image[y0:y1, x0:x1]) for image in (original, protected))
+    return face_visibility(as_saved(before) if as_saved else before, after, moved(face, -x0, -y0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faceenc.core import Box, Face
-from faceenc.media import Variant
+from faceenc.media import Variant, Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class FaceEvidence:
         box: in pixels of the photo.
         ssim: of the face and a fifth of its size around it, at most 1; nan for one of a few pixels.
         psnr: of the same part, in dB; infinite if nothing has changed.
+        visible: how much people see of its change, in the saved file; None where too little of it lies in the photo.
         verdicts: judge by judge, variant by variant.
         seen: as strangers' detectors find it in the saved file, at most once each.
         places: where it was found anew in the saved file, in pixels of the photo: by us, and by strangers' detectors.
@@ -90,6 +91,7 @@ class FaceEvidence:
     box: Box
     ssim: float
     psnr: float
+    visible: Visibility | None
     verdicts: tuple[Verdict, ...]
     seen: tuple[Seen, ...] = ()
     places: tuple[Face, ...] = ()
@@ -152,12 +154,13 @@ class Evidence:
         return list(missed)
 
     def to_json(self) -> dict[str, Any]:
-        """For `json.dumps`; infinite PSNR and undefined SSIM become null, which JSON has no other word for."""
+        """For `json.dumps`; infinite PSNR and what is undefined become null, which JSON has no other word for."""
         faces = [
             {
                 "box": _corners(face.box),
                 "ssim": _rounded(face.ssim),
                 "psnr": _rounded(face.psnr),
+                **_visible_record(face.visible),
                 "judges": [_record(verdict) for verdict in face.verdicts],
                 "seen": [_seen_record(seen) for seen in face.seen],
             }
@@ -173,6 +176,12 @@ class Evidence:
             "strays": [{"box": _corners(s.face.box), "sure": s.sure, **_seen_record(s.seen)} for s in self.strays],
             "searched": {"upright": self.smallest[0], "turned": self.smallest[1], "saved": dict(self.searched)},
         }
+
+
+def _visible_record(seen: Visibility | None) -> dict[str, float | None]:
+    if seen is None:
+        return {"noise": None, "butteraugli": None, "shape": None}
+    return {"noise": round(seen.noise, 1), "butteraugli": round(seen.butteraugli, 2), "shape": round(seen.shape, 2)}
 
 
 def _record(verdict: Verdict) -> dict[str, Any]:

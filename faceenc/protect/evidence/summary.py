@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from faceenc.core import ASSETS
 from faceenc.media import Variant
 from faceenc.protect.evidence.records import Evidence
-from faceenc.recognizers import DLIB
+from faceenc.recognizers import DLIB, ENSEMBLE
 
 if TYPE_CHECKING:
     from faceenc.core import Box
@@ -20,35 +21,52 @@ _WORDS: dict[Variant, str] = {
     "half": "at half size",
     "blur": "blurred",
 }
+# The networks that `encrypt` attacks where nothing else is asked for.
+_ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
+# By reports/frontier: a preset -> per cent of photos that a recogniser no longer matches which is left out of that ensemble,
+# of the one for which this is least and of the one for which it is most.
+LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (0, 50), "balanced": (58, 100), "strong": (90, 100)}
 
 
-def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None) -> str:
+def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None, preset: str | None = None) -> str:
     """One line in plain words.
 
     Args:
         evidence: of one photo.
-        surrogates: the `network` of every recogniser that the noise was made against; None if that is not known.
+        surrogates: the `network` of every recogniser that was attacked; None if that is not known.
+        preset: how strongly, if the recognisers that presets attack were; None if not, or if that is not known.
     """
     if not evidence.faces:
         return "; ".join(["no face was found, so nothing is shown about recognisers", *_not_done(evidence)])
     if math.isinf(evidence.psnr):
         return "the two photos are equal, pixel by pixel: nothing is protected"
-    judges = evidence.networks.items()
-    said = [f"{judge} ({_kind(network, surrogates)}) {_count(evidence, judge)}" for judge, network in judges]
     return "; ".join(
-        [*said, *_found_by_others(evidence), *_missed(evidence), *_not_done(evidence), _reservation(evidence, surrogates)]
+        [
+            *_said(evidence, surrogates),
+            *_found_by_others(evidence),
+            *_missed(evidence),
+            *_not_done(evidence),
+            *_reservation(evidence, surrogates, preset),
+        ]
     )
+
+
+def _said(evidence: Evidence, surrogates: Collection[str] | None) -> Iterator[str]:
+    """'attacked: dlib and sface no longer match the face as saved' and so on, judges that agree together."""
+    agreed: dict[tuple[str, str], list[str]] = {}
+    for judge, network in evidence.networks.items():
+        agreed.setdefault((_kind(network, surrogates), _count(evidence, judge)), []).append(judge)
+    for (kind, count), judges in sorted(agreed.items(), key=lambda one: one[0][0]):
+        yield f"{kind}: {_listed_all(judges)} {count if len(judges) == 1 else _count(evidence, judges[0], match='match')}"
 
 
 def _kind(network: str, surrogates: Collection[str] | None) -> str:
     if surrogates is not None:
-        return "white-box: the noise was made against its network" if network in surrogates else "unseen judge"
-    if network == DLIB:
-        return "white-box if encrypt made the noise with its defaults"
-    return "unseen judge, unless the noise was made against it"
+        return "attacked" if network in surrogates else "not attacked"
+    return "attacked if encrypt's defaults were used" if network in _ENSEMBLE else "not attacked by encrypt's defaults"
 
 
-def _count(evidence: Evidence, judge: str) -> str:
+def _count(evidence: Evidence, judge: str, match: str = "matches") -> str:
     """'no longer matches 2 of 2 faces as saved, 1 at half size' and so on."""
     judged = [face for face in evidence.faces if face.judged_by(judge)]
     unable = [number for number, face in enumerate(evidence.faces, 1) if not face.judged_by(judge)]
@@ -64,18 +82,18 @@ def _count(evidence: Evidence, judge: str) -> str:
         if face.judged_by(judge) and any(v.match for v in face.verdicts if v.judge == judge and v.variant == "saved")
     ]
     where = f" (still matched as saved: {_places(evidence, matched)})" if 0 < len(matched) < len(judged) else ""
-    return f"{_freed(free, len(judged))}{where}{', and ' if about else ''}{about}"
+    return f"{_freed(free, len(judged), match)}{where}{', and ' if about else ''}{about}"
 
 
-def _freed(free: Mapping[Variant, int], total: int) -> str:
+def _freed(free: Mapping[Variant, int], total: int, match: str) -> str:
     if not any(free.values()):
-        return f"still matches {'the face' if total == 1 else f'all {total} faces'}"
+        return f"still {match} {'the face' if total == 1 else f'all {total} faces'}"
     if set(free.values()) == {total}:
         *some, last = (_WORDS[variant] for variant in free)
-        return f"no longer matches {'the face' if total == 1 else f'any of {total} faces'} {_listed(some, last)}"
+        return f"no longer {match} {'the face' if total == 1 else f'any of {total} faces'} {_listed(some, last)}"
     counts = [f"{count} {_WORDS[variant]}" for variant, count in free.items()]
     first, _, rest = counts[0].partition(" ")
-    return ", ".join([f"no longer matches {first} of {total} {'face' if total == 1 else 'faces'} {rest}", *counts[1:]])
+    return ", ".join([f"no longer {match} {first} of {total} {'face' if total == 1 else 'faces'} {rest}", *counts[1:]])
 
 
 def _places(evidence: Evidence, numbers: Sequence[int]) -> str:
@@ -134,6 +152,15 @@ def _not_done(evidence: Evidence) -> list[str]:
     return said
 
 
-def _reservation(evidence: Evidence, surrogates: Collection[str] | None) -> str:
-    unseen = set(evidence.networks.values()) - set({DLIB} if surrogates is None else surrogates)
-    return f"{'' if unseen else 'no unseen judge was asked, and '}newer recognisers may still match"
+def _reservation(evidence: Evidence, surrogates: Collection[str] | None, preset: str | None) -> Iterator[str]:
+    """What this photo's judges cannot show."""
+    if not set(evidence.networks.values()) - set(_ENSEMBLE if surrogates is None else surrogates):
+        attacked = "encrypt's defaults do not attack" if surrogates is None else "was not attacked"
+        yield f"no recogniser that {attacked} was asked"
+    if preset is None or preset not in LEFT_OUT:
+        yield "newer recognisers may still match"
+        return
+    least, most = LEFT_OUT[preset]
+    share = f"{least} to {most} % of photos (reports/frontier)"
+    yield f"at this strength three recognisers, each left out of the attack in turn, no longer matched {share}"
+    yield "newer ones may still match"
