@@ -6,13 +6,13 @@
     python benchmarks/frontier.py --contact --output reports/frontier
 
 Each DATA is a folder with one sub-folder of photos a person. The first photo of each that shows a face is changed by each
-recipe; up to five others are what it is compared with. Of an ensemble one net at a time is left out, to judge as one that was
-not attacked (the fold); faceres never is attacked (see faceres.py; without node the run goes on without it). The changed photo
-is written as PNG, decoded, and judged as saved, after JPEG at quality 75, and as the web has it: at most 1080 pixels, JPEG 75.
-Its face is found anew in each. Thresholds, and the gallery for ranks, are of other people, one photo each.
+recipe; up to five others are what it is compared with. Of an ensemble one net at a time is left out, to judge as one that
+was not attacked (the fold); faceres is never attacked (see faceres.py; without node the run goes on without it). A changed
+photo is written as PNG, decoded, and judged as saved, after JPEG at quality 75, and as the web has it: at most 1080 pixels,
+JPEG 75. Its face is found anew in each. Thresholds, and the gallery for ranks, are of other people, one photo each.
 
-Embeddings of untouched photos are kept in the cache folder. Rows are appended to OUTPUT/rows.csv as they come; --resume goes
-on from those that stand there. Figures only, no faces and no names; --contact shows faces of ORL, which may be shown.
+Embeddings of untouched photos are kept in the cache folder. Rows are appended to OUTPUT/rows.csv as they come; --resume
+goes on from those that stand there. Figures only, no faces and no names; --contact shows faces of ORL, which may be shown.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from frontier_judging import (
     Subject,
     distances,
     embedded,
-    found_again,
+    found_at,
     photos_of,
     recognizer,
     seen,
@@ -53,7 +53,7 @@ from frontier_recipes import NOBODY, RECIPES
 from frontier_summary import read_rows, summarise
 from PIL import Image
 
-from faceenc.core import AssetError, cache_dir
+from faceenc.core import AssetError, cache_dir, scaled, write_atomically
 from faceenc.media import decode_photo, encode_photo
 
 AT_ONCE = 20  # photos that are embedded and cached together
@@ -174,13 +174,15 @@ def _done(rows: Path, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
     """What stands in the file for all judges; what a killed run left of the rest is removed."""
     if not rows.exists():
         return set()
+    text = rows.read_text(encoding="utf-8")
+    write_atomically(rows, text[: text.rfind("\n") + 1])
     table = read_rows(rows)
     keys = ["data", "person", "recipe", "fold"]
     whole = table.groupby(keys)["judge"].transform(
         lambda judges: set(names) <= set(judges) and len(judges) % len(VARIANTS) == 0
     )
     kept = table[whole.astype(bool)]
-    kept.to_csv(rows, index=False)
+    write_atomically(rows, kept.to_csv(index=False))
     return set(kept[keys].itertuples(index=False, name=None))
 
 
@@ -228,7 +230,9 @@ def _work(job: Job, judging: Judging) -> list[Row]:
 
 
 def _judge(copy: Pixels, person: Subject, judging: Judging) -> list[Row]:
-    face, found = found_again(copy, person.photo.pixels, person.face)
+    original = person.photo.pixels
+    place = scaled(person.face, copy.shape[1] / original.shape[1], copy.shape[0] / original.shape[0])
+    face, found = found_at(copy, place)
     others = strangers(judging, at_once=AT_ONCE)
     rows = []
     for name in judging.names:

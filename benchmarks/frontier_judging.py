@@ -18,7 +18,7 @@ import numpy as np
 from faceres import load_faceres
 from numpy.typing import NDArray
 
-from faceenc.core import Box, Face, at_place, cached_arrays, fetch, scaled
+from faceenc.core import Box, Face, at_place, cached_arrays, fetch
 from faceenc.faces import FaceSearch, main_face
 from faceenc.media import PHOTO_SUFFIXES, Photo, Visibility, face_cut, read_photo, visibility
 from faceenc.recognizers import FAR, Recognizer, fit_threshold, load_recognizer, pair_scores
@@ -36,7 +36,7 @@ _STRANGERS, _PAIRED = 1000, 500  # people of a gallery; those of them whose pair
 _AROUND, _DETECTED = 1.6, 640  # as in shared/visibility.py: sides of YuNet's box that are looked at; pixels it is shown
 # The first digits of the SHA-256 of the names of LFW's photos that show another person than the name says.
 _WRONG = frozenset({"48d25b3bc2073aa6", "ba4e505e499eb63f", "ce6467de24e7c9d8"})
-_VERSION = 1  # of how faces are found and embedded
+_VERSION = 2  # of how faces are found and embedded
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def embedded(photos: Sequence[Path], judging: Judging) -> tuple[NDArray[np.bool_
     @cache
     def faces() -> list[tuple[Pixels, Face | None]]:
         pictures = [read_photo(path).pixels for path in photos]
-        return [(picture, _face_of(picture)) for picture in pictures]
+        places = [_face_of(picture) for picture in pictures]
+        return [(pixels, place and found_at(pixels, place)[0]) for pixels, place in zip(pictures, places, strict=True)]
 
     def build(judge: Recognizer) -> dict[str, NDArray[Any]]:
         vectors = [judge.embed_face(picture, face) for picture, face in faces() if face is not None]
@@ -151,12 +152,14 @@ def embedded(photos: Sequence[Path], judging: Judging) -> tuple[NDArray[np.bool_
     return arrays[judging.names[0]]["found"], {name: part["vectors"] for name, part in arrays.items()}
 
 
-def found_again(copy: Pixels, original: Pixels, face: Face) -> tuple[Face, bool]:
-    """The face as it is found in a changed copy of its photo; at its old place if it is not found."""
-    place = scaled(face, copy.shape[1] / original.shape[1], copy.shape[0] / original.shape[0])
-    if (look := face_search().closer.look(copy, place)) is not None:
+def found_at(image: Pixels, place: Face) -> tuple[Face, bool]:
+    """The face at a place, as it is found there, and whether it is; the place itself if not.
+
+    Untouched photos are looked at in the same way, so that an unchanged copy is at distance 0.
+    """
+    if (look := face_search().closer.look(image, place)) is not None:
         return look.face, True
-    faces = face_search()(copy)
+    faces = face_search()(image)
     box = at_place([face.box for face in faces], place.box)
     return (place, False) if box is None else (next(face for face in faces if face.box == box), True)
 
@@ -183,6 +186,7 @@ def _yunets_boxes(pixels: bytes, height: int, width: int) -> list[Box]:
     """YuNet's own boxes: `faceenc.faces.YuNet` gives them as MediaPipe would draw them, so OpenCV is asked."""
     image = np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
     share = min(1.0, _DETECTED / max(height, width))
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5.1 warns of a target that nobody set
     found: list[Box] = []
     for scale in (share, 1.0) if share < 1 and height * width <= 12_500_000 else (share,):
         size = round(width * scale), round(height * scale)

@@ -72,7 +72,7 @@ def _recipes() -> dict[str, Recipe]:
         found[f"random {strength.noise:g}"] = Recipe("random noise", partial(_random, noise=strength.noise))
     for levels in (10, 16):
         ball = Strength.bounded(levels / 255, _STEPS)
-        found[f"dlib {levels}/255"] = Recipe("dlib alone (0.1)", partial(_attacked, strength=ball), ENSEMBLE[:1])
+        found[f"dlib {levels}/255"] = Recipe("dlib alone in a ball", partial(_attacked, strength=ball), ENSEMBLE[:1])
     some, every = (NOBODY, "sface"), (NOBODY, *ENSEMBLE[1:])
     for levels in (6, 10, 16):
         ball = Strength.bounded(levels / 255, _STEPS)
