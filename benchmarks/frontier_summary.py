@@ -89,7 +89,10 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
         "mean of SFace, faceplugin and MobileFaceNet, each not attacked": set(LEFT_OUT),
         "faceres, never attacked": {FACERES},
     }
-    measures = {"noise": "SSIMULACRA2 (fewer is seen more)", "butteraugli": "butteraugli (more is seen more)"}
+    measures = {
+        "noise": "SSIMULACRA2 (the lower, the more is seen)",
+        "butteraugli": "butteraugli (the higher, the more is seen)",
+    }
     figure = Figure(figsize=(13, 4.6 * len(kinds)), layout="constrained")
     every = figure.subplots(len(kinds), len(measures), sharey=True, squeeze=False)
     for axes_row, (title, judges) in zip(every, kinds.items(), strict=True):
@@ -99,7 +102,7 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
             if measure == "noise":
                 axes.invert_xaxis()
                 axes.set_ylabel("photos none of whose references match, %")
-    every[0, 0].legend(fontsize=8, loc="upper left")
+    every[0, 0].legend(fontsize=8, loc="center left")
     figure.savefig(path, dpi=120)
 
 
