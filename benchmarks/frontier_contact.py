@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ def contact_sheet(path: Path) -> None:
     """Three people, small and large, as they are and changed by four recipes; the heads alone, pixel by pixel."""
     torch.set_num_threads(1)
     pictures = read_orl()
-    lines = [_line(_photo(pictures[name], height)) for height in _HEIGHTS for name in _PEOPLE]
-    cells = max(line[0].shape[1] for line in lines)
+    small, *large = ([_line(_photo(pictures[name], height)) for name in _PEOPLE] for height in _HEIGHTS)
+    # The small ones of a column share a cell.
+    lines = [[_beside(heads) for heads in zip(*small, strict=True)], *(line for lines in large for line in lines)]
+    cells = max(cell.shape[1] for line in lines for cell in line)
     wide = len(_COLUMNS) * (cells + _GAP) + _GAP
     sheet = Image.new("L", (wide, _TITLE + sum(line[0].shape[0] + _GAP for line in lines)), 255)
     pen, font = ImageDraw.Draw(sheet), load_font(14)
@@ -38,6 +41,13 @@ def contact_sheet(path: Path) -> None:
             sheet.paste(Image.fromarray(cell[..., 0]), (_GAP + column * (cells + _GAP), y))
         y += line[0].shape[0] + _GAP
     sheet.save(path, optimize=True)
+
+
+def _beside(heads: Sequence[Pixels]) -> Pixels:
+    high = max(len(head) for head in heads)
+    padded = [np.pad(head, ((0, high - len(head)), (0, _GAP), (0, 0)), constant_values=255) for head in heads]
+    row: Pixels = np.hstack(padded)
+    return row
 
 
 def _photo(picture: Pixels, height: int) -> Photo:
