@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from faceenc.core import Box, Face, at_place, cached_arrays, fetch
 from faceenc.faces import FaceSearch, main_face
-from faceenc.media import PHOTO_SUFFIXES, Photo, Visibility, face_cut, read_photo, visibility
+from faceenc.media import PHOTO_SUFFIXES, Photo, Visibility, face_cut, measure_visibility, read_photo
 from faceenc.recognizers import FAR, Recognizer, fit_threshold, load_recognizer, pair_scores
 
 Pixels = NDArray[np.uint8]
@@ -178,7 +178,7 @@ def seen(original: Pixels, changed: Pixels, face: Face) -> Visibility:
     x0, y0 = max(0, round(x - reach)), max(0, round(y - reach))
     place = x0, y0, min(original.shape[1], round(x + reach)), min(original.shape[0], round(y + reach))
     before, after = (face_cut(photo, place) for photo in (original, changed))
-    return visibility(before, after, side=side * max(before.shape) / max(place[2] - x0, place[3] - y0))
+    return measure_visibility(before, after, side=side * max(before.shape) / max(place[2] - x0, place[3] - y0))
 
 
 @lru_cache(maxsize=4)
