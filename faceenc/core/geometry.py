@@ -47,7 +47,8 @@ def _mapped(face: Face, place: Callable[[float, float], tuple[float, float]]) ->
     corners = place(face.box.x0, face.box.y0), place(face.box.x1, face.box.y1)
     (x0, x1), (y0, y1) = (sorted(values) for values in zip(*corners, strict=True))
     landmarks = {scheme: tuple(place(*point) for point in points) for scheme, points in face.landmarks.items()}
-    return replace(face, box=Box(x0, y0, x1, y1), landmarks=landmarks)
+    head = tuple(place(*point) for point in face.head)
+    return replace(face, box=Box(x0, y0, x1, y1), landmarks=landmarks, head=head)
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -66,12 +66,15 @@ class Face:
             "arcface": right eye, left eye, nose tip, right and left corner of the mouth.
         score: the confidence in [0, 1]; 0 for a place that was taken for a face without being found.
         detector: who found it: "mediapipe", "yunet", "mediapipe+yunet", "dlib", or "whole" for a picture taken whole.
+        head: the centre of the box that YuNet draws from hairline to chin, and a point one of its longer sides from there;
+            none where it did not look.
     """
 
     box: Box
     landmarks: Mapping[Scheme, Points]
     score: float
     detector: str = "mediapipe"
+    head: Points = ()
 
     @property
     def eyes_and_mouth(self) -> tuple[complex, complex, complex]:

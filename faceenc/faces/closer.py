@@ -84,13 +84,13 @@ class CloserLook:
         view, where = _view(image, place)
         middle, reach = _SIDE / 2, _SIDE / _SHARE / 2
         here = Box(middle - reach, middle - reach, middle + reach, middle + reach)
-        five = _at(self.yunet(view), here)
+        five = face_at(self.yunet(view), here)
         if five is None and place.detector == "yunet" and place.score < _DROPPED:
             return None  # most of these places; MediaPipe need not be asked, which takes twice as long
-        six = _at(self.near(view), here)
+        six = face_at(self.near(view), here)
         if six is None or six.score < _SURE:
             six = max(
-                (face for face in (six, _at(self.wide(view), here)) if face), key=lambda face: face.score, default=None
+                (face for face in (six, face_at(self.wide(view), here)) if face), key=lambda face: face.score, default=None
             )
         found = [placed(face, where.turn, where.shift) for face in (six, five) if face is not None]
         if not found:
@@ -100,6 +100,7 @@ class CloserLook:
             landmarks={scheme: points for face in found for scheme, points in face.landmarks.items()},
             score=max(face.score for face in found),
             detector="+".join(face.detector for face in found),
+            head=found[-1].head,
         )
         return Look(face, face.score >= _SURE or sum(one.score for one in found) >= _SURE_TOGETHER)
 
@@ -112,7 +113,7 @@ class Look:
     sure: bool
 
 
-def _at(faces: Sequence[Face], place: Box) -> Face | None:
+def face_at(faces: Sequence[Face], place: Box) -> Face | None:
     box = at_place([face.box for face in faces], place)
     return None if box is None else next(face for face in faces if face.box is box)
 

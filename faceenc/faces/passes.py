@@ -73,7 +73,8 @@ def placed(face: Face, turn: complex, origin: complex, zoom: tuple[float, float]
     x, y = back((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     wide, high = box.width * scale * zoom[0] / 2, box.height * scale * zoom[1] / 2
     landmarks = {scheme: tuple(back(*point) for point in points) for scheme, points in face.landmarks.items()}
-    return replace(face, box=Box(x - wide, y - high, x + wide, y + high), landmarks=landmarks)
+    head = tuple(back(*point) for point in face.head)
+    return replace(face, box=Box(x - wide, y - high, x + wide, y + high), landmarks=landmarks, head=head)
 
 
 def reduced(image: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from faceenc.core import Face, scaled
-from faceenc.faces.closer import CloserLook, without_doubles
+from faceenc.faces.closer import CloserLook, face_at, without_doubles
 from faceenc.faces.detection import FaceDetector
 from faceenc.faces.passes import pyramid, reduced, tiles_of
 from faceenc.faces.yunet import YuNet
@@ -28,6 +28,7 @@ _TURNED = 2.1e6  # pixels: a photo is reduced to so many before it is turned, an
 _TURNED_SHARE = 0.42  # ... its sides to at most this share
 _STEP = 4  # between two scales of the pyramid: YuNet knows faces from 20 to 300 pixels
 _COARSEST = 160  # pixels: the longer side of the smallest scale
+_SCREEN = 640  # pixels: the longer side of a photo in which the size of a head is told
 _PREVIEW = 2000  # pixels: the longer side of what MediaPipe is shown, which looks at 192 itself
 
 
@@ -92,7 +93,14 @@ class FaceSearch:
         places = [face for part in parts for face in part.faces(self._yunet)]
         places += self.whole(image)
         faces, doubtful = self.closer.settle(image, places)
-        return Found(faces, doubtful, math.ceil(_SMALLEST / full), math.ceil(_SMALLEST / turned))
+        return Found(self._with_heads(image, faces), doubtful, math.ceil(_SMALLEST / full), math.ceil(_SMALLEST / turned))
+
+    def _with_heads(self, image: NDArray[np.uint8], faces: Sequence[Face]) -> list[Face]:
+        """Heads as YuNet draws them in the photo on a screen: from near it draws them by up to a sixth larger or smaller."""
+        height, width = image.shape[:2]
+        picture = reduced(image, min(1.0, _SCREEN / max(height, width)))
+        seen = [scaled(face, width / picture.shape[1], height / picture.shape[0]) for face in self._yunet(picture)]
+        return [replace(face, head=other.head) if (other := face_at(seen, face.box)) else face for face in faces]
 
     def whole(self, image: NDArray[np.uint8]) -> list[Face]:
         """What MediaPipe's two detectors find in the whole image, which they look at reduced to 192 pixels and less."""

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 _ELLIPSE = (74.5, 78.0, 62.0, 76.0)
 _FEATHER = 24.0
 
-# The head's square as YuNet draws it, from a face's box: its side, and how far its centre lies above (medians over LFW and
-# CelebA; the side spreads by 6 %). Hair and neck lie within so many sides of its centre: across and below, and above.
+# The head's square as YuNet draws it, from a face's box where YuNet did not look: its side, and how far its centre lies
+# above (medians over LFW and CelebA; the side spreads by 6 %). Hair and neck lie within so many sides of its centre: across
+# and below, and above.
 _HEAD_SIDE, _HEAD_UP = 1.176, 0.0985
 _HEAD_REACH, _HEAD_REACH_UP, _HEAD_FEATHER = 0.85, 0.95, 0.16
 _SEEN = 1.6  # sides of the square in which people look at a face
@@ -98,6 +99,9 @@ def face_ellipse(chip: Similarity, size: tuple[int, ...]) -> torch.Tensor:
 
 def head_frame(face: Face) -> Similarity:
     """Where a head lies: 0 is its centre, 1 its side to the right, 1j its side downwards in the upright face."""
+    if face.head:
+        centre, beside = (complex(*point) for point in face.head)
+        return Similarity(abs(beside - centre) * face.up * 1j, centre)
     box = face.box
     side = max(box.width, box.height)
     centre = complex(box.x0 + box.x1, box.y0 + box.y1) / 2 + _HEAD_UP * side * face.up

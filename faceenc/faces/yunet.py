@@ -71,7 +71,10 @@ class YuNet:
 def _face(row: list[float]) -> Face:
     """Of YuNet's x, y, width, height, five times x, y, and the score."""
     points: Points = tuple((row[k], row[k + 1]) for k in range(4, 14, 2))
-    return Face(box_around(points), {"arcface": points}, min(1.0, row[14]), "yunet")
+    x, y, width, height = row[:4]
+    centre = x + width / 2, y + height / 2
+    head = centre, (centre[0], centre[1] + max(width, height))
+    return Face(box_around(points), {"arcface": points}, min(1.0, row[14]), "yunet", head)
 
 
 def box_around(points: Points) -> Box:
