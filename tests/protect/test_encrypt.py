@@ -38,6 +38,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, bytes]:
     """A phone's photo, protected with nothing but its name: the folder, what was said, and the photo's bytes before."""
+    load_ensemble()  # in a fresh cache nets are fetched and thresholds fitted first, and that is said
     folder = tmp_path_factory.mktemp("default")
     lying = Image.fromarray(np.ascontiguousarray(STORED[6](tinted(step=2))))
     exif = b"Exif\0\0" + camera_exif(orientation=6)
