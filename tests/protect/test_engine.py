@@ -13,7 +13,7 @@ from faceenc.attacks import MoveAway, MoveTo, ShapedLinf
 from faceenc.core import SLACK, ConfigError, Face, moved
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, Similarity, head_frame, head_mask, seen_window
-from faceenc.media import Blur, Jpeg, Resize, Visibility, face_cut, to_tensor, to_uint8, visibility
+from faceenc.media import Blur, Jpeg, Resize, Visibility, face_cut, measure_visibility, to_tensor, to_uint8
 from faceenc.protect import STRENGTHS, Protection, Strength, embed_face, face_window, make_decoy, protect_faces
 from faceenc.recognizers import Recognizer, load_recognizer, load_recognizers
 from tests.conftest import smooth_images
@@ -66,7 +66,9 @@ def seen(image: NDArray[np.uint8], result: NDArray[np.uint8], face: Face) -> Vis
     head = head_frame(face)
     place = seen_window(head, image.shape[1], image.shape[0])
     before, after = face_cut(image, place), face_cut(result, place)
-    return visibility(before, after, side=head.scale * max(before.shape) / max(place[2] - place[0], place[3] - place[1]))
+    return measure_visibility(
+        before, after, side=head.scale * max(before.shape) / max(place[2] - place[0], place[3] - place[1])
+    )
 
 
 class Counting(torch.nn.Module):
