@@ -23,8 +23,8 @@ _WORDS: dict[Variant, str] = {
 }
 # The networks that `encrypt` attacks where nothing else is asked for.
 _ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
-# By reports/frontier: a preset -> per cent of photos that a recogniser no longer matches which is left out of that ensemble,
-# of the one for which this is least and of the one for which it is most.
+# By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked matches
+# no more: of the set of photos, the recogniser and the copy (as saved, JPEG 75) for which this is least, and for which most.
 LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (0, 50), "balanced": (58, 100), "strong": (90, 100)}
 
 
@@ -162,5 +162,5 @@ def _reservation(evidence: Evidence, surrogates: Collection[str] | None, preset:
         return
     least, most = LEFT_OUT[preset]
     share = f"{least} to {most} % of photos (reports/frontier)"
-    yield f"at this strength three recognisers, each left out of the attack in turn, no longer matched {share}"
+    yield f"at this strength recognisers that were not attacked matched no other photo of the person for {share}"
     yield "newer ones may still match"
