@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Encode = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
-_ROUNDS = 10
+_ROUNDS = 6
 _NEAR = 0.97  # of what may be seen, from which more is not tried
 _AIM = 0.99  # of what may be seen
 _MOST = 4.0  # times what was found
-# Where stark edges next to the head move, no flow follows them, and the change of shape alone is seen as too much noise:
-# before so little is left of the noise, there is less shape.
-_FAITHFUL, _LESS_SHAPE = 0.7, 0.6
+# Where stark edges next to the head move, no flow follows them, and the change of shape alone is seen as noise. Where it
+# takes more than this share of what may be seen, there is less of it.
+_SHAPE_SHARE, _LESS_SHAPE = 0.75, 0.6
 _SPARE_NOISE, _SPARE_BUTTERAUGLI, _SPARE_SHAPE = 0.2, 0.99, 0.97  # is left free: others measure a little differently
 
 
@@ -63,6 +63,13 @@ def levelled(
     def look(candidate: NDArray[np.uint8]) -> Visibility:
         return head_visibility(original, encode(candidate) if encode else candidate, own, place)
 
+    def used(seen: Visibility) -> float:
+        return max((100 - seen.noise) / (100 - strength.noise), seen.butteraugli / strength.butteraugli)
+
+    for _ in range(_ROUNDS):
+        if not pixels.points.any() or used(look(pixels(0.0))) <= _SHAPE_SHARE:
+            break
+        pixels.reshape(_LESS_SHAPE)
     factor, best = 1.0, None
     for _ in range(_ROUNDS):
         candidate = pixels(factor)
@@ -72,14 +79,10 @@ def levelled(
         if strength.shape and seen.shape > strength.shape:
             pixels.reshape(_AIM * strength.shape / seen.shape)
             continue
-        share = max((100 - seen.noise) / (100 - strength.noise), seen.butteraugli / strength.butteraugli)
+        share = used(seen)
         if best is not None and (_NEAR <= share <= 1 or factor >= _MOST):
             break
-        smaller = factor * _AIM / max(share, 1e-3)
-        if smaller < _FAITHFUL and pixels.points.any():
-            pixels.reshape(_LESS_SHAPE)
-        else:
-            factor = min(smaller, _MOST)
+        factor = min(factor * _AIM / max(share, 1e-3), _MOST)
     while best is None:
         factor *= 0.8
         candidate = pixels(factor)

@@ -44,6 +44,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result, byt
     exif = b"Exif\0\0" + camera_exif(orientation=6)
     photo = save(folder / "holiday.jpg", lying, quality=95, exif=exif, icc_profile=PROFILE)
     before = photo.read_bytes()
+    load_ensemble()  # what is fetched, and fitted at first use, is said then
     return folder, run(photo, env={"FACEENC_LOG": str(folder / "log")}), before
 
 
@@ -180,9 +181,9 @@ def test_heic_with_its_extra(tmp_path: Path) -> None:
 def test_heic_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
-    check_refused(run(tmp_path / "phone.heic"), "phone.heic: it is HEIC", "pip install 'faceenc[heic]'")
+    check_refused(run(tmp_path / "phone.heic", *DLIB), "phone.heic: it is HEIC", "pip install 'faceenc[heic]'")
     photo = save(tmp_path / "a.png", tinted())
-    check_refused(run(photo, "--format", "heif"), "a.png", "pip install 'faceenc[heic]'")
+    check_refused(run(photo, *DLIB, "--format", "heif"), "a.png", "pip install 'faceenc[heic]'")
     assert set(photos(tmp_path)) == {"phone.heic", "a.png"}
 
 
@@ -229,10 +230,10 @@ def test_without_a_face_nothing_is_written(size: tuple[int, int], tmp_path: Path
     photo = save(tmp_path / "wall.png", Image.new("RGB", size, (90, 100, 110)))
     before = contents(tmp_path)
     said = f"no face found in {photo}: nothing is written; --on-no-face whole protects the whole photo"
-    check_refused(run(photo), said, word="skipped")
-    check_refused(run(photo, "--on-no-face", "fail"), said)
+    check_refused(run(photo, *DLIB), said, word="skipped")
+    check_refused(run(photo, *DLIB, "--on-no-face", "fail"), said)
     if size == (1, 1):
-        check_refused(run(photo, "--on-no-face", "whole"), f"{photo} has 1 x 1 pixels, too few for a face")
+        check_refused(run(photo, *DLIB, "--on-no-face", "whole"), f"{photo} has 1 x 1 pixels, too few for a face")
     assert contents(tmp_path) == before
 
 

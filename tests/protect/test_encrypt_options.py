@@ -238,6 +238,6 @@ def test_what_does_not_fit_the_format_is_told_before_the_work(tmp_path: Path) ->
     photo = save(tmp_path / "glass.png", glass)
     long = save(tmp_path / "long.png", np.zeros((2, 20000), np.uint8))
     said = "the photo is transparent in places, which JPEG cannot be: save it as PNG, WebP or TIFF"
-    check_refused(run(photo, "--format", "jpeg"), f"cannot protect {photo}: {said}")
-    check_refused(run(long, "--format", "webp"), f"cannot protect {long}: WEBP ends at 16383 pixels a side")
+    check_refused(run(photo, *DLIB, "--format", "jpeg"), f"cannot protect {photo}: {said}")
+    check_refused(run(long, *DLIB, "--format", "webp"), f"cannot protect {long}: WEBP ends at 16383 pixels a side")
     assert set(contents(tmp_path)) == {"glass.png", "long.png"}

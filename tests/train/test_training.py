@@ -234,6 +234,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow  # the command: benchmarks/linear_head.py
 def test_the_start_from_dlib_needs_no_training_to_know_people(album: Path) -> None:
     """One step at a learning rate of nearly nothing: what is known comes from the transplanted weights."""
     data = load_folder(album)
