@@ -52,7 +52,7 @@ class Strength:
 
 # By reports/frontier.
 STRENGTHS: dict[str, Strength] = {
-    "subtle": Strength(noise=75, butteraugli=3, shape=1.0, eps=12 / 255, steps=12),
+    "subtle": Strength(noise=75, butteraugli=3, shape=1.0, eps=12 / 255, steps=32),
     "balanced": Strength(noise=62, butteraugli=4, shape=1.2, eps=18 / 255, steps=60),
     "strong": Strength(noise=50, butteraugli=5.5, shape=1.6, eps=24 / 255, steps=80),
 }
