@@ -33,7 +33,7 @@ REFERENCES = 5  # photos of a person, at most
 
 _PHOTOS = 12  # of a person, at most, among which those with a face are looked for
 _STRANGERS, _PAIRED = 1000, 500  # people of a gallery; those of them whose pairs give the thresholds
-_AROUND, _DETECTED = 1.6, 640  # as in shared/visibility.py: sides of YuNet's box that are looked at; pixels it is shown
+_AROUND, _DETECTED = 1.6, 640  # sides of YuNet's box that are looked at; pixels it is shown
 # The first digits of the SHA-256 of the names of LFW's photos that show another person than the name says.
 _WRONG = frozenset({"48d25b3bc2073aa6", "ba4e505e499eb63f", "ce6467de24e7c9d8"})
 _VERSION = 2  # of how faces are found and embedded
@@ -171,7 +171,7 @@ def distances(judge: Recognizer, vector: Floats, others: Floats) -> Floats:
 
 
 def seen(original: Pixels, changed: Pixels, face: Face) -> Visibility:
-    """How much people see of a face's change, exactly as shared/visibility.py has it: in YuNet's own box."""
+    """How much people see of a face's change, in YuNet's own box: what the levels are promised by."""
     box = at_place(_yunets_boxes(original.tobytes(), original.shape[0], original.shape[1]), face.box) or face.box
     side = max(box.width, box.height)
     reach, x, y = side * _AROUND / 2, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2

@@ -25,7 +25,7 @@ _WORDS: dict[Variant, str] = {
 _ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
 # By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked matches
 # no more: of the set of photos, the recogniser and the copy (as saved, JPEG 75) for which this is least, and for which most.
-LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (0, 50), "balanced": (58, 100), "strong": (90, 100)}
+LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 58), "balanced": (75, 100), "strong": (92, 100)}
 
 
 def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None, preset: str | None = None) -> str:
