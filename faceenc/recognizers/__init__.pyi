@@ -45,6 +45,7 @@ from .naming import recognize as recognize
 from .operating_points import _fitted as _fitted
 from .operating_points import in_thresholds as in_thresholds
 from .operating_points import operating_point as operating_point
+from .packaged.twin import FaceTwin as FaceTwin
 from .pictures import PictureModel as PictureModel
 from .pictures import Recut as Recut
 from .pictures import embed as embed
