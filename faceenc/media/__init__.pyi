@@ -38,7 +38,6 @@ from .quality import ssim as ssim
 from .tensors import to_tensor as to_tensor
 from .tensors import to_uint8 as to_uint8
 from .transforms import JPEG_BLOCK as JPEG_BLOCK
-from .transforms import PHOTO_TRANSFORMS as PHOTO_TRANSFORMS
 from .transforms import BitDepth as BitDepth
 from .transforms import Blur as Blur
 from .transforms import Crop as Crop

@@ -160,10 +160,6 @@ class RandomCrop:
         return Crop(top, left, part)
 
 
-# What becomes of the photo, in turn; between two of them stands the photo itself.
-PHOTO_TRANSFORMS: tuple[RandomTransform, ...] = (Resize(0.5), RandomJpeg(60, 95), Blur(1.0))
-
-
 def reduced(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Antialiased reduction and enlargement back to the same shape: what a smaller copy of the picture still shows."""
     little = F.interpolate(x, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
