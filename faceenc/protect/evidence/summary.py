@@ -24,8 +24,8 @@ _WORDS: dict[Variant, str] = {
 # The networks that `encrypt` attacks where nothing else is asked for.
 _ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
 # By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked matches
-# no more: of the set of photos, the recogniser and the copy (as saved, JPEG 75) for which this is least, and for which most.
-LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 58), "balanced": (75, 100), "strong": (92, 100)}
+# no more, faceres or the net that is left out: of the set of photos, the recogniser and the copy (as saved, JPEG 75) for which this is least, and for which most.
+LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 50), "balanced": (75, 100), "strong": (92, 100)}
 
 
 def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None, preset: str | None = None) -> str:
