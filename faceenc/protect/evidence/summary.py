@@ -23,8 +23,8 @@ _WORDS: dict[Variant, str] = {
 }
 # The networks that `encrypt` attacks where nothing else is asked for.
 _ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
-# By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked (faceres or
-# the net left out) matches no more, least and most of the sets of photos, recognisers and copies (as saved, JPEG 75).
+# By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked
+# (faceres or the net left out) matches no more; least and most of the sets of photos, recognisers and copies.
 LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 50), "balanced": (75, 100), "strong": (92, 100)}
 
 
