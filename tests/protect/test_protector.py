@@ -106,8 +106,8 @@ def test_only_a_face_that_is_led_away_and_found_elsewhere_gets_another_pass(
         faces = [replace(face, seen=still) if number == left else face for number, face in enumerate(evidence.faces)]
         return replace(evidence, faces=tuple(faces), networks={"dlib": "dlib"})
 
-    monkeypatch.setattr("faceenc.protect.protector.protect_faces", protect)
-    monkeypatch.setattr("faceenc.protect.protector.gather_evidence", judge)
+    monkeypatch.setattr("faceenc.protect.passes.protect_faces", protect)
+    monkeypatch.setattr("faceenc.protect.passes.gather_evidence", judge)
     with Protector(replace(QUICK, strength=Strength.bounded(eps / 255, 8))) as protector:
         encrypted = protector.encrypt(photo, tmp_path / "b.png")
     assert {outcome.reached for outcome in outcomes[0]} == {eps == 10}
