@@ -151,7 +151,7 @@ def _protect_face(
     clean = face_window(image, face, surrogates, mask=protection.mask, more=more)
     x0, y0, x1, y1 = clean.place
     window = clean.on(result[y0:y1, x0:x1], used[y0:y1, x0:x1])
-    head = head_frame(face).moved(complex(x0, y0), window.levels)
+    frame = head_frame(face).moved(complex(x0, y0), 0)
     goals = _goals(clean, protection)
     rng = torch.Generator().manual_seed(protection.seed)
     views = FaceViews(surrogates, window, rng)
@@ -166,9 +166,10 @@ def _protect_face(
     def spent() -> float:
         return 0.0 if protection.budget is None else (time.perf_counter() - start) / max(protection.budget, 1e-9)
 
+    head = frame.moved(0, window.levels)
     change = before.change if before else find_change(window, head, strength, gradient, grey=grey, spent=spent, rng=rng)
     attacking = before.attack_seconds if before else time.perf_counter() - began
-    changed, seen = levelled(window, head, change, strength, protection.encode)
+    changed, seen = levelled(window, frame, change, strength, protection.encode)
     result[y0:y1, x0:x1] = changed
     used[y0:y1, x0:x1] = np.maximum(used[y0:y1, x0:x1], clean.spread_share())
     outputs = saved_views(changed, window, surrogates, protection.encode)

@@ -31,14 +31,14 @@ _SPARE_NOISE, _SPARE_BUTTERAUGLI, _SPARE_SHAPE = 0.2, 0.99, 0.97  # is left free
 
 
 def levelled(
-    window: FaceWindow, head: Similarity, change: HeadChange, strength: Strength, encode: Encode | None
+    window: FaceWindow, frame: Similarity, change: HeadChange, strength: Strength, encode: Encode | None
 ) -> tuple[NDArray[np.uint8], Visibility | None]:
     """The window's own pixels with the change, scaled by one factor so that it shows what it may.
 
     Args:
         window: of the face.
-        head: where it lies in the window's picture.
-        change: of that picture.
+        frame: where the head lies in the window's own pixels.
+        change: of the window's picture.
         strength: how much may be seen.
         encode: what saving does to pixels; both sides are compared as saved. None saves without loss.
 
@@ -46,9 +46,8 @@ def levelled(
         (H, W, 3) uint8 RGB in the place of `window.pixels`, and what is seen of it where the strength asks for
         that and there is enough of the head to be looked at.
     """
-    pixels = _Pixels(window, head, change, strength)
-    own = head_in_photo(head, window.levels)
-    place = head_place(own, window.pixels.shape) if strength.sees else None
+    pixels = _Pixels(window, frame.moved(0, window.levels), change, strength)
+    place = head_place(frame, window.pixels.shape) if strength.sees else None
     if place is None:
         return pixels(1.0), None
     strength = replace(
@@ -61,7 +60,7 @@ def levelled(
     original = encode(window.pixels) if encode else window.pixels
 
     def look(candidate: NDArray[np.uint8]) -> Visibility:
-        return head_visibility(original, encode(candidate) if encode else candidate, own, place)
+        return head_visibility(original, encode(candidate) if encode else candidate, frame, place)
 
     def used(seen: Visibility) -> float:
         return max((100 - seen.noise) / (100 - strength.noise), seen.butteraugli / strength.butteraugli)
@@ -90,13 +89,6 @@ def levelled(
         if strength.kept(seen) or factor < 0.05:
             best = factor, candidate, seen
     return best[1], best[2]
-
-
-def head_in_photo(head: Similarity, levels: int) -> Similarity:
-    """A head's frame in the window's picture -> in the window's own pixels: `Similarity.moved` backwards."""
-    for _ in range(levels):
-        head = Similarity(head.turn * 2, (head.shift + 1.25 + 0.75j) * 2)
-    return head
 
 
 class _Pixels:
