@@ -57,7 +57,7 @@ if TYPE_CHECKING:
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, HEIF and WebP.  [default: 95; WebP without loss]")
 @click.option("--keep-metadata", is_flag=True, help="Keep EXIF, GPS and the like, which are removed otherwise.")
-@click.option("--preview", is_flag=True, help="Also draw before, noise and after: OUTPUT-preview.png.")
+@click.option("--preview", is_flag=True, help="Also draw before, the change and after: OUTPUT-preview.png.")
 @click.option("--keep-key", type=click.Path(path_type=Path), metavar="FILE",
               help="Also write a key, locked with a passphrase, for faceenc decrypt to give the original back.")  # fmt: skip
 @click.option("--passphrase-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",

@@ -1,4 +1,4 @@
-"""A change of a head that recognisers stumble over and people hardly see: a smooth change of shape, and noise.
+"""A change of a head that recognisers stumble over, held to what people may see: a smooth change of shape, and noise.
 
 Projected gradient descent (Madry et al., https://arxiv.org/abs/1706.06083) with momentum (Dong et al.,
 https://arxiv.org/abs/1710.06081), but not in a ball that every pixel fills: each step goes along the gradients of what

@@ -29,7 +29,7 @@ class Options:
         format: of the output; None keeps the photo's own.
         quality: of JPEG, HEIF and lossy WebP; None is 95, and WebP without loss.
         keep_metadata: EXIF, GPS and the like stay in the file.
-        preview: also write STEM-preview.png: before, noise, after.
+        preview: also write STEM-preview.png: before, the change, after.
         judges: recognisers that are asked besides dlib and what is attacked.
         thorough: search the saved file for faces at full size.
         budget: seconds a photo for making the noise; None sets no limit.

@@ -1,4 +1,4 @@
-"""Before, noise, after: a protected photo beside its original, for the eye."""
+"""Before, the change, after: a protected photo beside its original, for the eye."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOUD = 100  # what the largest change is made to, of 127
 
 
 def draw_preview(original: NDArray[np.uint8], protected: NDArray[np.uint8], faces: Sequence[Face]) -> NDArray[np.uint8]:
-    """Three pictures side by side: the largest face before, the noise (grey where there is none, made loud), and after.
+    """Three pictures side by side: the largest face before, the change (grey where there is none, made loud), and after.
 
     Args:
         original: (H, W, 3) uint8 RGB.
