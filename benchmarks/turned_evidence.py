@@ -44,7 +44,7 @@ def main() -> None:
                 source, target = (Path(folder) / f"{number}-{quarters}-{name}.png" for name in ("a", "b"))
                 upright = read_photo(photo).pixels
                 write_png(source, np.rot90(upright, quarters))
-                protector.encrypt(source, target)
+                protector(source, output=target)
                 back = np.ascontiguousarray(np.rot90(np.asarray(Image.open(target)), -quarters))
                 before, after = _own(judge, upright), _own(judge, back)
                 if before is not None:

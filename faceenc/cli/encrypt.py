@@ -116,11 +116,11 @@ def encrypt(
 
 def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:
     """--output if it names the one photo's file; None if it names a folder."""
-    from faceenc.media import PHOTO_SUFFIXES
+    from faceenc.media import PHOTO_SUFFIXES, format_named
 
     if output is None or output.is_dir():
         return None
-    if _format_of(output) is None:
+    if format_named(output) is None:
         if output.suffix.lower() in PHOTO_SUFFIXES:
             raise ConfigError(f"--output {output}: photos are written as .png, .jpg, .webp, .tif or .heic, so name it so")
         return None
@@ -149,21 +149,15 @@ def _options(settings: dict[str, Any], single: Path | None, photo: Path) -> Opti
 
 def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat | None:
     """Of the output; None is each photo's own."""
-    from faceenc.media import photo_format
+    from faceenc.media import format_named, photo_format
 
     file_format = None if chosen == "same" else cast("PhotoFormat", (chosen or "png").upper())
     if single is None:
         return file_format
-    named = _format_of(single)
+    named = format_named(single)
     if chosen is not None and photo.is_file() and (file_format or photo_format(photo)) != named:
         raise ConfigError(f"--format {chosen} does not fit {single.name}: leave one of them out")
     return named
-
-
-def _format_of(path: Path) -> PhotoFormat | None:
-    from faceenc.media import READ_SUFFIXES, SUFFIXES
-
-    return next((name for name in SUFFIXES if path.suffix.lower() in READ_SUFFIXES[name]), None)
 
 
 def _check_key(photos: tuple[Path, ...], keep_key: Path | None, passphrase_file: Path | None) -> None:
@@ -237,4 +231,4 @@ class _Run:
         from faceenc.protect import shared_protector
 
         protector = shared_protector(self.options, self.device)
-        return protector.encrypt(source, target, make_keyfile=self.key, progress=progress).to_json()
+        return protector(source, output=target, make_keyfile=self.key, progress=progress).to_json()

@@ -19,6 +19,9 @@ from .drawing import load_font as load_font
 from .photos.listing import list_photos as list_photos
 from .photos.metadata import clean_exif as clean_exif
 from .photos.metadata import clean_xmp as clean_xmp
+from .photos.pictures import Picture as Picture
+from .photos.pictures import in_form_of as in_form_of
+from .photos.pictures import take_photo as take_photo
 from .photos.reading import decode_photo as decode_photo
 from .photos.reading import photo_format as photo_format
 from .photos.reading import read_image as read_image
@@ -28,6 +31,7 @@ from .photos.record import READ_SUFFIXES as READ_SUFFIXES
 from .photos.record import SUFFIXES as SUFFIXES
 from .photos.record import Photo as Photo
 from .photos.record import PhotoFormat as PhotoFormat
+from .photos.record import format_named as format_named
 from .photos.record import output_path as output_path
 from .photos.writing import check_format as check_format
 from .photos.writing import encode_photo as encode_photo

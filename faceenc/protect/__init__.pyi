@@ -15,8 +15,8 @@ from .evidence.records import FaceEvidence as FaceEvidence
 from .evidence.records import Verdict as Verdict
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
+from .photo import Protected as Protected
 from .photo import preset_alone as preset_alone
-from .protector import Protected as Protected
 from .protector import Protector as Protector
 from .safeguards.audit_log import audit as audit
 from .safeguards.audit_log import log_dir as log_dir

@@ -79,7 +79,7 @@ class Encrypt:
     device: str = "cpu"
 
     def __call__(self, source: Path, target: Path) -> dict[str, Any]:
-        return shared_protector(self.options, self.device).encrypt(source, target).to_json()
+        return shared_protector(self.options, self.device)(source, output=target).to_json()
 
     def for_processes(self) -> Encrypt:
         """The same for several processes: what is missing of the ensemble is fetched, or said, here and once."""

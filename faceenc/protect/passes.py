@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +70,7 @@ class Passes:
     gallery: Gallery | None
 
     def __call__(
-        self, photo: Photo, found: Found, source: Path, seconds: dict[str, float], progress: Progress | None
+        self, photo: Photo, found: Found, source: str, seconds: dict[str, float], progress: Progress | None
     ) -> tuple[Made, Found]:
         """What becomes of the photo, and its faces with those that only strangers' detectors found.
 
@@ -134,7 +133,7 @@ class Passes:
         *,
         known: Sequence[FaceOutcome | None] = (),
         seconds: dict[str, float],
-        source: Path,
+        source: str,
         tell: Callable[[float], None] | None,
     ) -> Made:
         """A change of these faces, and what judges say of it."""
@@ -186,7 +185,7 @@ def _hundredths(progress: Progress | None, what: str) -> Callable[[float], None]
 
 
 @contextmanager
-def about(source: Path) -> Iterator[None]:
+def about(source: str) -> Iterator[None]:
     """An error in the block says which photo it is about."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from faceenc.core import Box, DataError, Face, NoFaceError
 from faceenc.faces import WHOLE_POINTS, Found
@@ -21,24 +21,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_Form = TypeVar("_Form", covariant=True)
+
 _SMALLEST = 8  # pixels a side of what can be taken for a face
 
 
 @dataclass(frozen=True, eq=False)
-class Encrypted:
-    """What became of one photo.
+class Protected(Generic[_Form]):
+    """A protected picture, and what is known of it.
 
     Attributes:
-        target: the file, written.
+        image: of the form that was given; the file's bytes for a path, or the path that was written.
         outcomes: one a face.
-        evidence: from the saved file.
-        attacked: the networks that the noise was made against.
+        evidence: from the picture as it is handed out.
+        attacked: the networks that were attacked.
         preset: as of `preset_alone`.
         notes: what reading and saving changed besides, in plain words.
         seconds: a stage's name -> wall time.
     """
 
-    target: Path
+    image: _Form
     outcomes: Sequence[FaceOutcome]
     evidence: Evidence
     attacked: frozenset[str]
@@ -51,9 +53,14 @@ class Encrypted:
         """How many faces are still matched, as saved, by a judge whose network was attacked."""
         return self.evidence.matches(networks=self.attacked)
 
+    @property
+    def summary(self) -> str:
+        """What the judges say, and what was not looked at, in one sentence."""
+        return summary_line(self.evidence, self.attacked, self.preset)
+
     def to_json(self) -> dict[str, Any]:
         return {
-            "output": str(self.target),
+            **({"output": str(self.image)} if isinstance(self.image, Path) else {}),
             "matched": self.matched,
             **self.evidence.to_json(),
             "undetected": self.evidence.undetected(),
@@ -61,7 +68,7 @@ class Encrypted:
                 {"steps": o.steps, "reached": o.reached, "distance": round(o.distance, 3), "seconds": round(o.seconds, 2)}
                 for o in self.outcomes
             ],
-            "summary": summary_line(self.evidence, self.attacked, self.preset),
+            "summary": self.summary,
             "notes": list(self.notes),
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }

@@ -1,26 +1,37 @@
-"""`Protector`: nets and detectors loaded once, and photos protected with them, in memory or from file to file."""
+"""`Protector`: nets and detectors loaded once, and pictures protected with them, in memory or from file to file."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import torch
 from PIL import Image
 
-from faceenc.core import Progress
-from faceenc.faces import FaceSearch
-from faceenc.media import Photo, check_format, encode_photo, preload, read_photo, save_photo
+from faceenc.core import ConfigError, DataError, Progress
+from faceenc.faces import FaceSearch, Found
+from faceenc.media import (
+    Photo,
+    PhotoFormat,
+    Picture,
+    check_format,
+    encode_photo,
+    format_named,
+    in_form_of,
+    preload,
+    save_photo,
+    take_photo,
+)
 from faceenc.protect.decoys import embed_person, make_decoy
-from faceenc.protect.engine import FaceOutcome, protect_faces
 from faceenc.protect.options import Options
-from faceenc.protect.passes import Passes, about, timed
-from faceenc.protect.photo import Encrypted, choose_faces, preset_alone
+from faceenc.protect.passes import Made, Passes, about, timed
+from faceenc.protect.photo import Protected, choose_faces, preset_alone
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import read_consent
@@ -36,28 +47,15 @@ from faceenc.recognizers import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_Picture = TypeVar("_Picture", "NDArray[np.uint8]", Image.Image)
-
-
-@dataclass(frozen=True, eq=False)
-class Protected(Generic[_Picture]):
-    """A protected picture.
-
-    Attributes:
-        image: of the kind that was given.
-        faces: what became of each.
-    """
-
-    image: _Picture
-    faces: Sequence[FaceOutcome]
+    MakeKeyfile = Callable[[Photo, Photo, bytes, bytes], None]
 
 
 class Protector:
     """Protects photos, with everything loaded once. A context manager; one thread at a time uses it, others wait.
 
     Args:
-        options: how; format, quality, metadata and preview are for files. As the attribute of that name they say what is
-            attacked, where a part of the ensemble cannot be had.
+        options: how; format, quality and metadata are for files, preview is for an output. As the attribute of that name
+            they say what is attacked, where a part of the ensemble cannot be had.
         device: where nets compute.
 
     Raises:
@@ -107,92 +105,94 @@ class Protector:
             self._search.close()
             self._surrogates, self._judges = [], []
 
-    def __call__(self, image: _Picture) -> Protected[_Picture]:
-        """Protect the faces of a picture in memory.
+    @overload
+    def __call__(
+        self, image: Picture, *, output: str | Path, make_keyfile: MakeKeyfile | None = ..., progress: Progress | None = ...
+    ) -> Protected[Path]: ...
 
-        Args:
-            image: (H, W, 3) uint8 RGB, or a Pillow image, upright, of any mode; left as it is.
+    @overload
+    def __call__(self, image: str | Path | bytes, *, progress: Progress | None = ...) -> Protected[bytes]: ...
 
-        Returns:
-            An array, or a Pillow image of mode RGB (RGBA if it was transparent).
+    @overload
+    def __call__(self, image: NDArray[np.uint8], *, progress: Progress | None = ...) -> Protected[NDArray[np.uint8]]: ...
 
-        Raises:
-            NoFaceError: there is none, and the whole photo was not asked for.
-            ValueError: no such array, or the protector is closed.
-        """
-        alpha = None
-        if isinstance(image, Image.Image):
-            alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
-            pixels = np.asarray(image.convert("RGB"))
-        else:
-            pixels = image
-        with self._lock:
-            found = choose_faces(self._search.search(pixels), self.options, pixels, about="the image")
-            changed, outcomes = protect_faces(pixels, found.faces, self._passes().protection(found.faces, None))
-        if not isinstance(image, Image.Image):
-            return Protected(changed, outcomes)
-        picture = Image.fromarray(changed)
-        if alpha is not None:
-            picture.putalpha(alpha)
-        return Protected(picture, outcomes)
+    @overload
+    def __call__(self, image: Image.Image, *, progress: Progress | None = ...) -> Protected[Image.Image]: ...
 
-    def encrypt(
+    def __call__(
         self,
-        source: Path,
-        target: Path,
+        image: Picture,
         *,
-        make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None = None,
+        output: str | Path | None = None,
+        make_keyfile: MakeKeyfile | None = None,
         progress: Progress | None = None,
-    ) -> Encrypted:
-        """Protect one photo from file to file, and judge the saved file as a stranger would.
+    ) -> Protected[Any]:
+        """Protect the faces of one picture, and judge what comes out as a stranger would.
 
         Args:
-            source: the photo; left as it is.
-            target: the file to write; appears in one piece or not at all.
-            make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before saving.
+            image: path of a photo; a photo file's bytes; (H, W, 3) uint8 RGB; or a Pillow image, upright. Left as it is.
+            output: a file to write, in the format of its name; appears in one piece or not at all.
+            make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before the
+                output is written. Of a picture that is no file the bytes are its pixels'.
             progress: is told how far the work on the faces is, in hundredths.
 
+        Returns:
+            Its `image` is the path that was written; else of the form that was given, and for a path the file's bytes.
+
         Raises:
             NoFaceError: there is none, and the whole photo was not asked for.
-            DataError: the photo cannot be read, or the target not be written.
+            DataError: the picture cannot be read, or the output not be written.
+            ValueError: the protector is closed.
         """
-        with self._lock:
-            return self._encrypt(source, target, make_keyfile, progress)
-
-    def _encrypt(
-        self,
-        source: Path,
-        target: Path,
-        make_keyfile: Callable[[Photo, Photo, bytes, bytes], None] | None,
-        progress: Progress | None,
-    ) -> Encrypted:
-        options = self.options
         seconds: dict[str, float] = {}
+        name = str(image) if isinstance(image, str | Path) else "the image"
+        target = None if output is None else Path(output)
         with timed(seconds, "read"):
-            photo = read_photo(source)  # first: it refuses by a glance at the header what would not fit into memory
-            with about(source):
+            photo = take_photo(image)  # first: it refuses by a glance at the header what would not fit into memory
+            options = replace(self.options, format=_format(self.options, image, target))
+            with about(name):
                 check_format(photo, options.format or photo.format)
-            content = source.read_bytes()
-        with timed(seconds, "detect"):
-            found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=str(source))
-        made, found = self._passes()(photo, found, source, seconds, progress)
+            content = _content(image, photo)
+        with self._lock:
+            with timed(seconds, "detect"):
+                found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=name)
+            passes = Passes(options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)
+            made, found = passes(photo, found, name, seconds, progress)
         with timed(seconds, "write"):
-            if options.preview:
-                picture = Photo(
-                    draw_preview(photo.pixels, made.shown.pixels, found.faces), None, False, "PNG", None, None, ()
-                )
-                preview = encode_photo(picture, format="PNG")
-                save_photo(target.with_name(f"{target.stem}-preview.png"), preview, force=False)
-            if make_keyfile is not None:
-                make_keyfile(photo, made.shown, content, made.data)
-            save_photo(target, made.data, force=False)
+            if target is not None:
+                if options.preview:
+                    _save_preview(target, photo, made, found)
+                if make_keyfile is not None:
+                    make_keyfile(photo, made.shown, content, made.data)
+                save_photo(target, made.data, force=False)
         hashes = {
             "source_sha256": hashlib.sha256(content).hexdigest(),
             "output_sha256": hashlib.sha256(made.data).hexdigest(),
         }
         audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
-        attacked, preset = self._passes().attacked, preset_alone(options, found)
-        return Encrypted(target, made.outcomes, made.evidence, attacked, preset, photo.notes, seconds)
+        result = target or in_form_of(image, made.shown, made.data)
+        preset = preset_alone(options, found)
+        return Protected(result, made.outcomes, made.evidence, passes.attacked, preset, photo.notes, seconds)
 
-    def _passes(self) -> Passes:
-        return Passes(self.options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)
+
+def _format(options: Options, image: Picture, output: Path | None) -> PhotoFormat | None:
+    """Of what is handed out: that of the output's name; as the options say for files; lossless for pixels."""
+    if output is None:
+        return options.format if isinstance(image, str | Path | bytes) else "PNG"
+    named = format_named(output)
+    if named is None:
+        raise ConfigError(f"`output={output}`: photos are written as .png, .jpg, .webp, .tif or .heic, so name it so")
+    if os.path.lexists(output):  # now, not after the work
+        raise DataError(f"{output} exists already: choose another name, or remove it")
+    return named
+
+
+def _content(image: Picture, photo: Photo) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    return Path(image).read_bytes() if isinstance(image, str | Path) else photo.pixels.tobytes()
+
+
+def _save_preview(target: Path, photo: Photo, made: Made, found: Found) -> None:
+    drawn = Photo(draw_preview(photo.pixels, made.shown.pixels, found.faces), None, False, "PNG", None, None, ())
+    save_photo(target.with_name(f"{target.stem}-preview.png"), encode_photo(drawn, format="PNG"), force=False)

@@ -38,7 +38,7 @@ def test_arrays_and_images_come_back_as_they_went_in(protector: Protector, face:
     np.testing.assert_array_equal(pixels, before)
     assert (changed.image.shape, changed.image.dtype) == (pixels.shape, np.uint8)
     assert 0 < np.abs(changed.image.astype(int) - pixels).max() <= 10
-    (outcome,) = changed.faces
+    (outcome,) = changed.outcomes
     assert outcome.steps == 5
     same = protector(face).image
     assert isinstance(same, Image.Image)
@@ -71,7 +71,7 @@ def test_no_face_and_a_closed_protector_are_errors(face: Image.Image) -> None:
 def test_the_work_on_all_faces_is_told_in_hundredths(protector: Protector, tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", np.hstack([portrait("s1/1"), portrait("s5/1")]))
     told: list[tuple[str, int, int]] = []
-    protector.encrypt(photo, tmp_path / "b.png", progress=lambda *words: told.append(words))
+    protector(photo, output=tmp_path / "b.png", progress=lambda *words: told.append(words))
     assert {(what, total) for what, _, total in told} == {("protecting", 100)}
     done = [number for _, number, _ in told]
     assert done == sorted(done)
@@ -109,7 +109,7 @@ def test_only_a_face_that_is_led_away_and_found_elsewhere_gets_another_pass(
     monkeypatch.setattr("faceenc.protect.passes.protect_faces", protect)
     monkeypatch.setattr("faceenc.protect.passes.gather_evidence", judge)
     with Protector(replace(QUICK, strength=Strength.bounded(eps / 255, 8))) as protector:
-        encrypted = protector.encrypt(photo, tmp_path / "b.png")
+        encrypted = protector(photo, output=tmp_path / "b.png")
     assert {outcome.reached for outcome in outcomes[0]} == {eps == 10}
     assert len(passes) == (2 if eps == 10 else 1)
     if eps == 10:

@@ -106,7 +106,7 @@ def develop(image: Image.Image, kind: Kind) -> Developed:
     pixels, alpha = _upright(image, kind.bits, to_rgb)
     grey = kind.grey
     if grey is None:  # a profile for colours says that they are
-        grey = (icc is None or icc[16:20] == b"GRAY") and _channels_equal(pixels)
+        grey = (icc is None or icc[16:20] == b"GRAY") and channels_equal(pixels)
     return Developed(pixels, alpha, grey, icc, notes)
 
 
@@ -120,7 +120,7 @@ def _check_samples(image: Image.Image, bits: int) -> None:
         raise DataError(f"its colours are {'LAB' if image.mode == 'LAB' else 'YCbCr'}; export it as RGB")
 
 
-def _channels_equal(pixels: NDArray[np.uint8]) -> bool:
+def channels_equal(pixels: NDArray[np.uint8]) -> bool:
     strips = (pixels[top : top + 64] for top in range(0, len(pixels), 64))
     return all(bool((strip[..., 1:] == strip[..., :1]).all()) for strip in strips)
 

@@ -70,3 +70,8 @@ def output_path(source: str | Path, output_format: PhotoFormat) -> Path:
     """Where the protected copy goes if nobody says: beside the source, as STEM-protected.png (or .jpg and so on)."""
     source = Path(source)
     return source.with_name(f"{source.stem}-protected{SUFFIXES[output_format]}")
+
+
+def format_named(path: Path) -> PhotoFormat | None:
+    """The format of a photo that is written under this name; None if none is written so."""
+    return next((name for name in SUFFIXES if path.suffix.lower() in READ_SUFFIXES[name]), None)
