@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from faceenc.cli.common import JUDGE_WORDS, device_option, formerly, progress_bars
 from faceenc.cli.evidence_tables import print_evidence, what_is_seen
-from faceenc.core import ConfigError, DataError, resolve_device
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from faceenc.core import Detector
-    from faceenc.recognizers import Gallery, Recognizer
-
+from faceenc.core import resolve_device
 
 _STILL_MATCHES = 1
 
@@ -26,7 +18,7 @@ _STILL_MATCHES = 1
 @click.command(cls=formerly(JUDGE_WORDS))
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("protected", type=click.Path(path_type=Path))
-@click.option("--gallery", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+@click.option("--gallery", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Photos of other people, a sub-folder a person: adds the rank among them.")  # fmt: skip
 @click.option("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
@@ -41,7 +33,7 @@ def verify(
     context: click.Context,
     original: Path,
     protected: Path,
-    folder: Path | None,
+    gallery: Path | None,
     person: str | None,
     judges: tuple[str, ...],
     thorough: bool,
@@ -58,22 +50,20 @@ def verify(
 
     Exit code 0 if no judge matches any face of PROTECTED as saved, 1 if one still does, 2 if the photos cannot be compared.
     """
-    if person is not None and folder is None:
-        raise ConfigError("--as names a sub-folder of the gallery: add --gallery FOLDER")
-    from faceenc.faces import FaceSearch
-    from faceenc.media import read_photo
-    from faceenc.protect import gather_evidence, summary_line
-    from faceenc.recognizers import load_judges
+    from faceenc.protect import summary_line, verify_photo
 
-    before, after = (read_photo(path).pixels for path in (original, protected))
-    recognizers = load_judges(judges, device=resolve_device(device))
-    with FaceSearch() as search:
-        gallery = None if folder is None else _gallery(folder, person, recognizers, search, quiet=as_json)
-        evidence = gather_evidence(
-            before, after, judges=recognizers, search=search, gallery=gallery, person=person, thorough=thorough
+    # Bars and lines of JSON would overwrite each other on a terminal.
+    with nullcontext() if as_json else progress_bars() as progress:
+        evidence = verify_photo(
+            original,
+            protected,
+            judges=judges,
+            gallery=gallery,
+            person=person,
+            thorough=thorough,
+            device=resolve_device(device),
+            progress=progress,
         )
-    if not evidence.faces:
-        raise DataError(f"no face found in {original}: use a photo with a larger or clearer face")
     line = summary_line(evidence)
     if as_json:
         click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
@@ -83,20 +73,3 @@ def verify(
         click.echo(line)
     if evidence.matches():
         context.exit(_STILL_MATCHES)
-
-
-def _gallery(folder: Path, person: str | None, judges: Sequence[Recognizer], detector: Detector, *, quiet: bool) -> Gallery:
-    from faceenc.recognizers import list_people, load_gallery
-
-    _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at
-    # Bars and lines of JSON would overwrite each other on a terminal.
-    with nullcontext() if quiet else progress_bars() as progress:
-        gallery = load_gallery(folder, judges, detector, progress=progress)
-    _check_person(person, gallery.people, folder)
-    return gallery
-
-
-def _check_person(person: str | None, people: Sequence[str], folder: Path) -> None:
-    if person is not None and person not in people:
-        known = ", ".join(people[:5]) + (" ..." if len(people) > 5 else "")
-        raise ConfigError(f"--as {person}: nobody of that name with a usable photo in {folder}; there are {known}")

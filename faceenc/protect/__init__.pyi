@@ -45,5 +45,6 @@ from .settings import Settings as Settings
 from .settings import current_settings as current_settings
 from .strength import STRENGTHS as STRENGTHS
 from .strength import Strength as Strength
+from .verification import verify_photo as verify_photo
 from .visible import face_visibility as face_visibility
 from .windows import face_window as face_window
