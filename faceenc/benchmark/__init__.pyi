@@ -3,6 +3,9 @@ from .config import Config as Config
 from .config import read_config as read_config
 from .estimate import estimate_time as estimate_time
 from .folder import RunFolder as RunFolder
+from .from_config import Report as Report
+from .from_config import run_config as run_config
+from .from_config import run_transfer_config as run_transfer_config
 from .parity import crosscheck as crosscheck
 from .plan import AttackEntry as AttackEntry
 from .plan import draw_targets as draw_targets

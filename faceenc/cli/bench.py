@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from faceenc import __version__
 from faceenc.cli.common import Group, device_option, print_table, progress_bars, set_up_logging
-from faceenc.core import ConfigError, resolve_device
+from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
-    from faceenc.benchmark import Config, Measurement, RunFolder
-    from faceenc.core import Progress
+    from faceenc.benchmark import Report
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -27,12 +22,6 @@ if TYPE_CHECKING:
 def bench_main(debug: bool) -> None:
     """Measure how well face recognisers withstand adversarial noise, and report it."""
     set_up_logging(debug)
-
-
-def _free_folder(name: str) -> Path:
-    """runs/NAME, or runs/NAME-2 and so on if that is taken."""
-    folders = [Path("runs") / name, *(Path("runs") / f"{name}-{k}" for k in range(2, 10_000))]
-    return next(folder for folder in folders if not folder.exists())
 
 
 @bench_main.command()
@@ -64,98 +53,53 @@ def run(
 
     Exit code 3 if some cells could not be computed, because their process was killed twice: --resume tries them again.
     """
-    from faceenc.benchmark import Classification, make_plan, prepare_classification, read_config
+    from faceenc.benchmark import run_config
+
+    if dry_run:
+        _print_estimate(config, limit, seed)
+        return
+    with progress_bars() as progress:
+        report = run_config(
+            config,
+            output=output,
+            resume=resume,
+            limit=limit,
+            seed=seed,
+            device=resolve_device(device),
+            jobs=jobs,
+            progress=progress,
+        )
+    if report.page is not None:
+        _print_summary(report.folder)
+    _conclude(context, report)
+
+
+def _print_estimate(config: str, limit: int | None, seed: int | None) -> None:
+    from faceenc.benchmark import estimate_time, read_config
     from faceenc.core import find_config
     from faceenc.data import load_data
 
     settings = read_config(find_config(config))
     if seed is not None:
         settings = replace(settings, seeds=(seed,))
-    if resume and output is None:
-        raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
-    device = resolve_device(device)
-    if dry_run:
-        _print_estimate(settings, limit)
-        return
-    with progress_bars() as progress, _folder(output, settings.name, resume) as folder:
-        data = load_data(settings.data, progress=progress)
-        plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
-        setup = partial(prepare_classification, settings, limit, device)
-        command = _command("run", config, limit=limit, seed=seed, device=device)
-        page, failures = _measure(Classification(plan, progress), folder, command, progress, jobs, setup)
-    if page is not None:
-        _print_summary(folder.path)
-    _conclude(context, folder, page, failures)
-
-
-def _print_estimate(settings: Config, limit: int | None) -> None:
-    from faceenc.benchmark import estimate_time
-    from faceenc.data import load_data
-
     with progress_bars() as progress:
         table = estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
     print_table(table, title=f"plan of {settings.name}")
     click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
 
 
-@contextmanager
-def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]:
-    """The run's folder. One that is resumed is held from the start; a new one is made when there is something to write."""
-    from faceenc.benchmark import RunFolder
-
-    folder = RunFolder(output or _free_folder(name), resume=resume)
-    with folder.held() if resume else nullcontext():
-        yield folder
-
-
-def _measure(
-    measurement: Measurement[Any],
-    folder: RunFolder,
-    command: str,
-    progress: Progress,
-    jobs: int,
-    setup: Callable[[], Measurement[Any]],
-) -> tuple[Path | None, list[dict[str, Any]]]:
-    """Run and render.
-
-    Returns:
-        The report, None if there are no rows, and the cells that failed.
-    """
-    from faceenc.benchmark import run_benchmark
-    from faceenc.report import render
-    from faceenc.runs import Processes
-
-    with folder.held():
-        failures = run_benchmark(
-            measurement,
-            folder,
-            command=command,
-            progress=progress,
-            executor=Processes(jobs) if jobs > 1 else None,
-            setup=setup if jobs > 1 else None,
-        )
-        return render(folder.path) if folder.has_rows else None, failures
-
-
-def _conclude(context: click.Context, folder: RunFolder, page: Path | None, failures: list[dict[str, Any]]) -> None:
-    if page is not None:
-        click.echo(f"report: {page}")
-    if failures:
-        first = failures[0]
+def _conclude(context: click.Context, report: Report) -> None:
+    if report.page is not None:
+        click.echo(f"report: {report.page}")
+    if report.failures:
+        first = report.failures[0]
         cell = " ".join(value for value in first["cell"].values() if value)
         click.echo(
-            f"error: {len(failures)} cells have no rows, the first ({cell}) because {first['reason']}: run the same command"
-            f" with --output {folder.path} --resume to try again, with fewer --jobs if memory is short",
+            f"error: {len(report.failures)} cells have no rows, the first ({cell}) because {first['reason']}: run the same"
+            f" command with --output {report.folder} --resume to try again, with fewer --jobs if memory is short",
             err=True,
         )
         context.exit(3)
-
-
-def _command(name: str, config: str, *, limit: int | None, device: str, seed: int | None = None) -> str:
-    """How to run this again from anywhere: no folder of this machine is named."""
-    options = {"--limit": limit, "--seed": seed, "--device": device if device != "cpu" else None}
-    words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
-    return shlex.join(["faceenc-bench", name, Path(config).name, *words])
 
 
 @bench_main.command()
@@ -174,21 +118,19 @@ def transfer(
     CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
     surrogates and judges, dodging and impersonation, and the verification view.
     """
-    from faceenc.benchmark import TransferMeasurement, make_transfer_plan, prepare_transfer, read_transfer_config
-    from faceenc.core import find_config
-    from faceenc.data import load_data
+    from faceenc.benchmark import run_transfer_config
 
-    settings = read_transfer_config(find_config(config))
-    if resume and output is None:
-        raise ConfigError("--resume needs --output FOLDER: the folder of the run to go on with")
-    device = resolve_device(device)
-    with progress_bars() as progress, _folder(output, settings.name, resume) as folder:
-        data = load_data(settings.data, progress=progress)
-        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress)
-        setup = partial(prepare_transfer, settings, limit, device)
-        command = _command("transfer", config, limit=limit, device=device)
-        page, failures = _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
-    _conclude(context, folder, page, failures)
+    with progress_bars() as progress:
+        report = run_transfer_config(
+            config,
+            output=output,
+            resume=resume,
+            limit=limit,
+            device=resolve_device(device),
+            jobs=jobs,
+            progress=progress,
+        )
+    _conclude(context, report)
 
 
 @bench_main.command()
