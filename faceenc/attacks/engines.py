@@ -32,6 +32,7 @@ ENGINES = ("exact", "fused", "bf16", "auto")
 # Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
 # rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
 _TOLERANCE = {torch.float32: (1e-3, 2e-2), torch.bfloat16: (0.1, 0.7)}
+_NO_RESNET = "not a ResNet"
 _CHECK_SIDE = 64
 
 _Built = tuple[object, GradientEngine | None]
@@ -84,7 +85,7 @@ class Exact:
     model: Model
 
     def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
-        with _eval_mode(self.model):
+        with evaluating(self.model):
             return _autograd(self.model, x, goal, margin)
 
 
@@ -131,7 +132,8 @@ def _autograd(model: Model, x: torch.Tensor, goal: Goal, margin: float | None) -
 
 
 @contextlib.contextmanager
-def _eval_mode(model: Model) -> Iterator[None]:
+def evaluating(model: Model) -> Iterator[None]:
+    """In evaluation mode meanwhile: dropout and batch statistics would make every answer another one."""
     training = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
     for module in training:
         module.training = False
@@ -179,7 +181,9 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
     if reasons:
         left = "a slower engine" if engine is None else type(engine).__name__.strip("_")
         why = "; ".join(dict.fromkeys(reasons))
-        log.warning("gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
+        # Any other network is as good to attack; it is only not attacked as fast as it might be.
+        level = logging.INFO if engine is not None and set(reasons) == {_NO_RESNET} else logging.WARNING
+        log.log(level, "gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
     return engine
 
 
@@ -199,7 +203,7 @@ def _fused(model: nn.Module, dtype: torch.dtype, *, native: bool = True) -> Grad
         return FusedResNet(model.network, model.mean, model.std, dtype=dtype, native=native)
     if isinstance(model, ResNet):
         return FusedResNet(model, torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), dtype=dtype, native=native)
-    raise TypeError("not a ResNet")
+    raise TypeError(_NO_RESNET)
 
 
 def _plain(model: nn.Module, dtype: torch.dtype) -> GradientEngine:

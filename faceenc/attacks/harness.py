@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from faceenc.attacks.counting import Counted
-from faceenc.core import Attack, Goal, Model, Outcome
+from faceenc.attacks.engines import evaluating
+from faceenc.attacks.goals import Dodge
+from faceenc.core import Attack, ConfigError, Goal, Model, Outcome
 from faceenc.recognizers import ask
 
 BATCH_SIZE = 16  # images that an attack gets at once, where nothing else is said
@@ -32,10 +34,10 @@ def run_attack(
     attack: Attack,
     model: Model,
     x: torch.Tensor,
-    goal: Goal,
+    goal: Goal | torch.Tensor,
     *,
     eps: float,
-    seed: int,
+    seed: int = 0,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
     judge: Model | None = None,
@@ -46,9 +48,9 @@ def run_attack(
     Args:
         attack: proposes; its proposal is clipped to the ball and to [0, 1], rounded to 8 bits without leaving the ball,
             and only then shown to the recogniser.
-        model: the recogniser, in evaluation mode.
-        x: (N, 3, H, W) float32 on the 8-bit grid k/255.
-        goal: what the attack wants of each of the N images.
+        model: the recogniser, or any module, (N, 3, H, W) in [0, 1] -> (N, K) logits; is in evaluation mode meanwhile.
+        x: (N, 3, H, W) float32 in [0, 1], taken to the 8-bit grid k/255.
+        goal: what the attack wants of each of the N images; (N,) labels mean `Dodge`.
         eps: size of the ball in the attack's norm; 0 leaves the images as they are and attacks nothing.
         seed: with an image's pixels it determines all randomness.
         batch_size: images handed to the attack at once; an attack that takes one after the other gets them so, which shows
@@ -56,17 +58,36 @@ def run_attack(
         progress: called with the number of images done after each batch.
         judge: asked about what comes out, instead of `model`, which is then a surrogate: the attack never meets the judge.
         start: (N, 3, H, W) where each image's attack begins, for attacks that take a `start`.
+
+    Raises:
+        ConfigError: x is no such batch, or there are not as many labels.
     """
+    x = _on_grid(x)
+    if isinstance(goal, torch.Tensor):
+        if goal.shape != x.shape[:1] or goal.is_floating_point():
+            what = f"labels {tuple(goal.shape)} of {goal.dtype}"
+            raise ConfigError(f"{what} do not fit {len(x)} images: give ({len(x)},) int64, or a goal such as Impersonate")
+        goal = Dodge(goal)
     outcomes = []
     alone = eps > 0 and getattr(attack, "one_by_one", False)
-    for rows in torch.arange(len(x)).split(1 if alone else batch_size):
-        begin = {} if start is None else {"start": start[rows]}
-        outcomes.append(_attack_batch(attack, model, x[rows], goal.select(rows), eps, seed, judge or model, begin))
-        if progress is not None:
-            progress(len(rows))
+    with evaluating(model):
+        for rows in torch.arange(len(x)).split(1 if alone else batch_size):
+            begin = {} if start is None else {"start": start[rows]}
+            outcomes.append(_attack_batch(attack, model, x[rows], goal.select(rows), eps, seed, judge or model, begin))
+            if progress is not None:
+                progress(len(rows))
     tensors = ("adversarial", "outputs", "reached", "size", "overshoot", "queries")
     joined = {name: torch.cat([getattr(outcome, name) for outcome in outcomes]) for name in tensors}
     return Outcome(**joined, seconds=sum(outcome.seconds for outcome in outcomes))
+
+
+def _on_grid(x: torch.Tensor) -> torch.Tensor:
+    if x.ndim != 4 or x.shape[1] != 3 or x.dtype != torch.float32 or not len(x):
+        raise ConfigError(f"x is {tuple(x.shape)} of {x.dtype}: give (N, 3, H, W) float32, RGB in [0, 1]")
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 1):
+        raise ConfigError(f"x lies in [{low:.3g}, {high:.3g}]: give pixels in [0, 1], and normalise inside the model")
+    return (x * 255).round() / 255
 
 
 def _attack_batch(
