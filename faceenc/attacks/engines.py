@@ -182,7 +182,7 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
         left = "a slower engine" if engine is None else type(engine).__name__.strip("_")
         why = "; ".join(dict.fromkeys(reasons))
         # Any other network is as good to attack; it is only not attacked as fast as it might be.
-        level = logging.INFO if engine is not None and set(reasons) == {_NO_RESNET} else logging.WARNING
+        level = logging.INFO if _NO_RESNET in reasons else logging.WARNING
         log.log(level, "gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
     return engine
 
