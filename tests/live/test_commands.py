@@ -63,7 +63,8 @@ def test_from_a_clip_to_what_the_screen_shows(clip: Path, tmp_path: Path) -> Non
     assert len(recorded) == FRAMES
     for original, frame, number in zip(originals, recorded, range(FRAMES), strict=True):
         screen = read_image(shown / f"{number:06d}.png")
-        assert frame.shape == screen.shape == original.shape
+        assert frame.shape == original.shape
+        assert screen.shape[1:] == original.shape[1:]
         colourful = np.ptp(screen.astype(int), axis=2) > 60  # the clip is grey: this is what was drawn
         assert 500 < colourful.sum() < 40_000
         assert np.abs(frame.astype(int) - original).max() < 60  # nothing is drawn into the recording
@@ -195,7 +196,7 @@ def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
     assert face.before is not None
     assert face.before.name == "Ada"
     assert other.before is not None
-    assert other.before.name == "face"
+    assert other.before.name == "same face"
 
 
 def test_photos_that_cannot_be_enrolled(tmp_path: Path) -> None:
