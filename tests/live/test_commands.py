@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -149,6 +150,10 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     write_people(tmp_path / "photos", {"s1": 7})
     result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 40, "--eps", 12)
     assert result.exit_code == 0, result.output
+    hidden, held = map(int, re.findall(r"hidden in (\d+) of (\d+) views", result.output)[0])
+    assert held > 0
+    assert ("good; next: faceenc webcam --method mask" in result.output) == (hidden >= 0.9 * held)
+    assert ("too few to rely on" in result.output) == (hidden < 0.9 * held)
     (mask,) = load_masks("dlib")
     assert (mask.person, mask.noise.shape, len(mask.answers)) == ("Ada", (1, 3, ALIGNED_SIZE, ALIGNED_SIZE), 7)
     assert float(mask.noise.abs().max()) <= 1
