@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import device_option, formerly, print_table, progress_bars
+from faceenc.cli.common import device_option, formerly, progress_bars
+from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:

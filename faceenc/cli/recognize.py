@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import as_options, device_option, print_table, progress_bars
+from faceenc.cli.common import as_options, device_option, progress_bars
+from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
