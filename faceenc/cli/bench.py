@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from faceenc import __version__
-from faceenc.cli.common import Group, device_option, print_table, progress_bars, set_up_logging
+from faceenc.cli.common import Group, device_option, progress_bars, set_up_logging
+from faceenc.cli.tables import print_table
 from faceenc.core import resolve_device
 
 if TYPE_CHECKING:

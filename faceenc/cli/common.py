@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -17,12 +17,9 @@ import click
 from faceenc.core import FaceencError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from faceenc.core import Progress
 
 
-_PIPE_WIDTH = 200
 _GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
 
@@ -172,22 +169,3 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
         help="Where nets compute; auto is a CUDA device where there is one.",
     )(command)  # fmt: skip
-
-
-def print_table(table: pd.DataFrame | Sequence[Mapping[str, object]], *, title: str) -> None:
-    """Print a data frame, or rows that have the same columns, for people: figures to the right, floats with four digits."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    grid = Table(title=title, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    rows = [[*row.values()] for row in table] if isinstance(table, Sequence) else [*table.itertuples(index=False)]
-    for number, name in enumerate(table[0] if isinstance(table, Sequence) else table.columns):
-        numeric = all(isinstance(row[number], int | float) for row in rows)
-        # Long paths are folded, figures never: half a figure is a wrong one.
-        grid.add_column(str(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
-    for row in rows:
-        grid.add_row(*(f"{v:.4g}" if isinstance(v, float) else escape(str(v)) for v in row))
-    console = Console()
-    # A file or a pipe has no width to fit into.
-    Console(width=None if console.is_terminal else _PIPE_WIDTH).print(grid)

@@ -30,16 +30,27 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
     """
     from faceenc.core import DataError, resolve_device
     from faceenc.live import LiveOptions, LiveProtector
-    from faceenc.media import list_photos
+    from faceenc.media import list_photos, protected_copies
 
     listed, errors = list_photos(photos, output=None)
     if errors:
         raise DataError(str(errors[0]))
+    copies = protected_copies(listed)
+    listed = [photo for photo in listed if photo not in copies]
     options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device))
     with progress_bars() as progress, LiveProtector(options) as protector:
         made, path = protector.enroll(name, listed, steps=steps, progress=progress)
     click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
-    if made.held:
-        click.echo(f"hidden in {made.hidden} of {made.held} views of photos that it was not made of")
-    else:
+    if not made.held:
         click.echo("no photo was kept back to try it on: give 5 or more")
+        return
+    click.echo(f"hidden in {made.hidden} of {made.held} views of photos that it was not made of: {_next(made.enough)}")
+
+
+def _next(enough: bool) -> str:
+    if enough:
+        return "good; next: faceenc webcam --method mask"
+    return (
+        "too few to rely on the mask alone; enroll again with more photos from all sides, --eps 12 or more --steps, or take"
+        " faceenc webcam --method auto, which goes on from the mask where it does not hide"
+    )

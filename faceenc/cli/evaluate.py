@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import device_option, formerly, print_table, progress_bars
+from faceenc.cli.common import device_option, formerly, progress_bars
+from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def evaluate(
     of one person are not independent), each person, who is taken for whom, whether probabilities can be taken at their word,
     and who is called unknown. People whom the recogniser does not know count as strangers.
     """
-    from faceenc.recognizers import load_recognizers
+    from faceenc.recognizers import load_recognizers, threshold_doubt
 
     device = resolve_device(device)
     recognizers = load_recognizers(judges)
@@ -75,6 +76,8 @@ def evaluate(
             click.echo(json.dumps({**found.record, **tables}, allow_nan=False))
             continue
         _print(found)
+        if doubt := threshold_doubt(found.record["threshold"], recognizer.record):
+            click.echo(doubt)
         if folder is not None:
             click.echo(f"written to {click.format_filename(folder)}")
 

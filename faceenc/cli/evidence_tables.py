@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from faceenc.cli.common import print_table
+from faceenc.cli.tables import print_table
 
 # SSIMULACRA2 from which, and butteraugli up to which, noise is seen so; by what both measures' authors say of them.
 _SEEN = ((85, 2, "hardly seen side by side"), (70, 3, "seen on a close look"), (55, 5, "seen"))

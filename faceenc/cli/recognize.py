@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import as_options, device_option, print_table, progress_bars
+from faceenc.cli.common import as_options, device_option, progress_bars
+from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ def recognize(
             " faceenc train writes"
         )
     from faceenc.media import list_photos
-    from faceenc.recognizers import load_checkpoint
+    from faceenc.recognizers import load_checkpoint, threshold_doubt
 
-    model, _ = load_checkpoint(checkpoint)
+    model, record = load_checkpoint(checkpoint)
     model.to(resolve_device(device))
     if threshold is None and model.threshold == 0:
         log.info("this recogniser has no threshold of its own: every face gets a name, unless --threshold is given")
+    doubt = "" if threshold is not None else threshold_doubt(model.threshold, record)
+    if doubt:
+        log.warning("%s; train with more photos a person, or choose --threshold yourself", doubt)
     listed, errors = list_photos(photos, output=output)
     for error in errors:
         click.echo(f"error: {as_options(str(error))}", err=True)
@@ -67,7 +71,9 @@ def recognize(
     rows: list[dict[str, str]] = []
     # Bars and lines of JSON would overwrite each other on a terminal.
     with nullcontext() if as_json else progress_bars() as progress:
-        for done, (photo, file, found) in enumerate(_recognize_all(listed, output, model, threshold), start=1):
+        for done, (photo, file, found) in enumerate(
+            _recognize_all(listed, output, model, threshold, sure=not doubt), start=1
+        ):
             if progress is not None:
                 progress("recognising", done, len(listed))
             if found is None:
@@ -79,13 +85,15 @@ def recognize(
                 rows += _rows(photo, found)
     if rows:
         print_table(rows, title="people in the photos")
+        if any(row["name"].endswith(" ?") for row in rows):
+            click.echo("?: too blurred or too small a face to rely on the name")
         click.echo(f"marked photos: {click.format_filename(output)}")
     if failed:
         context.exit(DataError.exit_code)
 
 
 def _recognize_all(
-    photos: list[Path], output: Path, model: FaceResNet, threshold: float | None
+    photos: list[Path], output: Path, model: FaceResNet, threshold: float | None, *, sure: bool
 ) -> Iterator[tuple[Path, Path, list[Recognized] | None]]:
     """Each photo, the file of its marked copy (written), and its people; None after saying why it cannot be read."""
     from faceenc.faces import FaceSearch
@@ -101,7 +109,7 @@ def _recognize_all(
                 yield photo, file, None
                 continue
             found = recognize(image, model, search, threshold=threshold)
-            write_png(file, annotate(image, found))
+            write_png(file, annotate(image, found, sure=sure))
             yield photo, file, found
 
 
@@ -125,6 +133,7 @@ def _record(person: Recognized) -> dict[str, object]:
         "name": person.name,
         "probability": round(person.probability, 4),
         "best": person.best,
+        "blurred": person.blurred,
         "top": [{"name": name, "probability": round(value, 4)} for name, value in person.top],
     }
 
@@ -138,7 +147,7 @@ def _rows(photo: Path, found: list[Recognized]) -> list[dict[str, str]]:
             "photo": name,
             "face": str(number),
             "box": " ".join(f"{value:.0f}" for value in _box(person)),
-            "name": "unknown" if person.name is None else person.name,
+            "name": "unknown" if person.name is None else f"{person.name}{' ?' if person.blurred else ''}",
             "probability": f"{person.probability:.1%}",
             "likeliest": person.best,
         }

@@ -51,6 +51,7 @@ def train(
     train.json, epochs.csv and curve.png. Options go before what the configuration says.
     """
     from faceenc.data import load_data, load_unlabelled
+    from faceenc.recognizers import threshold_doubt
     from faceenc.train import TrainFolder
     from faceenc.train import train as run
 
@@ -72,6 +73,8 @@ def train(
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
     _print_record(record)
+    if doubt := threshold_doubt(model.threshold, record):
+        click.echo(doubt)
     click.echo(f"recogniser: {checkpoint}\ncurve:      {folder.path / 'curve.png'}")
 
 

@@ -117,4 +117,4 @@ def _print_summary(summary: Summary) -> None:
     click.echo(f"{summary.frames} frames, {summary.dropped} dropped, {summary.fps:.1f} frames a second")
     click.echo(f"latency {summary.latency_ms:.0f} ms; {stages} ms")
     if summary.hidden is not None:
-        click.echo(f"faces not recognised as whom they are: {summary.hidden:.1%} of the views of them")
+        click.echo(f"faces not recognised as whom they are: {summary.hidden:.1%} of the views of them with noise")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faceenc.core import DataError, OnNoFace, cache_dir, cached_arrays
-from faceenc.data.crops import LabelledPhoto, crops_key, cut_faces, keep_rows
+from faceenc.data.crops import Complaints, LabelledPhoto, crops_key, cut_faces, keep_rows
 from faceenc.data.faceset import TEST_SHARE, FaceSet
 from faceenc.data.people import Split, check_numbers, cut_people, read_split, write_manifest
 from faceenc.faces import ALIGNED_SIZE, Framing
-from faceenc.media import PHOTO_SUFFIXES
+from faceenc.media import PHOTO_SUFFIXES, protected_copies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,8 @@ def load_folder(
 ) -> FaceSet:
     """Face crops of a folder with one sub-folder a person; the sub-folders' names are the classes, in alphabetical order.
 
-    Of several faces the largest and most central one counts (`main_face`). Unreadable photos, exact copies within a person
-    and people with too few photos are left out, with a warning in the log.
+    Of several faces the largest and most central one counts (`main_face`). Unreadable photos, exact copies within a person,
+    protected copies beside their originals and people with too few photos are left out, with a warning in the log.
 
     The split is fixed by content: a person's photos are ordered by the SHA-256 of their bytes, and the first `test_share`
     of them, at least one and never all, are for testing. Neither names nor dates nor other people's photos change it.
@@ -89,8 +89,8 @@ def load_faces(
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Faces without labels: the main face of every photo in a folder and in its sub-folders (one level).
 
-    Unreadable photos and photos without a face are left out, with a warning in the log. Kept in the cache folder as
-    `load_folder` keeps its crops.
+    Unreadable photos, photos without a face and protected copies beside their originals are left out, with a warning in
+    the log. Kept in the cache folder as `load_folder` keeps its crops.
 
     Args:
         path: the folder.
@@ -148,7 +148,9 @@ def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
         wanted = "images" if flat else "one sub-folder a person with images in it"
         known = " ".join(sorted(suffix[1:] for suffix in PHOTO_SUFFIXES))
         raise DataError(f"no photos in {root}: expected {wanted} ({known})")
-    return found
+    copies = protected_copies([photo.path for photo in found])
+    Complaints("protected copy, left out", [photo.file for photo in found if photo.path in copies]).log()
+    return [photo for photo in found if photo.path not in copies]
 
 
 def _is_photo(entry: Path) -> bool:

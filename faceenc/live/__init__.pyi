@@ -1,5 +1,6 @@
 from .face_view import FaceView as FaceView
 from .identifier import Identifier as Identifier
+from .identifier import Reading as Reading
 from .mask_making import enroll as enroll
 from .masks import MaskBook as MaskBook
 from .masks import load_masks as load_masks
@@ -23,6 +24,7 @@ from .pipeline import Summary as Summary
 from .pipeline import no_keys as no_keys
 from .pipeline import one_thread as one_thread
 from .processor import Controls as Controls
+from .processor import FaceShown as FaceShown
 from .processor import Processor as Processor
 from .processor import Shown as Shown
 from .proof import Recognition as Recognition

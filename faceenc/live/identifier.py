@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 TOP = 3
-SOMEBODY = "face"  # whom an embedder takes for a person it saw without noise, but has no name for
+SOMEBODY = "same face"  # whom an embedder takes for a person it saw without noise, but has no name for
 _LOGITS = 2.0
 _THRESHOLDS = 0.25
 

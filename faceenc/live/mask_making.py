@@ -38,6 +38,7 @@ FEWEST = 3  # photos
 _BATCH = 4  # photos a step
 _SIZES = (0.5, 0.8, 1.2)  # frame pixels a chip pixel: a face of some 55, 90 and 130 pixels
 _HELD = 5  # one photo in so many is kept back to see how the mask does on what it was not made of
+_ENOUGH = 0.9  # of the views: in a clip a mask hides less often than in photos like those it was made of
 _STEP, _LAST_STEP = 0.12, 0.02  # of eps
 _MOMENTUM = 0.9
 
@@ -69,6 +70,11 @@ class Enrolled:
     photos: int
     held: int
     hidden: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether the mask may be relied on alone."""
+        return self.hidden >= _ENOUGH * self.held > 0
 
 
 def enroll(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE = 0.05  # seconds without a frame after which the window looks after itself and the keys
+_NOTED = 3.0  # seconds that the screen says what a key has done
 _KEPT = 10_000  # latest frames that medians are taken over
 
 
@@ -86,7 +87,7 @@ class Summary:
         dropped: that were not.
         seconds: wall time from the first frame to the last.
         faces: shown, counted in each frame.
-        hidden: of the faces that were read, the share that the recogniser did not take for whom they are; None without any.
+        hidden: of the faces that were read with noise, the share not taken for whom they are; None without any.
         latency_ms: from camera to screen, median.
         stages_ms: median of each stage.
     """
@@ -140,6 +141,7 @@ class Live:
         self._method, self._steps = method, steps
         self._done: queue.Queue[Shown | BaseException | None] = queue.Queue(maxsize=1)
         self._stopped = threading.Event()
+        self._noted = 0.0  # when a key was pressed
         self._meter = Meter()
         self._tally = _Tally()
         self._last: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = None
@@ -185,6 +187,7 @@ class Live:
         while not controls.quit:
             if key := self._outputs.key():
                 controls.press(key)
+                self._noted = time.perf_counter()
                 continue
             try:
                 shown = self._done.get(timeout=_PATIENCE)
@@ -201,7 +204,8 @@ class Live:
         drawn = shown.pixels
         if outputs.drawn:
             latency = 1000 * (start - shown.frame.taken)
-            drawn = draw_overlay(shown, Gauges(self._meter.fps, latency, self._method, self._steps))
+            note = self._processor.controls.note if start - self._noted < _NOTED else ""
+            drawn = draw_overlay(shown, Gauges(self._meter.fps, latency, self._method, self._steps), note)
         missing = shown.frame.index - self._last[0] - 1 if self._last else 0
         last_drawn, last_plain = self._last[1:] if self._last else (drawn, shown.pixels)
         for sinks, picture, before in ((outputs.drawn, drawn, last_drawn), (outputs.plain, shown.pixels, last_plain)):
@@ -213,7 +217,7 @@ class Live:
         self._last = shown.frame.index, drawn, shown.pixels
         if self._processor.controls.snapshot:
             self._processor.controls.snapshot = False
-            self._snapshot(shown.pixels)
+            self._processor.controls.note = self._snapshot(shown.pixels)
         now = time.perf_counter()
         shown.seconds["show"] = now - start
         self._meter.tick()
@@ -221,12 +225,13 @@ class Live:
         if outputs.stats is not None:
             outputs.stats.write(_row(shown, now - shown.frame.taken, self._feed.dropped))
 
-    def _snapshot(self, pixels: NDArray[np.uint8]) -> None:
+    def _snapshot(self, pixels: NDArray[np.uint8]) -> str:
         stem, number = time.strftime("faceenc-%Y%m%d-%H%M%S"), 0
         while (path := self._outputs.snapshots / f"{stem}{f'-{number}' if number else ''}.png").exists():
             number += 1
         write_png(path, pixels)
         log.info("snapshot: %s", path)
+        return f"snapshot: {path.name}"
 
 
 class _Tally:

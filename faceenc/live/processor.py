@@ -40,6 +40,7 @@ class Controls:
         target: the current one of `targets`; None dodges.
         quit: all shall end.
         snapshot: the next frame shall be saved.
+        note: what the last key has done, in words.
     """
 
     eps: int
@@ -48,18 +49,23 @@ class Controls:
     target: str | None = None
     quit: bool = False
     snapshot: bool = False
+    note: str = ""
 
     def press(self, key: str) -> None:
         """A key: space, t, +, -, s, q; others do nothing."""
+        off = "" if self.protecting else "; protection is off, space turns it on"
         if key == " ":
             self.protecting = not self.protecting
+            self.note = f"protection on, eps {self.eps}/255" if self.protecting else "protection off"
         elif key == "t":
             choices = [None, *self.targets]
             self.target = choices[(choices.index(self.target) + 1) % len(choices)]
-        elif key in ("+", "="):
-            self.eps = min(MAX_LEVELS, self.eps + 1)
-        elif key == "-":
-            self.eps = max(1, self.eps - 1)
+            answer = f"target: {self.target or 'nobody'}" if self.targets else "no targets: they need a consent each"
+            self.note = answer + off
+        elif key in ("+", "=", "-"):
+            self.eps = min(MAX_LEVELS, max(1, self.eps + (-1 if key == "-" else 1)))
+            end = {1: ", the least", MAX_LEVELS: ", the most"}.get(self.eps, "")
+            self.note = f"eps {self.eps}/255{end}{off}"
         elif key == "s":
             self.snapshot = True
         elif key in ("q", "\x1b"):
@@ -68,7 +74,10 @@ class Controls:
 
 @dataclass(frozen=True, slots=True)
 class FaceShown:
-    """A face of a frame: its number, place, and whom it is taken for without (`before`) and with noise (`after`)."""
+    """A face of a frame: its number, place, and whom it is taken for without (`before`) and with noise (`after`).
+
+    Without a reading yet, and with noise while protection is off, it is None.
+    """
 
     number: int
     box: Box
@@ -154,7 +163,11 @@ class Processor:
                 left = 1 / self._rate - (time.perf_counter() - times[0])
                 self._protect(frame, track, result, eps / 255, target, left / (len(tracks) - number))
         times.append(time.perf_counter())
-        self._read_noisy(tracks, result)
+        if eps:
+            self._read_noisy(tracks, result)
+        else:
+            for track in tracks:
+                track.after = None
         times.append(time.perf_counter())
         detect, before, attack, after = (b - a for a, b in pairwise(times))
         seconds = {"capture": frame.seconds, "detect": detect, "attack": attack, "read": before + after}

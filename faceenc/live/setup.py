@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from faceenc.live.masks import MaskBook, load_masks
 from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, NoiseMethod, PgdMethod
 from faceenc.live.tracking import NearOrWide
 from faceenc.protect import audit, load_consent, read_consent, same_name
-from faceenc.recognizers import DLIB, load_recognizer
+from faceenc.recognizers import DLIB, load_recognizer, threshold_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
+log = logging.getLogger(__name__)
 
 READ_EVERY = 10  # frames between two readings of a face: each costs almost as much as a gradient step in bfloat16
 _MIN_SCORE = 0.6  # of a face: lower ones are often prints and patterns, and each costs as much time as a face
@@ -39,6 +42,8 @@ def live_detector() -> Iterator[NearOrWide]:
 def load_identifier(spec: str = DLIB, *, device: str = "cpu") -> tuple[Identifier, MaskBook]:
     """The recogniser to hide from, and the masks made against it; arguments and errors as of `load_recognizer`."""
     recognizer = load_recognizer(spec, device=device)
+    if recognizer.classifier is not None and (doubt := threshold_doubt(recognizer.classifier.threshold, recognizer.record)):
+        log.warning("%s: %s", spec, doubt)
     masks = load_masks(recognizer.network)
     return Identifier(recognizer, {mask.person: mask.answers for mask in masks}), MaskBook(masks)
 

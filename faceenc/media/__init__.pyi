@@ -14,9 +14,11 @@ from .drawing import Colour as Colour
 from .drawing import Mark as Mark
 from .drawing import add_marks as add_marks
 from .drawing import draw_marks as draw_marks
+from .drawing import fit_line as fit_line
 from .drawing import ink as ink
 from .drawing import load_font as load_font
 from .photos.listing import list_photos as list_photos
+from .photos.listing import protected_copies as protected_copies
 from .photos.metadata import clean_exif as clean_exif
 from .photos.metadata import clean_xmp as clean_xmp
 from .photos.pictures import Picture as Picture

@@ -68,8 +68,8 @@ def draw_marks(image: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.ui
     return np.array(picture)
 
 
-def add_marks(picture: Image.Image, marks: Sequence[Mark]) -> None:
-    """Draws on the RGB picture itself; see `draw_marks`."""
+def add_marks(picture: Image.Image, marks: Sequence[Mark]) -> list[Box]:
+    """Draws on the RGB picture itself, see `draw_marks`, and answers the places that boxes and labels have taken."""
     width, height = picture.size
     draw = ImageDraw.Draw(picture)
     visible = [(mark, box) for mark in marks if (box := _clip(mark.box, width, height))]
@@ -82,6 +82,7 @@ def add_marks(picture: Image.Image, marks: Sequence[Mark]) -> None:
             label = _best_label(text, box, taken, width, height)
             label.draw(draw, mark.colour)
             taken.append(label.place)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _best_label(text: str, box: Box, taken: Sequence[Box], width: int, height: i
 
 def _labels(text: str, size: int, box: Box, width: int, height: int) -> Iterator[_Label]:
     """The label wherever it may stand: above or below its box; inside only where the picture has no room for that."""
-    text, font = _fit(text, size, width)
+    text, font = fit_line(text, size, width)
     padding = _padding(round(font.size))
     ascent, descent = font.getmetrics()
     wide, high = min(width, math.ceil(font.getlength(text)) + 2 * padding), min(height, ascent + descent + padding)
@@ -125,7 +126,7 @@ def _labels(text: str, size: int, box: Box, width: int, height: int) -> Iterator
             yield _Label(text, font, padding, Box(left, top, left + wide, top + high))
 
 
-def _fit(text: str, size: int, width: int) -> tuple[str, ImageFont.FreeTypeFont]:
+def fit_line(text: str, size: int, width: int) -> tuple[str, ImageFont.FreeTypeFont]:
     """The text, in letters no larger than `size`, so that it is no wider than the picture with its padding."""
     for smaller in range(size, _TINY_FONT - 1, -1):
         font = load_font(smaller)

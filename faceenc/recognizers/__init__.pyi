@@ -38,6 +38,7 @@ from .matching import fit_unknown_threshold as fit_unknown_threshold
 from .matching import pair_scores as pair_scores
 from .matching import rank_k as rank_k
 from .matching import tar_at_far as tar_at_far
+from .matching import threshold_doubt as threshold_doubt
 from .naming import Recognized as Recognized
 from .naming import annotate as annotate
 from .naming import name_outputs as name_outputs

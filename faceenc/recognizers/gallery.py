@@ -12,7 +12,7 @@ import numpy as np
 
 from faceenc.core import DataError, Detector
 from faceenc.faces import main_face
-from faceenc.media import PHOTO_SUFFIXES, read_photo
+from faceenc.media import PHOTO_SUFFIXES, protected_copies, read_photo
 from faceenc.recognizers.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _crops(file: Path, judges: Sequence[Recognizer], detector: Detector) -> list
 
 
 def list_people(folder: Path) -> dict[str, list[Path]]:
-    """The photos of each person, people and photos in alphabetical order; nothing is read yet.
+    """The photos of each person, without protected copies beside them, in alphabetical order; nothing is read yet.
 
     Raises:
         DataError: no such folder, or no photos in it.
@@ -139,8 +139,10 @@ def list_people(folder: Path) -> dict[str, list[Path]]:
 
 
 def _photos(entries: Sequence[Path]) -> list[Path]:
-    return [
+    photos = [
         entry
         for entry in entries
         if entry.suffix.lower() in PHOTO_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
     ]
+    copies = protected_copies(photos)
+    return [photo for photo in photos if photo not in copies]

@@ -11,6 +11,8 @@ Convention
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +21,7 @@ Floats = NDArray[np.float64]
 
 FAR = 0.01  # that thresholds are fitted for, where nothing else is said
 
+_FEWEST = 20  # photos: of fewer, the share of one in twenty that a threshold gives up is less than one photo
 _ROWS = 512  # of a block of distances
 _SLACK = 1e-9  # 0.29 * 100 is a shade less than 29
 
@@ -51,6 +54,23 @@ def fit_unknown_threshold(probabilities: NDArray[np.floating], labels: NDArray[n
     if not len(right):
         return 0.0
     return float(right[len(right) - math.ceil(keep * len(right) - _SLACK)])
+
+
+def threshold_doubt(threshold: float, record: Mapping[str, Any]) -> str:
+    """Why a threshold of `fit_unknown_threshold` means little, in words; "" if nothing speaks against it.
+
+    Args:
+        threshold: 0 calls nobody unknown.
+        record: of the training; its `images` say on how many photos the threshold was fitted, if anything.
+    """
+    images = record.get("images")
+    photos = images.get("validation") if isinstance(images, Mapping) else None
+    if not (threshold and isinstance(photos, int) and photos < _FEWEST):
+        return ""
+    return (
+        f"the threshold for strangers was set on {photos} photos, too few ({_FEWEST} would do): strangers may get a name,"
+        " and people it knows be called unknown"
+    )
 
 
 def pair_scores(embeddings: NDArray[np.floating], labels: ArrayLike) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from .page import render as render
 from .plots import reliability as reliability
 from .plots import training_curve as training_curve
 from .sections import art_table as art_table
+from .sections import time_table as time_table
 from .tables import BORROWED as BORROWED
 from .tables import COLUMNS as COLUMNS
 from .tables import SUMMARY_COLUMNS as SUMMARY_COLUMNS

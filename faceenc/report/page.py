@@ -72,7 +72,7 @@ def render(folder: Path) -> Path:
     if run.examples:
         pictures["examples"] = plots.examples(folder / "examples", run.examples)
     context = _context(run, summary, survey, flags)
-    context |= {f"{name}_png": base64.b64encode(data).decode() for name, data in pictures.items()}
+    context["pictures"] = {name: (base64.b64encode(data).decode(), _least_width(data)) for name, data in pictures.items()}
     _write(folder / "summary.csv", summary.to_csv(index=False).encode())
     _write(folder / "flags.csv", sections.flag_frame(flags).to_csv(index=False).encode())
     for name, data in pictures.items():
@@ -80,6 +80,11 @@ def render(folder: Path) -> Path:
     for name in ("report.md", "report.html"):
         _write(folder / name, _fill(name, context).encode())
     return folder / "report.html"
+
+
+def _least_width(png: bytes) -> int:
+    """In pixels of the screen, for lettering to stay readable: letters of 9 points at 150 dots an inch are 9 pixels then."""
+    return int.from_bytes(png[16:20], "big") // 2
 
 
 def _load(folder: Path) -> _Run:
@@ -145,7 +150,7 @@ def _context(
         "art": sections.art_table(summary),
         "crosscheck": None if run.crosscheck is None else sections.crosscheck_table(run.crosscheck),
         "crosscheck_words": [] if run.crosscheck is None else wording.crosscheck_words(run.crosscheck),
-        "time": sections.time_table(summary),
+        "time": sections.time_table(summary, meta),
         "flags": sections.flag_table(flags),
         "checks": sections.check_table(survey),
         "setup": sections.setup_tables(meta),

@@ -28,7 +28,8 @@ NOTES = {
     " run at this size, random noise included.",
     "quality_note": "Of the judged 8-bit picture against the untouched one: higher is closer to the original; above"
     " 40 dB the difference is hard to see.",
-    "time_note": "Measured one after the other in this run, on the machine below: a guide, not a race.",
+    "time_note": "At the noise size of the headline, or the nearest that an attack was run at; one after the other, on the"
+    " machine below: a guide, not a race.",
     "examples_note": "Left the original, right what the recogniser was given; grey in the middle means no change. Per"
     " cent: the recogniser's own probability.",
     "reproduce_note": "The resolved configuration, the hashes of weights and data and the git revision are in run.json;"

@@ -241,17 +241,19 @@ class Trainer:
         return x
 
     def _judge(self, index: int) -> dict[str, Any]:
-        """Accuracies after an epoch; the test part's is for the record only, nothing is chosen by it."""
-        stage = self.training.stages[index]
+        """Accuracies after an epoch; the test part's is for the record only, nothing is chosen by it.
+
+        In float32, and in the last stage on whole images: as the recogniser is used, so that its record says the same.
+        """
+        stage, last = self.training.stages[index], index == len(self.training.stages) - 1
+        view: dict[str, Any] = {} if last else {"size": stage.size, "centre": stage.centre}
         self.model.eval()
         parts = {"validation": self.validation_rows, "test": self.data.test if self.keeper else self.data.test[:0]}
         found: dict[str, Any] = {}
         for name, rows in parts.items():
             if len(rows):
-                with self._precision():
-                    logits = logits_of(self.model, self.data, rows, size=stage.size, centre=stage.centre)
-                right = logits.argmax(1) == torch.from_numpy(self.data.labels[rows])
-                found[f"{name}_accuracy"] = float(right.float().mean())
+                right = logits_of(self.model, self.data, rows, **view).argmax(1).numpy() == self.data.labels[rows]
+                found[f"{name}_accuracy"] = float(right.mean())
         return found
 
     def _state(self, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> dict[str, Any]:

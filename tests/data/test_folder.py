@@ -20,6 +20,7 @@ from faceenc.core import DataError
 from faceenc.data import LabelledPhoto, cut_faces, enlarge, load_faces, load_folder, photos_table, read_orl
 from faceenc.faces import FaceDetector, Framing, crop_square, frame_face
 from faceenc.media import read_image, write_png
+from faceenc.recognizers import list_people
 from tests.face_photos import write_blank, write_jpegs, write_people
 
 SIZE = 64
@@ -45,16 +46,24 @@ def table(path: Path) -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def test_folder_of_photos(photos: Path) -> None:
+def test_folder_of_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[tuple[int, int]] = []
     (photos / "s1" / "notes.txt").write_text("no photo")
     (photos / "s1" / ".hidden.png").write_bytes(b"no photo")
     (photos / "loose.png").write_bytes(b"no person")
+    for copy in ("1-protected", "1-protected-2", "1-protected-preview"):
+        shutil.copy(photos / "s2" / "1.png", photos / "s1" / f"{copy}.png")
+    (photos / "s3" / "4.png").rename(photos / "s3" / "4-protected.png")  # without its original beside it
     faces = load_folder(photos, SIZE, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(done, 12) for done in range(1, 13)]
     assert faces.name == "photos"
     assert faces.classes == ("s1", "s2", "s3")
-    assert faces.files == tuple(f"s{person}/{number}.png" for person in (1, 2, 3) for number in (1, 2, 3, 4))
+    numbers = [f"s{person}/{number}" for person in (1, 2, 3) for number in (1, 2, 3, 4)]
+    assert faces.files == tuple(f"{name}.png" for name in [*numbers[:-1], "s3/4-protected"])
+    assert [line for line in caplog.messages if "protected" in line] == [
+        f"protected copy, left out: s1/1-protected{end}.png" for end in ("-2", "-preview", "")
+    ]
+    assert list_people(photos)["s1"] == [photos / "s1" / f"{number}.png" for number in (1, 2, 3, 4)]
     assert faces.images.shape == (12, SIZE, SIZE, 3)
     assert faces.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert sorted([*faces.train, *faces.test]) == list(range(12))

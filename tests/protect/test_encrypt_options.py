@@ -59,8 +59,11 @@ def test_the_photo_s_own_format_with_metadata_and_a_preview(tmp_path: Path) -> N
     with Image.open(tmp_path / "out" / "c-preview.png") as image:
         shown = np.asarray(image)
     third = (shown.shape[1] - 16) // 3
-    before, after = shown[:, :third], shown[:, -third:]
+    before, after = shown[:-33, :third], shown[:-33, -third:]  # above two lines of captions
     assert 0 < np.abs(before.astype(int) - after).max() <= LOUD
+    captions = [(shown[-33:, k * (third + 8) : k * (third + 8) + third] < 128).any(axis=(1, 2)) for k in range(3)]
+    assert [dark[:16].any() for dark in captions] == [True] * 3, "each says what it is"
+    assert [dark[17:].any() for dark in captions] == [True, True, False]
     assert (shown[:, third : third + 8] == 255).all()
 
 

@@ -18,6 +18,7 @@ from faceenc.recognizers import (
     pair_scores,
     rank_k,
     tar_at_far,
+    threshold_doubt,
 )
 
 Floats = NDArray[np.float64]
@@ -235,6 +236,14 @@ def test_unknown_threshold_looks_at_rightly_named_faces_only() -> None:
     assert fit_unknown_threshold(probabilities, np.array([0, 0, 1, -1]), keep=1) == np.float32(0.8)
     assert fit_unknown_threshold(probabilities, np.array([1, 2, 3, -1])) == 0
     assert fit_unknown_threshold(np.zeros((0, 3)), np.zeros(0, np.int64)) == 0
+
+
+def test_a_threshold_of_few_photos_is_doubted() -> None:
+    assert "was set on 19 photos, too few" in threshold_doubt(0.5, {"images": {"validation": 19}})
+    assert "was set on 0 photos, too few" in threshold_doubt(0.5, {"images": {"validation": 0}})
+    assert not threshold_doubt(0.5, {"images": {"validation": 20}})
+    assert not threshold_doubt(0.0, {"images": {"validation": 6}}), "there is none"
+    assert not threshold_doubt(0.5, {})
 
 
 @pytest.mark.parametrize(

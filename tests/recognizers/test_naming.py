@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from faceenc.cli import Group, main
 from faceenc.data import enlarge, read_orl
@@ -53,6 +54,22 @@ def test_everybody_in_a_group_gets_the_right_name(model: FaceResNet, detector: F
     assert len(found) == 3
     names = [person.name for person in sorted(found, key=lambda person: person.face.box.x0)]
     assert names == [PEOPLE["s3"], PEOPLE["s1"], PEOPLE["s2"]]
+    assert not any(person.blurred for person in found)
+
+
+def test_a_blurred_bystander_gets_no_name_without_a_question_mark(
+    studio: Path, model: FaceResNet, group: NDArray[np.uint8]
+) -> None:
+    third = group.shape[1] // 3
+    picture = Image.fromarray(group)
+    picture.paste(picture.crop((third, 0, 2 * third, group.shape[0])).filter(ImageFilter.GaussianBlur(8)), (third, 0))
+    picture.save(studio / "party.png")
+    words = ("party.png", "--model", "model.safetensors", "--threshold", "0")
+    faces = sorted(json.loads(call(*words, "--json").stdout)["faces"], key=lambda face: face["box"])
+    assert [face["blurred"] for face in faces] == [False, True, False]
+    table = call(*words).stdout
+    assert table.count(" ? ") == 1
+    assert "too blurred or too small" in table
 
 
 @pytest.mark.parametrize("framing", ["square", "aligned"])
@@ -106,13 +123,15 @@ def test_the_photo_shows_known_and_unknown_faces_in_different_colours(
 ) -> None:
     found = recognize(group, model, detector)
     known, unknown = annotate(group, found), annotate(group, recognize(group, model, detector, threshold=1))
-    for picture in (known, unknown):
+    doubtful = annotate(group, found, sure=False)
+    for picture in (known, unknown, doubtful):
         colourful = np.ptp(picture.astype(int), axis=2) > 20  # the photo itself is grey
         for person in found:
             box = person.face.box
             assert colourful[round(box.y0) : round(box.y1), round(box.x0)].all()
             assert not colourful[round(box.y0 + 60) : round(box.y1 - 20), round(box.x0 + 20) : round(box.x1 - 20)].any()
-    assert (known != unknown).any(axis=2).sum() > 1000
+    for other in (unknown, doubtful):
+        assert (known != other).any(axis=2).sum() > 1000
 
 
 def test_the_search_finds_the_small_faces_of_a_large_photo(orl: dict[str, NDArray[np.uint8]], detector: FaceSearch) -> None:
@@ -223,6 +242,7 @@ def test_the_table_names_everybody(studio: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     assert all(name in done.stdout for name in ["group.jpg", "[empty].png", "no face found", *PEOPLE.values(), "%"])
     assert "unknown" not in done.stdout
+    assert "?" not in done.stdout
     assert (studio / "a" / "b" / "group-recognized.png").is_file()
     again = call("group.jpg", "--model", "model.safetensors", "--output", "a/b", "--threshold", "1")
     assert again.exit_code == 0
@@ -265,3 +285,18 @@ def test_a_recogniser_without_threshold_is_said_to_know_everybody(studio: Path, 
         caplog.clear()
         call("[empty].png", "--model", "model.safetensors", "--threshold", "0.5")
         assert "no threshold" not in caplog.text
+
+
+def test_a_threshold_fitted_on_few_photos_is_doubted(
+    studio: Path, model: FaceResNet, group: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    fitted = copy.copy(model)
+    fitted.threshold = 0.5
+    save_checkpoint(fitted, studio / "model.safetensors", {"images": {"validation": 6}})
+    call("group.jpg", "--model", "model.safetensors")
+    assert "was set on 6 photos, too few" in caplog.text
+    caplog.clear()
+    call("group.jpg", "--model", "model.safetensors", "--threshold", "0.5", "--output", "sure")
+    assert "too few" not in caplog.text
+    pictures = [read_image(studio / folder / "group-recognized.png") for folder in ("recognized", "sure")]
+    assert (pictures[0] != pictures[1]).any(axis=2).sum() > 1000

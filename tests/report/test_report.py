@@ -26,6 +26,7 @@ from faceenc.report import (
     read_rows,
     render,
     summarize,
+    time_table,
     wilson,
     worst_case,
 )
@@ -186,6 +187,7 @@ def test_page_is_whole_and_stands_alone(folder: Path) -> None:
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert len(images) == 2
     assert all(len(attrs["alt"] or "") > 40 for attrs in images)
+    assert all("min-width: 6" in (attrs["style"] or "") or "min-width: 5" in (attrs["style"] or "") for attrs in images)
     levels = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -290,6 +292,16 @@ def test_art_table_gives_the_difference_in_points() -> None:
     assert table is not None
     line = next(row for row in table.rows if row[1].text == "PGD" and row[2].text == "8/255")
     assert [cell.text for cell in line[3:]] == ["0.0", "10.0", "-10.0"]
+
+
+def test_costs_are_compared_at_one_eps() -> None:
+    rows = make_rows(black_box=True)
+    rows["seconds"] = 255 * rows["eps"]
+    table = time_table(summarize(rows), make_run())
+    found = {row[1].text: [cell.text for cell in row[2:]] for row in table.rows}
+    assert found.pop("square-100") == found.pop("square-1000") == ["4/255", "11", "4.000"], "was not run at 8/255"
+    assert {(eps, seconds) for eps, _, seconds in found.values()} == {("8/255", "8.000")}
+    assert (found["PGD"][1], found["Random noise"][1]) == ("11", "1")
 
 
 def test_rows_that_are_there_twice_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -120,15 +120,20 @@ def test_a_resumed_training_ends_the_same(people: FaceSet) -> None:
 
 def test_the_best_epoch_by_validation_is_taken(people: FaceSet) -> None:
     keeper = Memory()
-    model, record = train(people, QUICK, keeper=keeper)
+    middle = replace(QUICK, stages=(QUICK.stages[0], Stage(40, 3, 1e-3, centre=0.8)))
+    model, record = train(people, middle, keeper=keeper)
     assert keeper.state is not None
-    last_stage = [e for e in keeper.state["epochs"] if e["size"] == 48]
+    last_stage = [e for e in keeper.state["epochs"] if e["size"] == 40]
     values = [e["validation_accuracy"] for e in last_stage]
     assert record["best_epoch"] == max(e["epoch"] for e in last_stage if e["validation_accuracy"] == max(values))
     _, held = holdout(people, 0.25)
     assert record["images"] == {"train": 48, "validation": 16, "test": 16}
     right = logits_of(model, people, held).argmax(1).numpy() == people.labels[held]
     assert record["validation_accuracy"] == right.mean()
+    best = keeper.state["epochs"][record["best_epoch"] - 1]
+    assert [best[f"{part}_accuracy"] for part in ("validation", "test")] == pytest.approx(
+        [record["validation_accuracy"], record["test_accuracy"]], abs=1e-6
+    ), "the curve says what the record says"
     assert 0 < model.threshold <= 0.5
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from faceenc.core import DataError
-from faceenc.media.photos.record import PHOTO_SUFFIXES
+from faceenc.media.photos.record import PHOTO_SUFFIXES, PROTECTED
+
+_COPY = re.compile(rf"(.+){PROTECTED}(-\d+)?(-preview)?")
 
 
 def list_photos(paths: Sequence[Path], *, output: Path | None) -> tuple[list[Path], list[DataError]]:
@@ -33,6 +36,16 @@ def list_photos(paths: Sequence[Path], *, output: Path | None) -> tuple[list[Pat
         for photo in found:
             photos.setdefault(photo.resolve(), photo)
     return list(photos.values()), errors
+
+
+def protected_copies(photos: Collection[Path]) -> set[Path]:
+    """Of these photos the copies and previews that `encrypt` put beside an original that is among them, by their names.
+
+    Whoever learns or measures people from their photos leaves these out: they show somebody else.
+    """
+    originals = {(photo.parent, photo.stem) for photo in photos}
+    named = {photo: _COPY.fullmatch(photo.stem) for photo in photos}
+    return {photo for photo, name in named.items() if name and (photo.parent, name[1]) in originals}
 
 
 def _walk(folder: Path, output: Path | None) -> Iterator[Path]:

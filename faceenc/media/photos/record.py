@@ -28,6 +28,7 @@ READ_SUFFIXES = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 SUFFIXES: dict[PhotoFormat, str] = {name: READ_SUFFIXES[name][0] for name in get_args(PhotoFormat)}
+PROTECTED = "-protected"  # what a protected copy's name adds to the photo's
 # Files taken for photos when a folder is read.
 PHOTO_SUFFIXES = frozenset(suffix for suffixes in READ_SUFFIXES.values() for suffix in suffixes)
 
@@ -69,7 +70,7 @@ class Photo:
 def output_path(source: str | Path, output_format: PhotoFormat) -> Path:
     """Where the protected copy goes if nobody says: beside the source, as STEM-protected.png (or .jpg and so on)."""
     source = Path(source)
-    return source.with_name(f"{source.stem}-protected{SUFFIXES[output_format]}")
+    return source.with_name(f"{source.stem}{PROTECTED}{SUFFIXES[output_format]}")
 
 
 def format_named(path: Path) -> PhotoFormat | None:
