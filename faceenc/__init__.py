@@ -1,6 +1,7 @@
 """faceenc: adversarial noise against face recognisers, to measure them and to protect photos from them."""
 
-from faceenc.core import Box, Face, FaceencError, Outcome
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["Box", "Face", "FaceencError", "Outcome", "__version__"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]

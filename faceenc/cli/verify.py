@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import JUDGE_WORDS, device_option, formerly, progress_bars
 from faceenc.cli.evidence_tables import print_evidence, what_is_seen
+from faceenc.cli.options import JUDGE_WORDS, PATH, command, device_option, evidence, formerly, who
+from faceenc.cli.progress import progress_bars
 from faceenc.core import ConfigError, DataError, resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from faceenc.core import Detector
+    from faceenc.core import Detector, Progress
     from faceenc.recognizers import Gallery, Recognizer
 
 
 _STILL_MATCHES = 1
 
 
-@click.command(cls=formerly(JUDGE_WORDS))
-@click.argument("original", type=click.Path(path_type=Path))
-@click.argument("protected", type=click.Path(path_type=Path))
-@click.option("--gallery", "folder", type=click.Path(path_type=Path), metavar="FOLDER",
+@command(cls=formerly(JUDGE_WORDS))
+@click.argument("original", type=PATH)
+@click.argument("protected", type=PATH)
+@who("--gallery", "folder", type=PATH, metavar="FOLDER",
               help="Photos of other people, a sub-folder a person: adds the rank among them.")  # fmt: skip
-@click.option("--as", "person", metavar="NAME",
+@who("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
-@click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
+@evidence("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
                    " frbench:NAME; may be repeated.")  # fmt: skip
-@click.option("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
+@evidence("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
 @device_option
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
+@evidence("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
 def verify(
     context: click.Context,
@@ -67,8 +67,8 @@ def verify(
 
     before, after = (read_photo(path).pixels for path in (original, protected))
     recognizers = load_judges(judges, device=resolve_device(device))
-    with FaceSearch() as search:
-        gallery = None if folder is None else _gallery(folder, person, recognizers, search, quiet=as_json)
+    with progress_bars(silent=as_json, as_json=as_json) as progress, FaceSearch() as search:
+        gallery = None if folder is None else _gallery(folder, person, recognizers, search, progress)
         evidence = gather_evidence(
             before, after, judges=recognizers, search=search, gallery=gallery, person=person, thorough=thorough
         )
@@ -85,13 +85,13 @@ def verify(
         context.exit(_STILL_MATCHES)
 
 
-def _gallery(folder: Path, person: str | None, judges: Sequence[Recognizer], detector: Detector, *, quiet: bool) -> Gallery:
+def _gallery(
+    folder: Path, person: str | None, judges: Sequence[Recognizer], detector: Detector, progress: Progress
+) -> Gallery:
     from faceenc.recognizers import list_people, load_gallery
 
     _check_person(person, tuple(list_people(folder)), folder)  # before the photos are looked at
-    # Bars and lines of JSON would overwrite each other on a terminal.
-    with nullcontext() if quiet else progress_bars() as progress:
-        gallery = load_gallery(folder, judges, detector, progress=progress)
+    gallery = load_gallery(folder, judges, detector, progress=progress)
     _check_person(person, gallery.people, folder)
     return gallery
 

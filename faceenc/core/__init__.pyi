@@ -41,6 +41,7 @@ from .locks import FolderLock as FolderLock
 from .locks import lock_byte as lock_byte
 from .locks import unlock_byte as unlock_byte
 from .toml import build as build
+from .toml import builtin_configs as builtin_configs
 from .toml import check_keys as check_keys
 from .toml import checked as checked
 from .toml import find_config as find_config

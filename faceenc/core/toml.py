@@ -23,14 +23,18 @@ def find_config(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    known = builtin_configs()
+    if path.stem in known and path.parent in (Path(), Path("configs")):
+        return known[path.stem]
+    raise ConfigError(f"configuration {name} does not exist{nearest(path.stem, known)}; or give a TOML file")
+
+
+def builtin_configs() -> dict[str, Path]:
+    """The configurations that travel with the package, by name."""
     package = Path(__file__).parent.parent
-    # Installed, the configurations lie inside the package; in a checkout, beside it.
+    # Installed, they lie inside the package; in a checkout, beside it.
     folders = [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
-    for folder in folders:
-        if (folder / f"{path.stem}.toml").is_file() and path.parent in (Path(), Path("configs")):
-            return folder / f"{path.stem}.toml"
-    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.toml")}))
-    raise ConfigError(f"configuration {name} does not exist: give a TOML file, or one of: {known}")
+    return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.toml"))}
 
 
 T = typing.TypeVar("T")

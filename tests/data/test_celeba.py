@@ -211,7 +211,7 @@ def test_what_is_missing_is_said_in_one_line(spoil: Callable[[Path], object], pa
 def test_a_download_that_fails_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
-    done = run(tmp_path / "copy", "--output", tmp_path / "out", "--download")
+    done = run(tmp_path / "copy", "--output", tmp_path / "out", "--fetch")
     assert done.exit_code == 2
     error = done.output.splitlines()[-1]
     assert error.startswith("error: torchvision cannot download CelebA (")

@@ -1,0 +1,120 @@
+"""What all commands have in common: how much they say, their help, completion, and names to choose from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from faceenc.attacks import ATTACKS
+from faceenc.cli import bench_main, main
+from faceenc.cli.options import HEADINGS, Command, Option
+from faceenc.core import builtin_configs
+from faceenc.recognizers import ENSEMBLE
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        yield from commands(command) if isinstance(command, click.Group) else (command,)
+
+
+ALL = [*commands(main), *commands(bench_main)]
+
+
+@pytest.mark.parametrize("command", ALL, ids=[str(command.name) for command in ALL])
+def test_every_command(command: click.Command) -> None:
+    assert isinstance(command, Command)
+    for option in command.params:
+        if "--output" in option.opts:
+            assert "-o" in option.opts
+        if isinstance(option, Option):
+            assert option.heading in HEADINGS
+    shown = CliRunner().invoke(command, ["--help"]).stdout
+    for words in ("-q, --quiet", "-v, --verbose"):
+        assert shown.count(words) == 1
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert max(option.opts, key=len) in shown
+
+
+def test_help_below_headings() -> None:
+    shown = CliRunner().invoke(main, ["encrypt", "--help"]).stdout
+    headings = [line.rstrip(":") for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["What to write", "How strong", "Who", "Evidence", "Running", "Options"]
+    assert shown.index("Who:") < shown.index("--on-no-face") < shown.index("Evidence:") < shown.index("--thorough")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("encrypt", "--help"), ("webcam", "--help")])
+def test_help_needs_little(words: tuple[str, ...]) -> None:
+    code = (
+        "import sys; before = {*sys.modules}\n"
+        "from faceenc.cli import main\n"
+        f"try: main({list(words)!r})\n"
+        "except SystemExit: print(sorted({*sys.modules} - before), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("Usage: ")
+    loaded = done.stderr.strip()
+    assert "'faceenc.cli.options'" in loaded
+    for heavy in ("numpy", "logging", "pathlib", "dataclasses", "rich", "faceenc.attacks"):
+        assert f"'{heavy}'" not in loaded
+
+
+def test_how_much_is_said(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(b"no photo")
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(main, [*words[:1], "recognize", str(photos), "--model", str(tmp_path / "no.safetensors"),
+                                         *words[1:]])  # fmt: skip
+        return f"{type(done.exception).__name__} {done.stderr}"
+
+    assert said("-q").startswith("SystemExit error: ")
+    assert said("-v", "-q").startswith("SystemExit error: ")
+    assert said("--debug").startswith("CheckpointError")
+    assert said("--debug", "-q").startswith("CheckpointError"), "a trace that was asked for is shown"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "typed", "wanted"),
+    [
+        (main, "faceenc", "encr", "encrypt"),
+        (main, "faceenc", "encrypt --stren", "--strength"),
+        (main, "faceenc", "encrypt --strength str", "strong"),
+        (bench_main, "faceenc-bench", "cross", "crosscheck"),
+    ],
+)
+def test_completion(group: click.Group, name: str, typed: str, wanted: str) -> None:
+    words = f"{name} {typed}"
+    environment = {f"_{name.replace('-', '_').upper()}_COMPLETE": "bash_complete", "COMP_WORDS": words}
+    done = CliRunner().invoke(
+        group, prog_name=name, env={**environment, "COMP_CWORD": str(len(words.split()) - 1)}
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [f"plain,{wanted}"]
+
+
+def test_what_can_be_named() -> None:
+    listed = json.loads(CliRunner().invoke(bench_main, ["list", "--json"]).stdout)
+    found = {one["name"]: one for one in listed["configurations"]}
+    assert set(found) == set(builtin_configs())
+    assert found["transfer"]["for"] == "faceenc-bench transfer"
+    assert found["people"]["for"] == "faceenc train"
+    assert found["demo"]["for"] == "faceenc-bench run"
+    assert found["demo"]["what"].startswith("The built-in demo: ")
+    attacks = {one["name"]: one for one in listed["attacks"]}
+    assert set(attacks) == set(ATTACKS)
+    assert attacks["pgd"] == {"name": "pgd", "norms": ["linf", "l2"], "targeted": True, "what": "Projected gradient descent"}
+    assert attacks["art-deepfool"]["targeted"] is False
+    assert attacks["art-cw-linf"]["norms"] == ["linf"]
+    assert set(ENSEMBLE) < {one["name"] for one in listed["recognizers"]}
+    assert all(one["what"] and "http" not in one["what"] for one in (*attacks.values(), *found.values()))
+    shown = CliRunner().invoke(bench_main, ["list"]).stdout
+    for name in (*found, *attacks):
+        assert f"\n{name} " in shown
