@@ -21,7 +21,7 @@ _MAX_DAYS = 3650
 
 
 @command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="NAME")
 @click.argument("photos", nargs=-1, metavar="PHOTOS...", type=PATH)
 @to_write("-o", "--output", type=PATH, metavar="FILE", help="The consent.  [default: NAME.consent]")
 @click.option("--valid-days", type=click.IntRange(1, _MAX_DAYS), default=365, show_default=True, help="How long it holds.")

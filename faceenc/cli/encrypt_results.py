@@ -27,6 +27,7 @@ def print_result(result: FileResult, options: Options, *, as_json: bool, alone: 
             "status": result.status,
             "message": as_options(result.message),
             **result.details,
+            **({"output": str(result.target)} if result.details and result.target is not None else {}),
         }
         click.echo(json.dumps(record))
     if result.status == "failed":
@@ -49,7 +50,7 @@ def _print_done(result: FileResult, *, alone: bool) -> None:
     names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
     click.echo(f"{names}: {what_is_seen(details)}; {result.seconds:.1f} s")
     for note in details["notes"]:
-        click.echo(f"  note: {note}")
+        click.echo(f"  note: {as_options(note)}")
     click.echo(f"  {details['summary']}")
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from faceenc.core import Progress
 
 INTERVAL = 30.0  # seconds between two lines
@@ -24,12 +26,15 @@ def progress_bars(*, silent: bool = False, as_json: bool = False, interval: floa
         as_json: lines of JSON go to standard output: no bars if both meet on a terminal.
         interval: seconds between two lines.
     """
+    from rich.console import Console
+
     from faceenc.cli.logs import is_quiet
 
+    console = Console(stderr=True)
     if is_quiet():
         yield lambda what, done, total: None
-    elif sys.stderr.isatty() and not (as_json and sys.stdout.isatty()):
-        with _bars() as advance:
+    elif console.is_terminal and not (as_json and sys.stdout.isatty()):
+        with _bars(console) as advance:
             yield advance
     else:
         with _Lines(silent, interval) as lines:
@@ -37,8 +42,7 @@ def progress_bars(*, silent: bool = False, as_json: bool = False, interval: floa
 
 
 @contextmanager
-def _bars() -> Iterator[Progress]:
-    from rich.console import Console
+def _bars(console: Console) -> Iterator[Progress]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -54,7 +58,7 @@ def _bars() -> Iterator[Progress]:
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     # What is printed meanwhile makes room for the bars, unless it goes to a file: rich would send it to the terminal.
     redirect = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=redirect) as bars:
+    with Progress(*columns, console=console, redirect_stdout=redirect) as bars:
 
         def advance(what: str, done: int, total: int) -> None:
             if what not in tasks:

@@ -80,12 +80,15 @@ def train(
 def _settings(what: str, init: str | None, epochs: int | None, seed: int | None, adversarial: str | None) -> TrainConfig:
     from faceenc.attacks import LINF, parse_eps
     from faceenc.core import find_config
+    from faceenc.media import PHOTO_SUFFIXES
     from faceenc.train import read_train_config
 
     folder = Path(what).expanduser()
     if folder.is_dir():
         config = read_train_config(find_config("people"))
         config = replace(config, name=folder.resolve().name, data=replace(config.data, source=str(folder)))
+    elif folder.is_file() and folder.suffix.lower() in PHOTO_SUFFIXES:
+        raise ConfigError(f"{what} is a photo: give the folder that holds a sub-folder of photos for each person")
     else:
         config = read_train_config(find_config(what))
     training = config.training

@@ -76,7 +76,8 @@ def verify(
         raise DataError(f"no face found in {original}: use a photo with a larger or clearer face")
     line = summary_line(evidence)
     if as_json:
-        click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
+        about = {"original": str(original), "protected": str(protected), "match": evidence.matches() > 0}
+        click.echo(json.dumps({**about, **evidence.to_json(), "summary": line}, allow_nan=False))
     else:
         print_evidence(evidence.to_json(), evidence.undetected())
         click.echo(what_is_seen(evidence.to_json()))

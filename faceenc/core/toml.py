@@ -26,7 +26,7 @@ def find_config(name: str) -> Path:
     known = builtin_configs()
     if path.stem in known and path.parent in (Path(), Path("configs")):
         return known[path.stem]
-    raise ConfigError(f"configuration {name} does not exist{nearest(path.stem, known)}; or give a TOML file")
+    raise ConfigError(f"configuration {name} does not exist, neither built in nor as a TOML file{nearest(path.stem, known)}")
 
 
 def builtin_configs() -> dict[str, Path]:
@@ -48,7 +48,9 @@ def read_toml(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text, and so no configuration: give a TOML file") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     try:
         return make(table)

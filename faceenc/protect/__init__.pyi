@@ -15,6 +15,7 @@ from .evidence.records import FaceEvidence as FaceEvidence
 from .evidence.records import Verdict as Verdict
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
+from .photo import notes_about as notes_about
 from .photo import preset_alone as preset_alone
 from .protector import Protected as Protected
 from .protector import Protector as Protector

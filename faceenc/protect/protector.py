@@ -20,7 +20,7 @@ from faceenc.protect.decoys import embed_person, make_decoy
 from faceenc.protect.engine import FaceOutcome, protect_faces
 from faceenc.protect.options import Options
 from faceenc.protect.passes import Passes, about, timed
-from faceenc.protect.photo import Encrypted, choose_faces, preset_alone
+from faceenc.protect.photo import Encrypted, choose_faces, notes_about, preset_alone
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import read_consent
@@ -192,7 +192,7 @@ class Protector:
         }
         audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
         attacked, preset = self._passes().attacked, preset_alone(options, found)
-        return Encrypted(target, made.outcomes, made.evidence, attacked, preset, photo.notes, seconds)
+        return Encrypted(target, made.outcomes, made.evidence, attacked, preset, notes_about(photo, options, found), seconds)
 
     def _passes(self) -> Passes:
         return Passes(self.options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)

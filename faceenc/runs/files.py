@@ -85,6 +85,8 @@ def run_files(
                     progress(result, len(results), len(tasks))
     except KeyboardInterrupt:
         raise StoppedError([results[number] for number in sorted(results)]) from None
+    finally:
+        job.ledger.tidy()
     return [results[number] for number in range(len(tasks))]
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import bench_main, main
-from faceenc.cli.options import HEADINGS, Command, Option
-from faceenc.core import builtin_configs
+from faceenc.cli import HEADINGS, Command, Option, bench_main, conclude, main
+from faceenc.core import Box, Face, builtin_configs
+from faceenc.faces import Found
+from faceenc.media import read_photo
+from faceenc.protect import STRENGTHS, Options, Strength, notes_about
 from faceenc.recognizers import ENSEMBLE
+from faceenc.runs import FileResult
 
 
 def commands(group: click.Group) -> Iterator[click.Command]:
@@ -118,3 +122,66 @@ def test_what_can_be_named() -> None:
     shown = CliRunner().invoke(bench_main, ["list"]).stdout
     for name in (*found, *attacks):
         assert f"\n{name} " in shown
+
+
+@pytest.mark.parametrize(
+    ("group", "words", "parts"),
+    [
+        (main, "recognize x.png --model nope", ("checkpoint nope does not exist: check the path; `faceenc train` writes",)),
+        (main, "train empty.jpg", ("empty.jpg is a photo: give the folder",)),
+        (main, "train dmo", ("did you mean 'demo'?",)),
+        (bench_main, "run dmo", ("configuration dmo does not exist", "did you mean 'demo'?")),
+        (bench_main, "run binary.toml", ("binary.toml is no text",)),
+    ],
+)
+def test_errors_say_what_to_do(
+    group: click.Group, words: str, parts: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.jpg").touch()
+    Path("binary.toml").write_bytes(b"\xff\xd8\xff")
+    done = CliRunner().invoke(group, words.split())
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1
+    assert all(part in done.output for part in parts)
+
+
+def test_what_is_needed_is_not_shown_as_optional() -> None:
+    assert (
+        CliRunner().invoke(main, ["consent", "--help"]).stdout.splitlines()[0].endswith("consent [OPTIONS] NAME PHOTOS...")
+    )
+
+
+def test_photos_that_are_still_matched_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [
+        FileResult(Path(name), Path("out", name), "skipped", "done already", details={"matched": matched})
+        for name, matched in (("a.jpg", 0), ("b.jpg", 1), ("c.jpg", 2))
+    ]
+    strong = STRENGTHS["strong"]
+    for strength, remedy in (
+        (STRENGTHS["balanced"], "--strength strong"),
+        (strong, f"--steps {2 * strong.steps}"),
+        (Strength.bounded(2 / 255, 5), "a larger --eps"),
+    ):
+        assert conclude(results, Options(strength), as_json=False) == 4
+        assert capsys.readouterr().out.splitlines() == [
+            "1 of 3 photos protected, 2 still matched",
+            f"still matched: b.jpg, c.jpg; try {remedy}",
+        ]
+
+
+def test_what_is_kept_and_what_was_not_there_is_said(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[2] = (50.0, 30.0, 0.0)  # latitude
+    picture = Image.new("RGB", (60, 60))
+    photos = {}
+    for name, options in (("there.jpg", {"exif": exif}), ("nowhere.jpg", {})):
+        picture.save(tmp_path / name, **options)
+        photos[name] = read_photo(tmp_path / name)
+    one = Found(faces=[Face(Box(1, 1, 50, 50), {}, 1.0, "yunet")], doubtful=[], smallest=0, smallest_turned=0)
+    kept = Options(keep_metadata=True, faces="9")
+    place, count = notes_about(photos["there.jpg"], kept, one)
+    assert "(GPS) stays in the file" in place
+    assert count == "`faces=9` asked for more than the 1 face in it"
+    assert notes_about(photos["nowhere.jpg"], kept, one) == (count,)
+    assert notes_about(photos["there.jpg"], Options(faces="1"), one) == ()

@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from faceenc.cli import progress_bars
-from faceenc.cli.logs import set_up_logging
+from faceenc.cli import progress_bars, set_up_logging
 
 TINY = 0.02
 

@@ -119,7 +119,7 @@ def test_command(copy: Path, tmp_path: Path) -> None:
     assert again.exit_code == 0, again.output
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == content
     other = run(copy, "--output", tmp_path / "out", "--identities", 3, "--size", SIZE)
-    assert (other.exit_code, other.output.count("\n")) == (2, 1)
+    assert (other.exit_code, other.stderr.count("error: "), other.stdout) == (2, 1, "")
     assert "is taken" in other.output
 
 

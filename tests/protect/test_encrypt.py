@@ -105,7 +105,9 @@ def test_recognisers_no_longer_match_and_verify_agrees(default: tuple[Path, Resu
         assert judge.distance(vectors[1], vectors[2]) > operating_point(judge).threshold
     done = run(original, protected, "--json", command="verify")
     assert done.exit_code == 0, done.output
-    assert not any(entry["match"] for entry in json.loads(done.stdout)["faces"][0]["judges"])
+    verified = json.loads(done.stdout)
+    assert not any(entry["match"] for entry in verified["faces"][0]["judges"])
+    assert (verified["original"], verified["protected"], verified["match"]) == (str(original), str(protected), False)
 
 
 # Each kind of photo lies in another way in its file: EXIF orientation, what it becomes, and what is said about that.
