@@ -9,6 +9,7 @@ import click
 from faceenc.cli.messages import as_options
 
 _LOGGER = logging.getLogger("faceenc")
+_TRACE = 5  # below DEBUG: traces, and what libraries print
 
 
 class _Echo(logging.Handler):
@@ -26,6 +27,7 @@ def set_up_logging(level: str = "INFO", *, traces: bool = False) -> logging.Logg
     """Our own messages of this level and above on standard error; `traces` is for errors."""
     handler = _Echo(traces)
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.addLevelName(_TRACE, "TRACE")
     _LOGGER.handlers = [handler]
     _LOGGER.setLevel(level)
     return _LOGGER

@@ -59,7 +59,7 @@ HOW_MUCH = (
     click.Option(["-q", "--quiet"], help="Errors and results only, no progress.", **_saying("ERROR")),
     click.Option(["-v", "--verbose"], help="Say more.", **_saying("DEBUG")),
 )
-debug_option = click.option("--debug", help="All messages, and the trace of an error.", **_saying("DEBUG", traces=True))
+debug_option = click.option("--debug", help="All messages, and the trace of an error.", **_saying("TRACE", traces=True))
 
 
 def _rename(context: click.Context | None, old: str, today: str) -> None:

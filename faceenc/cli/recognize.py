@@ -68,6 +68,7 @@ def recognize(
     _make_folder(output)
     rows: list[dict[str, str]] = []
     with progress_bars(silent=as_json, as_json=as_json) as progress:
+        progress("recognising", 0, len(listed))
         for done, (photo, file, found) in enumerate(_recognize_all(listed, output, model, threshold), start=1):
             progress("recognising", done, len(listed))
             if found is None:

@@ -18,6 +18,8 @@ from faceenc.runs.plan import FileResult, Task
 
 logger = logging.getLogger(__name__)
 
+_TRACE = 5  # a level below DEBUG: for whoever looks for an error of ours
+
 # Called with each file: its result, how many files are settled by now, and how many there are.
 OnResult = Callable[[FileResult, int, int], object]
 
@@ -80,7 +82,7 @@ def run_files(
             for number, result in settled:
                 results[number] = result
                 if "traceback" in result.details and result.status == "failed":
-                    logger.debug("%s: %s", result.source, result.details["traceback"])
+                    logger.log(_TRACE, "%s: %s", result.source, result.details["traceback"])
                 if progress is not None:
                     progress(result, len(results), len(tasks))
     except KeyboardInterrupt:
