@@ -1,6 +1,7 @@
 from .bench import bench_main as bench_main
 from .common import Group as Group
 from .common import print_table as print_table
+from .common import resumable as resumable
 from .encrypt_results import conclude as conclude
 from .evidence_tables import print_evidence as print_evidence
 from .evidence_tables import what_is_seen as what_is_seen

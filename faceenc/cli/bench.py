@@ -11,7 +11,7 @@ import click
 
 from faceenc import __version__
 from faceenc.cli.bench_list import list_names
-from faceenc.cli.common import Group, print_table
+from faceenc.cli.common import Group, print_table, resumable
 from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write
 from faceenc.cli.progress import progress_bars
 from faceenc.core import ConfigError, resolve_device
@@ -109,7 +109,7 @@ def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]
     from faceenc.benchmark import RunFolder
 
     folder = RunFolder(output or _free_folder(name), resume=resume)
-    with folder.held() if resume else nullcontext():
+    with resumable(folder.path, "run.json"), folder.held() if resume else nullcontext():
         yield folder
 
 

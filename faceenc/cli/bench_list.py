@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +18,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one object of JSON instead of the tables.")
 def list_names(as_json: bool) -> None:
     """List what can be named: built-in configurations, attacks and recognisers."""
+    import json
+
     from faceenc.core import builtin_configs
     from faceenc.recognizers import offered_recognizers
 
@@ -40,6 +40,8 @@ def list_names(as_json: bool) -> None:
 
 def _configuration(name: str, path: Path) -> dict[str, str]:
     """Its name, the command that takes it, and the first sentence of its comment."""
+    import tomllib
+
     text = path.read_text(encoding="utf-8")
     table = tomllib.loads(text)
     kind = "faceenc-bench transfer" if "surrogates" in table else "faceenc-bench run"

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,8 @@ from faceenc.cli.options import Command
 from faceenc.core import FaceencError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 
@@ -94,6 +97,17 @@ class Group(click.Group, Command):
             if not (args or kwargs) and isinstance(end.code, int):  # the command itself, not a call from a program
                 _leave(end.code)
             raise
+
+
+@contextmanager
+def resumable(folder: Path, record: str) -> Iterator[None]:
+    """Ctrl-C in the block says how to go on, if the run has left its record in its folder by then."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if (folder / record).exists():
+            stop.add_note(f"go on with --output {click.format_filename(folder)} --resume")
+        raise
 
 
 def _leave(code: int) -> NoReturn:

@@ -13,6 +13,7 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Option = Callable[..., Callable[[_Decorated], _Decorated]]
 # In a context's meta: arguments for `set_up_logging`, and words that go with the next release -> today's.
 _SAID, _RENAMED = "faceenc.cli.said", "faceenc.cli.renamed"
+_INTERRUPTED = 130  # exit code after Ctrl-C
 _WIDEST = 26  # of the column of options
 _LONG = 10  # options: a shorter help needs no headings
 _REST = "Options"
@@ -78,7 +79,12 @@ class Command(click.Command):
             logger = set_up_logging(**ctx.meta.get(_SAID, {}))
             for old, today in ctx.meta.get(_RENAMED, {}).items():
                 logger.warning("%s is %s now; the old word goes with the next release", old, today)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            remedy = "; ".join(getattr(stop, "__notes__", ())) or "run the same command again"
+            click.echo(f"stopped: {remedy}", err=True)
+            ctx.exit(_INTERRUPTED)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faceenc.cli.common import resumable
 from faceenc.cli.options import PATH, command, device_option, running, to_write, training
 from faceenc.cli.progress import progress_bars
 from faceenc.core import ConfigError, resolve_device
@@ -71,6 +72,7 @@ def train(
             "settings": config.training.record(),
         }
         folder = stack.enter_context(closing(TrainFolder(output or Path("runs") / config.name, plan, resume=resume)))
+        stack.enter_context(resumable(folder.path, "state.pt"))
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
     _print_record(record)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import HEADINGS, Command, Option, bench_main, conclude, main
+from faceenc.cli import HEADINGS, Command, Option, bench_main, conclude, main, resumable
 from faceenc.core import Box, Face, builtin_configs
 from faceenc.faces import Found
 from faceenc.media import read_photo
@@ -54,19 +54,22 @@ def test_help_below_headings() -> None:
     assert shown.index("Who:") < shown.index("--on-no-face") < shown.index("Evidence:") < shown.index("--thorough")
 
 
-@pytest.mark.parametrize("words", [("--help",), ("encrypt", "--help"), ("webcam", "--help")])
-def test_help_needs_little(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [("main", "--help"), ("main", "encrypt --help"), ("main", "webcam --help"), ("bench_main", "run --help")],
+)
+def test_help_needs_little(group: str, words: str) -> None:
     code = (
         "import sys; before = {*sys.modules}\n"
-        "from faceenc.cli import main\n"
-        f"try: main({list(words)!r})\n"
+        f"from faceenc.cli import {group} as command\n"
+        f"try: command({words.split()!r})\n"
         "except SystemExit: print(sorted({*sys.modules} - before), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("Usage: ")
     loaded = done.stderr.strip()
     assert "'faceenc.cli.options'" in loaded
-    for heavy in ("numpy", "logging", "pathlib", "dataclasses", "rich", "faceenc.attacks"):
+    for heavy in ("numpy", "json", "logging", "pathlib", "dataclasses", "rich", "faceenc.attacks"):
         assert f"'{heavy}'" not in loaded
 
 
@@ -144,6 +147,21 @@ def test_errors_say_what_to_do(
     assert done.exit_code == 2
     assert done.output.count("\n") == 1
     assert all(part in done.output for part in parts)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    @click.command(cls=Command)
+    def stopped() -> None:
+        with resumable(tmp_path, "run.json"):
+            raise KeyboardInterrupt
+
+    said = []
+    for _ in range(2):
+        done = CliRunner().invoke(stopped)
+        said.append((done.exit_code, done.output))
+        (tmp_path / "run.json").touch()
+    remedies = "run the same command again", f"go on with --output {tmp_path} --resume"
+    assert said == [(130, f"stopped: {remedy}\n") for remedy in remedies]
 
 
 def test_what_is_needed_is_not_shown_as_optional() -> None:
