@@ -27,7 +27,7 @@ _STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 def main(config: str) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    set_up_logging(debug=False)
+    set_up_logging()
     settings = read_train_config(find_config(config))
     with progress_bars() as progress:
         data = load_data(settings.data, progress=progress)

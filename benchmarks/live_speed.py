@@ -220,7 +220,7 @@ def main(
     json_path: Path | None,
 ) -> None:
     """The live loop on a clip in memory, drawing included, without a window."""
-    set_up_logging(debug=False)
+    set_up_logging()
     clip = read_clip(path) if path is not None else orl_clip()
     clip += clip[::-1]  # there and back: no face leaps where the loop begins anew
     worker = one_thread()

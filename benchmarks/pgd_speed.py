@@ -113,7 +113,7 @@ def describe(
 @click.option("--rounds", default=7, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to this file.")
 def main(images: int, steps: int, rounds: int, json_path: Path | None) -> None:
-    set_up_logging(debug=False)
+    set_up_logging()
     config = read_config(find_config("demo"))
     with progress_bars() as progress:
         data = load_data(config.data, progress=progress)

@@ -33,3 +33,4 @@ class _Door(ModuleType):
 
 sys.modules[__name__].__class__ = _Door
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ += ["__version__"]

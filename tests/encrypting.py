@@ -56,6 +56,7 @@ def photos(folder: Path) -> dict[str, bytes]:
     found = contents(folder)
     assert not [name for name in found if name.endswith(".tmp")]
     assert not list(folder.rglob("*.tmp"))
+    assert not [name for name in found if name.endswith(".lock")]
     return {name: data for name, data in found.items() if not name.split("/")[-1].startswith((".faceenc", "faceenc-run"))}
 
 

@@ -44,7 +44,7 @@ HOMES = {
     "jinja2": {"report.page"},
     "platformdirs": {"core.cache", "protect.safeguards.audit_log", "protect.safeguards.signing", "live.masks"},
     "cryptography": {"protect.safeguards.sealing", "protect.safeguards.signing"},
-    "rich": {"cli.common", "cli.tables"},
+    "rich": {"cli.progress", "cli.tables"},
 }
 # Rooms, or modules, that load no torch (and types no numpy) before it is used.
 FORBIDDEN = {"report": "torch", "core": "torch", "core.types": "numpy"}

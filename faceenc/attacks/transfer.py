@@ -105,7 +105,7 @@ def mi_fgsm(norm: Norm = LINF, steps: int = 10, momentum: float = 1.0) -> Transf
 def di_mi_fgsm(
     norm: Norm = LINF, steps: int = 10, momentum: float = 1.0, coarsest: float = 0.7, jitter: float = 1.0
 ) -> Transfer:
-    """The same with input diversity (Xie et al., https://arxiv.org/abs/1803.06978): one resized and moved view a step."""
+    """MI-FGSM with input diversity (Xie et al., https://arxiv.org/abs/1803.06978): one resized and moved view a step."""
     return Transfer(
         norm=norm, steps=steps, rel_step=1 / steps, momentum=momentum, views=1, blur=0, jitter=jitter,
         flip=0, coarsest=coarsest, colour=0, dimmest=1,

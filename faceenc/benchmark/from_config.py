@@ -132,8 +132,13 @@ def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]
     if resume and output is None:
         raise ConfigError("`resume` needs `output=FOLDER`: the folder of the run to go on with")
     folder = RunFolder(output or _free_folder(name), resume=resume)
-    with folder.held() if resume else nullcontext():
-        yield folder
+    try:
+        with folder.held() if resume else nullcontext():
+            yield folder
+    except KeyboardInterrupt as stop:
+        if (folder.path / "run.json").exists():
+            stop.add_note(f"go on with `output={folder.path}` `resume`")
+        raise
 
 
 def _measure(

@@ -1,9 +1,14 @@
 from .bench import bench_main as bench_main
 from .common import Group as Group
-from .common import progress_bars as progress_bars
-from .common import set_up_logging as set_up_logging
+from .common import resumable as resumable
+from .encrypt_results import conclude as conclude
 from .evidence_tables import print_evidence as print_evidence
 from .evidence_tables import what_is_seen as what_is_seen
+from .logs import set_up_logging as set_up_logging
+from .options import HEADINGS as HEADINGS
+from .options import Command as Command
+from .options import Option as Option
 from .passphrase import get_passphrase as get_passphrase
 from .people import main as main
+from .progress import progress_bars as progress_bars
 from .tables import print_table as print_table

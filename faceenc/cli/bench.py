@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from faceenc import __version__
-from faceenc.cli.common import Group, device_option, progress_bars, set_up_logging
+from faceenc.cli.bench_list import list_names
+from faceenc.cli.common import Group
+from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write
+from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faceenc.benchmark import Report
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="faceenc-bench")
-@click.option("--debug", is_flag=True, help="Show the trace of an error and all log messages.")
-def bench_main(debug: bool) -> None:
+@debug_option
+def bench_main() -> None:
     """Measure how well face recognisers withstand adversarial noise, and report it."""
-    set_up_logging(debug)
 
 
 @bench_main.command()
 @click.argument("config", default="demo")
-@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
-@click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
-@click.option("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
-@click.option("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
+@to_write("-o", "--output", type=PATH, help="The run's folder.  [default: runs/NAME, numbered]")
+@running("--resume", is_flag=True, help="Go on with the killed run in --output.")
+@measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
+@measured("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
 @device_option
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
+@running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -76,6 +78,8 @@ def run(
 
 
 def _print_estimate(config: str, limit: int | None, seed: int | None) -> None:
+    from dataclasses import replace
+
     from faceenc.benchmark import estimate_time, read_config
     from faceenc.core import find_config
     from faceenc.data import load_data
@@ -105,11 +109,11 @@ def _conclude(context: click.Context, report: Report) -> None:
 
 @bench_main.command()
 @click.argument("config", default="transfer")
-@click.option("--output", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/NAME, numbered]")
-@click.option("--resume", is_flag=True, help="Go on with the killed run in --output.")
-@click.option("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
+@to_write("-o", "--output", type=PATH, help="The run's folder.  [default: runs/NAME, numbered]")
+@running("--resume", is_flag=True, help="Go on with the killed run in --output.")
+@measured("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
 @device_option
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @click.pass_context
 def transfer(
     context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, device: str, jobs: int
@@ -134,23 +138,27 @@ def transfer(
     _conclude(context, report)
 
 
+bench_main.add_command(list_names)
+
+
 @bench_main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 def report(folder: Path) -> None:
     """Write the report of the run in FOLDER anew, from its rows; no attack is run."""
     from faceenc.report import render
 
-    page = render(folder)
+    with progress_bars(silent=True):
+        page = render(folder)
     _print_summary(folder)
     click.echo(f"report: {page}")
 
 
-@bench_main.command()
+@bench_main.command(cls=formerly({"--images": "--limit"}))
 @click.argument("config", default="demo")
-@click.option("--images", type=click.IntRange(min=1), default=16, help="Test images, attacked as one batch.")
-@click.option("--steps", type=click.IntRange(min=1), default=10, help="Steps of both attacks.")
-@click.option("--engine", "engines", multiple=True, default=("exact", "fused", "bf16"), help="Of our PGD; repeatable.")
-@click.option("--output", type=click.Path(path_type=Path), help="Also write the whole table, step by step, as CSV.")
+@measured("--limit", "images", type=click.IntRange(min=1), default=16, help="Test images, attacked as one batch.")
+@measured("--steps", type=click.IntRange(min=1), default=10, help="Steps of both attacks.")
+@measured("--engine", "engines", multiple=True, default=("exact", "fused", "bf16"), help="Of our PGD; repeatable.")
+@to_write("-o", "--output", type=PATH, help="Also write the whole table, step by step, as CSV.")
 @device_option
 def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], output: Path | None, device: str) -> None:
     """Compare our PGD with ART's from the same start: pixels at each step, predictions, accuracies, time.

@@ -1,46 +1,92 @@
-"""What both commands share: errors as one line, progress bars, logging."""
+"""What both commands share: commands that are imported when called, errors as one line, tables."""
 
 from __future__ import annotations
 
 import atexit
-import gc
-import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from faceenc.cli.messages import CALLED, as_options
+from faceenc.cli.options import Command
 from faceenc.core import FaceencError
 
 if TYPE_CHECKING:
-    from faceenc.core import Progress
+    from pathlib import Path
 
 
-_GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
+_LINE = 100  # about a command; longer ones are cut
 
 
-class Group(click.Group):
+class Commands(MutableMapping[str, click.Command]):
+    """Commands by name, each imported when it is asked for: help, and every other command, start sooner.
+
+    Args:
+        homes: the module of each, where it has the command's name, and the line about it in the list.
+    """
+
+    def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
+        self.homes = homes
+        self._loaded: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._loaded and name in self.homes:
+            module, line = self.homes[name]
+            command: click.Command = getattr(import_module(module), name)
+            command.short_help = line
+            self._loaded[name] = command
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self.homes, *self._loaded]))
+
+    def __len__(self) -> int:
+        return len({*self.homes, *self._loaded})
+
+
+def _line(command: click.Command) -> str:
+    return command.get_short_help_str(limit=_LINE)
+
+
+class Group(click.Group, Command):
     """Turns every `FaceencError`, and a full or read-only disk, into one line and an exit code; --debug shows the trace."""
 
-    # The groups and the command that were called, innermost first: their options are what messages name.
-    called: ClassVar[list[click.Command]] = []
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands]  # in the order in which they are wanted
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        homes = self.commands.homes if isinstance(self.commands, Commands) else {}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, homes[name][1] if name in homes else _line(self.commands[name])) for name in self.commands]
+            )
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        Group.called = [*([command] if command else []), *self.commands.values(), self, *Group.called]
+        CALLED[:0] = [command] if command else []
         return name, command, rest
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        gc.set_threshold(_GC_THRESHOLD)
-        Group.called = [self]
+        CALLED[:] = [self]
         try:
             return super().main(*args, **kwargs)
         except (FaceencError, OSError) as error:
-            if logging.getLogger("faceenc").level == logging.DEBUG:
+            from faceenc.cli.logs import shows_traces
+
+            if shows_traces():
                 raise
             click.echo(f"error: {as_options(str(error))}", err=True)
             sys.exit(getattr(error, "exit_code", 2))
@@ -50,53 +96,15 @@ class Group(click.Group):
             raise
 
 
-def as_options(message: str) -> str:
-    """A message of the rooms below, which names fields (`output`, `on_no_face=whole`), in the words of this command line."""
-    options = {
-        str(param.name): max(param.opts, key=len)
-        for command in reversed(Group.called)
-        for param in command.params
-        if isinstance(param, click.Option)
-    }
-
-    def worded(field: re.Match[str]) -> str:
-        return " ".join(filter(None, (options[field[1]], field[2]))) if field[1] in options else field[0]
-
-    return re.sub(r"`([a-z_]+)(?:=([^`]*))?`", worded, message)
-
-
-def formerly(old: Mapping[str, str]) -> type[click.Command]:
-    """A command that takes the words of the release before, with a line that says the new ones.
-
-    Args:
-        old: an option, or one of its values as OPTION=VALUE -> today's option; after a blank, how its value begins.
-    """
-
-    class Renaming(click.Command):
-        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-            words: list[str] = []
-            given = iter(args)
-            for word in given:
-                if word == "--":
-                    words += [word, *given]
-                    break
-                option, sign, value = word.partition("=")
-                if not sign and any(known.partition("=")[0] == option for known in old):
-                    value = next(given, "")
-                today = old.get(option) or old.get(f"{option}={value}")
-                if today is None:
-                    words += [word] if sign or not value else [word, value]
-                    continue
-                name, _, begin = today.partition(" ")
-                logging.getLogger("faceenc").warning("%s is %s now; the old word goes with the next release", option, today)
-                words += [name, begin + value]
-            return super().parse_args(ctx, words)
-
-    return Renaming
-
-
-JUDGE_WORDS = {"--model": "--judge", "--frbench": "--judge frbench:"}
-SURROGATE_WORDS = {"--model": "--surrogate"}
+@contextmanager
+def resumable(folder: Path, record: str) -> Iterator[None]:
+    """Ctrl-C in the block says how to go on, if the run has left its record in its folder by then."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if (folder / record).exists():
+            stop.add_note(f"go on with --output {click.format_filename(folder)} --resume")
+        raise
 
 
 def _leave(code: int) -> NoReturn:
@@ -108,64 +116,3 @@ def _leave(code: int) -> NoReturn:
     except OSError:  # nobody reads any more
         code = code or 1
     os._exit(code)
-
-
-class _Echo(logging.Handler):
-    """Messages on standard error as it is at that moment, so that progress bars can make room for them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(as_options(self.format(record)), err=True)
-
-
-def set_up_logging(debug: bool) -> None:
-    """Our own messages on standard error; with --debug also those that only explain."""
-    handler = _Echo()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    logger = logging.getLogger("faceenc")
-    logger.handlers = [handler]
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-@contextmanager
-def progress_bars(*, silent: bool = False) -> Iterator[Progress]:
-    """Bars with the time left, one for each kind of work, on standard error.
-
-    Args:
-        silent: where that is no terminal, nothing at all instead of one line each.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    # What is printed meanwhile makes room for the bars, unless it goes to a file: rich would send it to the terminal.
-    redirect = sys.stdout.isatty()
-    with Progress(*columns, console=console, disable=not console.is_terminal, redirect_stdout=redirect) as bars:
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-                if not silent and not console.is_terminal and done < total:
-                    count = f"{total - done} of {total}" if done else total
-                    logging.getLogger("faceenc").info("%s: %s to do", what, count)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield advance
-
-
-def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--device, the same in every command that computes; `faceenc.core.resolve_device` says what it means here."""
-    return click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-        help="Where nets compute; auto is a CUDA device where there is one.",
-    )(command)  # fmt: skip

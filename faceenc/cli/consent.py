@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import device_option
+from faceenc.cli.options import PATH, command, device_option, to_write
 from faceenc.core import ConfigError, ConsentError, resolve_device
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _MAX_DAYS = 3650
 
 
-@click.command()
-@click.argument("name", required=False)
-@click.argument("photos", nargs=-1, metavar="PHOTOS...", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="The consent.  [default: NAME.consent]")
+@command()
+@click.argument("name", required=False, metavar="NAME")
+@click.argument("photos", nargs=-1, metavar="PHOTOS...", type=PATH)
+@to_write("-o", "--output", type=PATH, metavar="FILE", help="The consent.  [default: NAME.consent]")
 @click.option("--valid-days", type=click.IntRange(1, _MAX_DAYS), default=365, show_default=True, help="How long it holds.")
 @click.option("--yes-i-am", "agreed_as", metavar="NAME", help="Agree without being asked; for scripts.")
 @device_option
-@click.option("--force", is_flag=True, help="Overwrite the output.")
-@click.option("--show", type=click.Path(path_type=Path), metavar="FILE", help="Print what a consent says instead.")
+@to_write("--force", is_flag=True, help="Overwrite the output.")
+@to_write("--show", type=PATH, metavar="FILE", help="Print what a consent says instead.")
 def consent(
     name: str | None,
     photos: tuple[Path, ...],

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import progress_bars
+from faceenc.cli.common import Group
 from faceenc.cli.data_video import video
+from faceenc.cli.options import PATH, formerly
+from faceenc.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from faceenc.core import OnNoFace
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from faceenc.faces import Framing
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Make folders of photos, one sub-folder a person, from data sets and videos."""
 
 
-@data.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@data.command(cls=formerly({"--download": "--fetch"}))
+@click.argument("folder", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="The folder to make.")
 @click.option("--identities", default=307, show_default=True, type=click.IntRange(min=2), help="How many people.")
 @click.option(
     "--min-images", default=2, show_default=True, type=click.IntRange(min=2), help="Leave out people with fewer images."
@@ -46,7 +48,7 @@ def data() -> None:
     type=click.Choice(["skip", "whole", "fail"]),
     help="Where no face is found: skip the image, take its middle, or stop.",
 )
-@click.option("--download", is_flag=True, help="Let torchvision download what is missing; Google Drive often refuses.")
+@click.option("--fetch", "download", is_flag=True, help="Let torchvision fetch what is missing; Google Drive often refuses.")
 def celeba(
     folder: Path,
     output: Path,
@@ -66,9 +68,9 @@ def celeba(
     from faceenc.data import choose, lay_out, load_folder, photos_table
     from faceenc.data import download as download_celeba
 
-    if download:
-        download_celeba(folder)
     with progress_bars() as progress:
+        if download:
+            download_celeba(folder)
         subset = choose(folder, identities=identities, min_images=min_images, progress=partial(progress, "images"))
         manifest = lay_out(subset, output)
         faces = load_folder(output, size, framing=framing, on_no_face=on_no_face, progress=partial(progress, "faces"))

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import click
 
-from faceenc.cli.common import progress_bars
+from faceenc.cli.options import PATH, command
+from faceenc.cli.progress import progress_bars
 
 
-@click.command()
-@click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@command()
+@click.argument("clips", metavar="CLIP...", nargs=-1, required=True, type=PATH)
 @click.option("--name", required=True, help="Of the person; the sub-folder for the faces.")
 @click.option(
     "--frames", type=click.IntRange(min=1), default=40, show_default=True, help="Faces wanted, all clips together."
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), default="faces", show_default=True, help="The folder of all people."
-)
+@click.option("-o", "--output", type=PATH, default="faces", show_default=True, help="The folder of all people.")
 @click.option(
     "--margin",
     type=click.FloatRange(min=0, max=3),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from faceenc.cli.options import PATH, FilePath, command
 from faceenc.cli.passphrase import get_passphrase
 from faceenc.core import ConfigError, DataError
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from faceenc.media import Photo
 
 
-@click.command()
-@click.argument("protected", type=click.Path(path_type=Path))
-@click.option("--key", "key_file", type=click.Path(path_type=Path), metavar="FILE",
+@command()
+@click.argument("protected", type=PATH)
+@click.option("--key", "key_file", type=PATH, metavar="FILE",
               help="The key that faceenc encrypt --keep-key wrote.  [required]")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("-o", "--output", type=PATH, metavar="FILE",
               help="The restored PNG.  [default: STEM-restored.png beside PROTECTED]")  # fmt: skip
-@click.option("--passphrase-file", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+@click.option("--passphrase-file", type=FilePath(allow_dash=True), metavar="FILE",
               help="Take its first line; - is standard input.  [default: FACEENC_PASSPHRASE, else ask]")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphrase_file: Path | None, force: bool) -> None:
@@ -36,6 +36,8 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     output = protected.with_name(f"{protected.stem}-restored.png") if output is None else output
     if output.suffix.lower() != ".png":
         raise ConfigError(f"--output {output}: only PNG keeps the pixels as they are; choose a name that ends in .png")
+    import hashlib
+
     from faceenc.media import read_photo, save_photo
     from faceenc.protect import audit, need_cryptography, read_key, restore
 
@@ -56,6 +58,8 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
 
 
 def _file_sha256(path: Path) -> str:
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import as_options
+from faceenc.cli.messages import as_options
+from faceenc.cli.options import PATH, command
+from faceenc.cli.progress import progress_bars
 from faceenc.core import DataError
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from faceenc.faces import Found
 
 
-@click.command()
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
+@command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=PATH)
 @click.pass_context
 def detect(context: click.Context, photos: tuple[Path, ...]) -> None:
     """Find the faces in photos: one line of JSON a photo.
@@ -35,8 +37,9 @@ def detect(context: click.Context, photos: tuple[Path, ...]) -> None:
     for error in errors:
         _complain(error)
     failed = len(errors)
-    with FaceSearch() as search:
-        for photo in listed:
+    with progress_bars(silent=True, as_json=True) as progress, FaceSearch() as search:
+        for done, photo in enumerate(listed):
+            progress("photos", done, len(listed))
             try:
                 image = read_image(photo)
             except DataError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import as_options
+from faceenc.cli.messages import as_options
 
 if TYPE_CHECKING:
     from faceenc.protect import Options
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _NONE, _SOME, _MATCHED, _INTERRUPTED = 2, 3, 4, 130
+_NAMED = 10  # photos; of more only the number is said
 
 
 def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
@@ -26,6 +27,7 @@ def print_result(result: FileResult, options: Options, *, as_json: bool, alone: 
             "status": result.status,
             "message": as_options(result.message),
             **result.details,
+            **({"output": str(result.target)} if result.details and result.target is not None else {}),
         }
         click.echo(json.dumps(record))
     if result.status == "failed":
@@ -48,7 +50,7 @@ def _print_done(result: FileResult, *, alone: bool) -> None:
     names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
     click.echo(f"{names}: {what_is_seen(details)}; {result.seconds:.1f} s")
     for note in details["notes"]:
-        click.echo(f"  note: {note}")
+        click.echo(f"  note: {as_options(note)}")
     click.echo(f"  {details['summary']}")
 
 
@@ -75,9 +77,22 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
         others = ((matched, "still matched"), (len(faceless), "without a face"), (busy, BUSY), (failed, "failed"))
         parts = [f"{good} of {len(results)} photos protected", *(f"{count} {what}" for count, what in others if count)]
         click.echo(", ".join(parts))
+    if not as_json and matched:
+        click.echo(_advice([result for result in counted if result.details.get("matched")], options))
     if not good + matched:
         return _NONE
     return _SOME if busy or failed else _MATCHED if matched else 0
+
+
+def _advice(matched: Sequence[FileResult], options: Options) -> str:
+    """Which photos are still matched, and what to do about it."""
+    from faceenc.protect import STRENGTHS
+
+    names = [click.format_filename(result.source) for result in matched]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    strength, strong = options.strength, STRENGTHS["strong"]
+    remedy = f"--steps {2 * strength.steps}" if strength.noise <= strong.noise else "--strength strong"
+    return f"still matched: {', '.join(names[:_NAMED])}{more}; try {remedy if strength.sees else 'a larger --eps'}"
 
 
 def _passed_over(result: FileResult, options: Options) -> bool:

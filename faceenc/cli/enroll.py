@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly, progress_bars
+from faceenc.cli.options import PATH, SURROGATE_WORDS, Eps, command, device_option, formerly, how_strong, running
+from faceenc.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-@click.command(cls=formerly(SURROGATE_WORDS))
+@command(cls=formerly(SURROGATE_WORDS))
 @click.argument("name")
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
-@click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=PATH)
+@how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
               help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
                    " frbench:NAME.")  # fmt: skip
-@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
-@click.option("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
+@how_strong("--eps", type=Eps(), default="8/255", show_default=True, help="Strength of the noise.")
+@how_strong("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
 @device_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
+@running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
 def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int, device: str) -> None:
     """Make NAME's mask from PHOTOS of them, for faceenc webcam --method mask.
 

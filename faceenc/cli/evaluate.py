@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import device_option, formerly, progress_bars
+from faceenc.cli.options import PATH, command, device_option, formerly, measured, running, to_write
+from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, resolve_device
 
@@ -28,19 +29,19 @@ log = logging.getLogger(__name__)
 _SHOWN = 10  # lines of a table; the files have them all
 
 
-@click.command(cls=formerly({"--model": "--judge"}))
-@click.option("--judge", "judges", multiple=True, required=True, metavar="RECOGNISER",
+@command(cls=formerly({"--model": "--judge"}))
+@measured("--judge", "judges", multiple=True, required=True, metavar="RECOGNISER",
               help="The trained recogniser (.safetensors); may be repeated.")  # fmt: skip
-@click.option("--data", "source", required=True, metavar="FOLDER|orl",
+@measured("--data", "source", required=True, metavar="FOLDER|orl",
               help="One sub-folder of photos a person, named as the recogniser names them, or the demo faces.")  # fmt: skip
-@click.option("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
+@measured("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
               help="Which photos: those held back from training, the others, or both.")  # fmt: skip
-@click.option("--mirror", is_flag=True, help="Average over each photo and its mirror image.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FOLDER",
+@measured("--mirror", is_flag=True, help="Average over each photo and its mirror image.")
+@to_write("-o", "--output", type=PATH, metavar="FOLDER",
               help="Write evaluation.json, the whole tables as CSV and a reliability diagram;"
                    " of several recognisers, each into a folder of its name.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each recogniser instead of the tables.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
+@to_write("--json", "as_json", is_flag=True, help="Print a line of JSON for each recogniser instead of the tables.")
+@running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
 @device_option
 def evaluate(
     judges: tuple[str, ...],
@@ -66,7 +67,7 @@ def evaluate(
     if output and len({*folders}) < len(recognizers):
         raise ConfigError("--output: two of the recognisers have one name: write them into folders of their own, one by one")
     for recognizer, folder in zip(recognizers, folders, strict=True):
-        found = _evaluate(recognizer, source, part, mirror=mirror, seed=seed, device=device)
+        found = _evaluate(recognizer, source, part, mirror=mirror, seed=seed, device=device, as_json=as_json)
         if folder is not None:
             from faceenc.train import write_evaluation
 
@@ -82,7 +83,9 @@ def evaluate(
             click.echo(f"written to {click.format_filename(folder)}")
 
 
-def _evaluate(recognizer: Recognizer, source: str, part: str, *, mirror: bool, seed: int, device: str) -> Evaluation:
+def _evaluate(
+    recognizer: Recognizer, source: str, part: str, *, mirror: bool, seed: int, device: str, as_json: bool
+) -> Evaluation:
     from faceenc.train import evaluate_model
 
     model = recognizer.classifier
@@ -91,7 +94,7 @@ def _evaluate(recognizer: Recognizer, source: str, part: str, *, mirror: bool, s
             f"--judge {recognizer.name}: it has no people to know by name, which is what is measured here; to see whether it"
             " matches faces, use faceenc verify or faceenc-bench transfer"
         )
-    with progress_bars() as progress:
+    with progress_bars(as_json=as_json) as progress:
         data = _load(source, model, progress)
         rows = {"test": data.test, "train": data.train}.get(part)
         if rows is None:

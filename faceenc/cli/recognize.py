@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.common import as_options, device_option, progress_bars
+from faceenc.cli.messages import as_options
+from faceenc.cli.options import PATH, command, device_option, to_write
+from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, DataError, resolve_device
 
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@click.command()
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=click.Path(path_type=Path))
-@click.option("--model", "checkpoint", type=click.Path(path_type=Path), metavar="FILE",
+@command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=PATH)
+@click.option("--model", "checkpoint", type=PATH, metavar="FILE",
               help="The trained recogniser (.safetensors).  [required]")  # fmt: skip
-@click.option("--output", type=click.Path(path_type=Path), default=Path("recognized"), show_default=True, metavar="FOLDER",
+@to_write("-o", "--output", type=PATH, default=Path("recognized"), show_default=True, metavar="FOLDER",
               help="Where the marked photos go; made if need be.")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1),
               help="Faces with a lower highest probability are unknown.  [default: the recogniser's own]")  # fmt: skip
 @device_option
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a photo instead of the table.")
+@to_write("--json", "as_json", is_flag=True, help="Print one line of JSON a photo instead of the table.")
 @click.pass_context
 def recognize(
     context: click.Context,
@@ -69,13 +70,12 @@ def recognize(
     failed = len(errors)
     _make_folder(output)
     rows: list[dict[str, str]] = []
-    # Bars and lines of JSON would overwrite each other on a terminal.
-    with nullcontext() if as_json else progress_bars() as progress:
+    with progress_bars(silent=as_json, as_json=as_json) as progress:
+        progress("recognising", 0, len(listed))
         for done, (photo, file, found) in enumerate(
             _recognize_all(listed, output, model, threshold, sure=not doubt), start=1
         ):
-            if progress is not None:
-                progress("recognising", done, len(listed))
+            progress("recognising", done, len(listed))
             if found is None:
                 failed += 1
             elif as_json:

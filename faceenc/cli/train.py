@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,26 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import device_option, progress_bars
+from faceenc.cli.common import resumable
+from faceenc.cli.options import PATH, command, device_option, running, to_write, training
+from faceenc.cli.progress import progress_bars
 from faceenc.core import ConfigError, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.train import TrainConfig
 
 
-@click.command()
+@command()
 @click.argument("what", metavar="CONFIG|FOLDER")
-@click.option("--output", type=click.Path(path_type=Path), help="The training's folder.  [default: runs/NAME]")
-@click.option("--resume", is_flag=True, help="Go on with the killed training in --output.")
-@click.option("--init", help='Start from "imagenet", "random", "dlib" or a file of weights.')
-@click.option("--epochs", type=click.IntRange(min=1), help="Of each stage, at most.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and augmentation.")
-@click.option(
+@to_write("-o", "--output", type=PATH, help="The training's folder.  [default: runs/NAME]")
+@running("--resume", is_flag=True, help="Go on with the killed training in --output.")
+@training("--init", help='Start from "imagenet", "random", "dlib" or a file of weights.')
+@training("--epochs", type=click.IntRange(min=1), help="Of each stage, at most.")
+@running("--seed", type=click.IntRange(min=0), help="Of weights, order and augmentation.")
+@training(
     "--on-no-face",
     type=click.Choice(["skip", "whole", "fail"]),
     help="Where no face is found: skip the photo, take its middle, or stop.  [default: skip]",
 )
-@click.option("--adversarial", metavar="EPS", help='Train on attacked images, with noise up to EPS: "4/255".')
+@training("--adversarial", metavar="EPS", help='Train on attacked images, with noise up to EPS: "4/255".')
 @device_option
 def train(
     what: str,
@@ -50,6 +51,8 @@ def train(
     The output folder gets best.safetensors for `faceenc recognize`, `faceenc evaluate` and faceenc-bench, last.safetensors,
     train.json, epochs.csv and curve.png. Options go before what the configuration says.
     """
+    import hashlib
+
     from faceenc.data import load_data, load_unlabelled
     from faceenc.recognizers import threshold_doubt
     from faceenc.train import TrainFolder
@@ -70,6 +73,7 @@ def train(
             "settings": config.training.record(),
         }
         folder = stack.enter_context(closing(TrainFolder(output or Path("runs") / config.name, plan, resume=resume)))
+        stack.enter_context(resumable(folder.path, "state.pt"))
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)
     _print_record(record)
@@ -81,12 +85,15 @@ def train(
 def _settings(what: str, init: str | None, epochs: int | None, seed: int | None, adversarial: str | None) -> TrainConfig:
     from faceenc.attacks import LINF, parse_eps
     from faceenc.core import find_config
+    from faceenc.media import PHOTO_SUFFIXES
     from faceenc.train import read_train_config
 
     folder = Path(what).expanduser()
     if folder.is_dir():
         config = read_train_config(find_config("people"))
         config = replace(config, name=folder.resolve().name, data=replace(config.data, source=str(folder)))
+    elif folder.is_file() and folder.suffix.lower() in PHOTO_SUFFIXES:
+        raise ConfigError(f"{what} is a photo: give the folder that holds a sub-folder of photos for each person")
     else:
         config = read_train_config(find_config(what))
     training = config.training

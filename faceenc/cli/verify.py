@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
-from faceenc.cli.common import JUDGE_WORDS, device_option, formerly, progress_bars
 from faceenc.cli.evidence_tables import print_evidence, what_is_seen
+from faceenc.cli.options import JUDGE_WORDS, PATH, command, device_option, evidence, formerly, who
+from faceenc.cli.progress import progress_bars
 from faceenc.core import resolve_device
 
 _STILL_MATCHES = 1
 
 
-@click.command(cls=formerly(JUDGE_WORDS))
-@click.argument("original", type=click.Path(path_type=Path))
-@click.argument("protected", type=click.Path(path_type=Path))
-@click.option("--gallery", type=click.Path(path_type=Path), metavar="FOLDER",
+@command(cls=formerly(JUDGE_WORDS))
+@click.argument("original", type=PATH)
+@click.argument("protected", type=PATH)
+@who("--gallery", type=PATH, metavar="FOLDER",
               help="Photos of other people, a sub-folder a person: adds the rank among them.")  # fmt: skip
-@click.option("--as", "person", metavar="NAME",
+@who("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
-@click.option("--judge", "judges", multiple=True, metavar="RECOGNISER",
+@evidence("--judge", "judges", multiple=True, metavar="RECOGNISER",
               help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
                    " frbench:NAME; may be repeated.")  # fmt: skip
-@click.option("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
+@evidence("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
 @device_option
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
+@evidence("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
 def verify(
     context: click.Context,
@@ -52,8 +52,7 @@ def verify(
     """
     from faceenc.protect import summary_line, verify_photo
 
-    # Bars and lines of JSON would overwrite each other on a terminal.
-    with nullcontext() if as_json else progress_bars() as progress:
+    with progress_bars(silent=as_json, as_json=as_json) as progress:
         evidence = verify_photo(
             original,
             protected,
@@ -66,7 +65,8 @@ def verify(
         )
     line = summary_line(evidence)
     if as_json:
-        click.echo(json.dumps({**evidence.to_json(), "summary": line}, allow_nan=False))
+        about = {"original": str(original), "protected": str(protected), "match": evidence.matches() > 0}
+        click.echo(json.dumps({**about, **evidence.to_json(), "summary": line}, allow_nan=False))
     else:
         print_evidence(evidence.to_json(), evidence.undetected())
         click.echo(what_is_seen(evidence.to_json()))

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly, progress_bars
+from faceenc.cli.options import LIVE_WORDS, PATH, Eps, command, device_option, evidence, formerly, how_strong, running, who
+from faceenc.cli.progress import progress_bars
 from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faceenc.live import Recognition
 
 
-@click.command(cls=formerly({**SURROGATE_WORDS, "--engine=pgd": "--method", "--engine=mask": "--method"}))
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--method", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
+@command(cls=formerly(LIVE_WORDS))
+@click.argument("source", metavar="IN", type=PATH)
+@click.argument("output", metavar="OUT", type=PATH)
+@how_strong("--method", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
               help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
-@click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
+@how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
               help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
                    " frbench:NAME.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
+@how_strong("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
 @device_option
-@click.option("--eps", type=click.IntRange(1, 32), default=10, show_default=True, help="Strength of the noise, in 255ths.")
-@click.option("--steps", type=click.IntRange(1, 100), default=16, show_default=True, help="Gradient steps a frame.")
-@click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
-              help="Not to be recognised, or to be taken for --target.")  # fmt: skip
-@click.option("--target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
-@click.option("--consent", "consents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+@how_strong("--eps", type=Eps(), default="10/255", show_default=True, help="Strength of the noise.")
+@how_strong("--steps", type=click.IntRange(1, 100), default=16, show_default=True, help="Gradient steps a frame.")
+@who("--to", "target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
+@who("--consent", "consents", multiple=True, type=PATH, metavar="FILE",
               help="That person's consent.")  # fmt: skip
-@click.option("--max-faces", type=click.IntRange(1, 32), default=8, show_default=True, help="The largest ones.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of all randomness.")
-@click.option("--evidence/--no-evidence", default=True, help="Recognise faces in the file that was written.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the text.")
-@click.option("--force", "overwrite", is_flag=True, help="Overwrite OUT.")
+@who("--faces", "max_faces", type=click.IntRange(1, 32), default=8, show_default=True, help="How many, the largest ones.")
+@running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
+@evidence("--evidence/--no-evidence", default=True, help="Recognise faces in the file that was written.")
+@evidence("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the text.")
+@running("--force", "overwrite", is_flag=True, help="Overwrite OUT.")
 def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """Write OUT, a copy of the video IN in which recognisers do not know the faces.
 
@@ -48,11 +48,11 @@ def video(source: Path, output: Path, as_json: bool, **options: Any) -> None:
     """
     from faceenc.live import LiveOptions, LiveProtector
 
-    names = ("surrogate", "method", "engine", "eps", "steps", "goal", "target", "consents", "max_faces", "seed")
+    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces", "seed")
     protector = LiveProtector(
         LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
     )
-    with progress_bars() as progress, protector:
+    with progress_bars(as_json=as_json) as progress, protector:
         done, proof = protector.video(
             source, output, overwrite=options["overwrite"], evidence=options["evidence"], progress=progress
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.common import SURROGATE_WORDS, device_option, formerly
+from faceenc.cli.options import LIVE_WORDS, PATH, Eps, camera, command, device_option, formerly, how_strong, to_write, who
+from faceenc.cli.progress import progress_bars
 from faceenc.core import resolve_device
 
 if TYPE_CHECKING:
@@ -18,37 +18,35 @@ if TYPE_CHECKING:
 _TITLE = "faceenc"
 
 
-@click.command(cls=formerly({**SURROGATE_WORDS, "--engine=pgd": "--method", "--engine=mask": "--method"}))
-@click.option("--source", default="0", show_default=True, metavar="0|FILE|URL", help="A camera's number, a video, a stream.")
-@click.option("--output", default="window", show_default=True, metavar="window|FILE|none|virtual",
+@command(cls=formerly(LIVE_WORDS))
+@camera("--source", default="0", show_default=True, metavar="0|FILE|URL", help="A camera's number, a video, a stream.")
+@to_write("-o", "--output", default="window", show_default=True, metavar="window|FILE|none|virtual",
               help="Where the picture goes; a FILE without an ending is a folder of PNG files.")  # fmt: skip
-@click.option("--method", type=click.Choice(["pgd", "mask", "auto", "noise"]), default="auto", show_default=True,
+@to_write("--force", "overwrite", is_flag=True, help="Overwrite the files of --output and --record.")
+@how_strong("--method", type=click.Choice(["pgd", "mask", "auto", "noise"]), default="auto", show_default=True,
               help="Gradient steps, a mask of faceenc enroll, both as time allows, or random noise.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
+@how_strong("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
-@click.option("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
+@how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
               help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
                    " frbench:NAME.")  # fmt: skip
 @device_option
-@click.option("--eps", type=click.IntRange(1, 32), default=8, show_default=True, help="Strength of the noise, in 255ths.")
-@click.option("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
-@click.option("--goal", type=click.Choice(["dodge", "impersonate"]), default="dodge", show_default=True,
-              help="Not to be recognised, or to be taken for --target.")  # fmt: skip
-@click.option("--target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
-@click.option("--consent", "consents", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+@how_strong("--eps", type=Eps(), default="8/255", show_default=True, help="Strength of the noise.")
+@how_strong("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
+@who("--to", "target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
+@who("--consent", "consents", multiple=True, type=PATH, metavar="FILE",
               help="Of a person whom faces may be made to look like; may be repeated.")  # fmt: skip
-@click.option("--record", type=click.Path(path_type=Path), metavar="FILE",
+@to_write("--record", type=PATH, metavar="FILE",
               help="Also write the protected video, without drawings.")  # fmt: skip
-@click.option("--stats", type=click.Path(path_type=Path), metavar="FILE", help="Figures of each frame, .json or .csv.")
-@click.option("--width", type=click.IntRange(1, 7680), help="Asked of a camera.")
-@click.option("--height", type=click.IntRange(1, 4320), help="Asked of a camera.")
-@click.option("--fps", type=click.FloatRange(1, 240), help="Frames a second to hold.  [default: the source's own]")
-@click.option("--mirror", is_flag=True, help="Left and right as in a mirror.")
-@click.option("--max-faces", type=click.IntRange(1, 32), default=4, show_default=True, help="The largest ones.")
-@click.option("--detect-every", type=click.IntRange(1, 30), default=1, show_default=True, metavar="N",
+@to_write("--stats", type=PATH, metavar="FILE", help="Figures of each frame, .json or .csv.")
+@camera("--width", type=click.IntRange(1, 7680), help="Asked of a camera.")
+@camera("--height", type=click.IntRange(1, 4320), help="Asked of a camera.")
+@camera("--fps", type=click.FloatRange(1, 240), help="Frames a second to hold.  [default: the source's own]")
+@camera("--mirror", is_flag=True, help="Left and right as in a mirror.")
+@who("--faces", "max_faces", type=click.IntRange(1, 32), default=4, show_default=True, help="How many, the largest ones.")
+@who("--detect-every", type=click.IntRange(1, 30), default=1, show_default=True, metavar="N",
               help="Look for faces in each N-th frame and follow them in between: quicker, less sure.")  # fmt: skip
-@click.option("--frames", type=click.IntRange(min=1), help="Stop after so many.")
-@click.option("--force", "overwrite", is_flag=True, help="Overwrite the files of --output and --record.")
+@camera("--frames", type=click.IntRange(min=1), help="Stop after so many.")
 def webcam(**options: Any) -> None:
     """Protect faces while the camera runs.
 
@@ -65,11 +63,13 @@ def webcam(**options: Any) -> None:
         check_display()  # before seconds are spent on loading networks
     from faceenc.live import LiveOptions, LiveProtector, open_source
 
-    names = ("surrogate", "method", "engine", "eps", "steps", "goal", "target", "consents", "max_faces")
+    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces")
     protector = LiveProtector(
         LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
     )
     with ExitStack() as stack:
+        if options["output"] not in ("window", "virtual"):  # where nobody watches
+            stack.enter_context(progress_bars(silent=True))
         source, live = open_source(options["source"], width=options["width"], height=options["height"], rate=options["fps"])
         guard = stack.enter_context(ExitStack())
         guard.callback(source.close)  # until the protector looks after it
@@ -85,6 +85,8 @@ def webcam(**options: Any) -> None:
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:
+    from pathlib import Path
+
     from faceenc.live import Outputs, Sink, StatsFile, no_keys
     from faceenc.media import PngFolder, ScreenWindow, VideoFile, VirtualCamera, frames_to
 

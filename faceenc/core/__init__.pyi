@@ -39,8 +39,11 @@ from .geometry import window_around as window_around
 from .locks import BusyError as BusyError
 from .locks import FolderLock as FolderLock
 from .locks import lock_byte as lock_byte
+from .locks import remove_unlocked as remove_unlocked
+from .locks import stands as stands
 from .locks import unlock_byte as unlock_byte
 from .toml import build as build
+from .toml import builtin_configs as builtin_configs
 from .toml import check_keys as check_keys
 from .toml import checked as checked
 from .toml import find_config as find_config

@@ -25,8 +25,10 @@ class BusyError(Exception):
     """Another process holds the lock."""
 
 
-def lock_byte(handle: int, byte: int, *, wait: bool) -> None:
-    """Lock one byte of an open file; closing any handle of that file in this process frees it.
+def lock_byte(handle: int, byte: int, *, wait: bool, whole: bool = False) -> None:
+    """Lock one byte of an open file, or with POSIX locks all from there on (`whole`).
+
+    Closing any handle of that file in this process frees it.
 
     Raises:
         BusyError: another process holds it, and `wait` is off.
@@ -37,9 +39,32 @@ def lock_byte(handle: int, byte: int, *, wait: bool) -> None:
             os.lseek(handle, byte, os.SEEK_SET)
             msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
         else:
-            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
+            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 0 if whole else 1, byte)
     except (BlockingIOError, PermissionError) as error:  # systems differ in which
         raise BusyError from error
+
+
+def remove_unlocked(path: Path) -> None:
+    """Remove a lock file in which no other process holds a byte; whoever takes a lock has to see that its file `stands`."""
+    with suppress(BusyError, OSError):
+        if sys.platform == "win32":
+            path.unlink()  # refused while anybody has it open
+            return
+        handle = os.open(path, os.O_RDWR)
+        try:
+            lock_byte(handle, 0, wait=False, whole=True)
+            if stands(handle, path):
+                path.unlink()
+        finally:
+            os.close(handle)
+
+
+def stands(handle: int, path: Path) -> bool:
+    """Whether an open file is the one that a path names now."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def unlock_byte(handle: int, byte: int) -> None:
@@ -86,7 +111,7 @@ class FolderLock:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 lock_byte(handle, 0, wait=False)
-                if not self._stands(handle):  # whoever had it has just removed it: a lock that nobody else would see
+                if not stands(handle, self.path):  # whoever had it has just removed it: a lock that nobody else would see
                     continue
                 self._handle = handle
             finally:
@@ -100,9 +125,3 @@ class FolderLock:
                 self.path.unlink()
             os.close(self._handle)
             self._handle = None
-
-    def _stands(self, handle: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(handle), self.path.stat())
-        except FileNotFoundError:
-            return False

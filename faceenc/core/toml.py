@@ -23,14 +23,18 @@ def find_config(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    known = builtin_configs()
+    if path.stem in known and path.parent in (Path(), Path("configs")):
+        return known[path.stem]
+    raise ConfigError(f"configuration {name} does not exist, neither built in nor as a TOML file{nearest(path.stem, known)}")
+
+
+def builtin_configs() -> dict[str, Path]:
+    """The configurations that travel with the package, by name."""
     package = Path(__file__).parent.parent
-    # Installed, the configurations lie inside the package; in a checkout, beside it.
+    # Installed, they lie inside the package; in a checkout, beside it.
     folders = [folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()]
-    for folder in folders:
-        if (folder / f"{path.stem}.toml").is_file() and path.parent in (Path(), Path("configs")):
-            return folder / f"{path.stem}.toml"
-    known = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.toml")}))
-    raise ConfigError(f"configuration {name} does not exist: give a TOML file, or one of: {known}")
+    return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.toml"))}
 
 
 T = typing.TypeVar("T")
@@ -44,7 +48,9 @@ def read_toml(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text, and so no configuration: give a TOML file") from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     try:
         return make(table)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TRACE = 5  # a level below DEBUG: for whoever looks for an error of ours
+
 _MODELS = {"short": "blazeface-short", "full": "blazeface-full-sparse"}
 # Two threads that redirect at once would restore each other's redirection for good. Re-entrant: a garbage collection inside
 # the block may close another detector.
@@ -230,4 +232,4 @@ def _quiet_stderr() -> Iterator[list[str]]:
             caught.seek(0)
             lines += caught.read().decode(errors="replace").splitlines()
             for line in lines:
-                logger.debug("mediapipe: %s", line)
+                logger.log(_TRACE, "mediapipe: %s", line)

@@ -41,8 +41,7 @@ class LiveOptions:
         engine: of the gradients, as `gradient_engine` takes it.
         eps: strength of the noise, in 255ths.
         steps: gradient steps a frame; None is the method's usual number.
-        goal: "dodge", or "impersonate" for `target`.
-        target: whom to be taken for.
+        target: whom to be taken for; None hides people.
         consents: files of people whom faces may be made to look like.
         max_faces: a frame; the largest ones.
         seed: of all randomness.
@@ -54,7 +53,6 @@ class LiveOptions:
     engine: str = "auto"
     eps: int = 8
     steps: int | None = None
-    goal: str = "dodge"
     target: str | None = None
     consents: tuple[Path, ...] = ()
     max_faces: int = 4
@@ -62,8 +60,8 @@ class LiveOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.goal == "impersonate" and self.method in ("mask", "noise"):
-            raise ConfigError(f"`method={self.method}` only hides people: use pgd for `goal=impersonate`")
+        if self.target is not None and self.method in ("mask", "noise"):
+            raise ConfigError(f"`method={self.method}` only hides people: use pgd for `target`")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +85,13 @@ class LiveProtector:
         options: how.
 
     Raises:
-        ConfigError: a target that does not fit the goal.
+        ConfigError: consents without a target.
         ConsentError: no consent of the target, or one that does not hold.
     """
 
     def __init__(self, options: LiveOptions) -> None:
         self.options = options
-        self._targets = read_targets(options.goal, options.target, options.consents)
+        self._targets = read_targets(options.target, options.consents)
         self._lock = Lock()
         self._stack = ExitStack()
         self._tools: _Tools | None = None

@@ -70,24 +70,21 @@ def make_method(name: str, identifier: Identifier, masks: MaskBook, *, steps: in
     raise ConfigError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
 
 
-def read_targets(goal: str, target: str | None, consents: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
+def read_targets(target: str | None, consents: Sequence[Path]) -> dict[str, NDArray[np.float32]]:
     """Whom faces may be made to look like: people whose consents are given. Name -> (N, 128) embeddings.
 
     Args:
-        goal: "dodge" or "impersonate".
-        target: the first one; None for impersonation is an error.
+        target: the first one; None hides people.
         consents: files of `faceenc consent`.
 
     Raises:
-        ConfigError: a target that does not fit the goal.
+        ConfigError: consents without a target.
         ConsentError: no consent of the target, or one that does not hold.
     """
-    if goal == "dodge":
-        if target or consents:
-            raise ConfigError("`target` and `consents` are for `goal=impersonate`")
-        return {}
     if target is None:
-        raise ConfigError("`goal=impersonate` needs `target=NAME` and that person's `consents=FILE`")
+        if consents:
+            raise ConfigError("`consents` is for being taken for who signed it: add `target=NAME`, or leave it out")
+        return {}
     found: dict[str, NDArray[np.float32]] = {}
     signers: dict[str, str] = {}
     for path in consents:

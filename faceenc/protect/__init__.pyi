@@ -16,6 +16,7 @@ from .evidence.records import Verdict as Verdict
 from .evidence.summary import summary_line as summary_line
 from .options import Options as Options
 from .photo import Protected as Protected
+from .photo import notes_about as notes_about
 from .photo import preset_alone as preset_alone
 from .protector import Protector as Protector
 from .safeguards.audit_log import audit as audit

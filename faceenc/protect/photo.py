@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from faceenc.core import Box, DataError, Face, NoFaceError
@@ -60,7 +59,6 @@ class Protected(Generic[_Form]):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            **({"output": str(self.image)} if isinstance(self.image, Path) else {}),
             "matched": self.matched,
             **self.evidence.to_json(),
             "undetected": self.evidence.undetected(),
@@ -100,6 +98,23 @@ def choose_faces(found: Found, options: Options, pixels: NDArray[np.uint8], *, a
         )
     count = len(faces) if options.faces == "all" else 1 if options.faces == "largest" else int(options.faces)
     return replace(found, faces=faces[:count], left=faces[count:])
+
+
+def notes_about(photo: Photo, options: Options, found: Found) -> tuple[str, ...]:
+    """What is to be said of a protected photo besides its evidence, in plain words.
+
+    Args:
+        photo: as read.
+        options: how it is protected.
+        found: the faces that are.
+    """
+    notes = list(photo.notes)
+    if options.keep_metadata and photo.metadata is not None and photo.metadata.tells_place:
+        notes.append("the place where it was taken (GPS) stays in the file: `keep_metadata` asked for it")
+    if options.faces.isdecimal() and len(found.faces) < int(options.faces):
+        count = "1 face" if len(found.faces) == 1 else f"{len(found.faces)} faces"
+        notes.append(f"`faces={options.faces}` asked for more than the {count} in it")
+    return tuple(notes)
 
 
 def _doubt(found: Found) -> str:

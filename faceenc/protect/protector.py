@@ -31,7 +31,7 @@ from faceenc.media import (
 from faceenc.protect.decoys import embed_person, make_decoy
 from faceenc.protect.options import Options
 from faceenc.protect.passes import Made, Passes, about, timed
-from faceenc.protect.photo import Protected, choose_faces, preset_alone
+from faceenc.protect.photo import Protected, choose_faces, notes_about, preset_alone
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import read_consent
@@ -171,8 +171,8 @@ class Protector:
         }
         audit("encrypt", **hashes, goal=options.goal, faces=len(found.faces), consent=self._fingerprint)
         result = target or in_form_of(image, made.shown, made.data)
-        preset = preset_alone(options, found)
-        return Protected(result, made.outcomes, made.evidence, passes.attacked, preset, photo.notes, seconds)
+        preset, notes = preset_alone(options, found), notes_about(photo, options, found)
+        return Protected(result, made.outcomes, made.evidence, passes.attacked, preset, notes, seconds)
 
 
 def _format(options: Options, image: Picture, output: Path | None) -> PhotoFormat | None:

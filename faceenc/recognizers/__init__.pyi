@@ -25,11 +25,13 @@ from .gallery import Gallery as Gallery
 from .gallery import list_people as list_people
 from .gallery import load_gallery as load_gallery
 from .loading import ENSEMBLE as ENSEMBLE
+from .loading import Offered as Offered
 from .loading import choose_judges as choose_judges
 from .loading import load_ensemble as load_ensemble
 from .loading import load_judges as load_judges
 from .loading import load_recognizer as load_recognizer
 from .loading import load_recognizers as load_recognizers
+from .loading import offered_recognizers as offered_recognizers
 from .matching import FAR as FAR
 from .matching import apply_threshold as apply_threshold
 from .matching import equal_error_rate as equal_error_rate

@@ -53,7 +53,7 @@ def load_checkpoint(path: Path) -> tuple[FaceResNet, dict[str, Any]]:
         CheckpointError: the file is missing, damaged, or not one of ours.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist: check the path, or leave it out")
+        raise CheckpointError(f"checkpoint {path} does not exist: check the path; `faceenc train` writes best.safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from faceenc.core import ASSETS, AssetError
+from faceenc.core import ASSETS, AssetError, cache_dir
 from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
 from faceenc.recognizers.dlib.crops import DlibCrop
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
@@ -22,6 +23,39 @@ DLIB_TORCH = "dlib-torch"
 FRBENCH = "frbench:"
 # What photos are protected against by default: four nets of four makers, trained on different people.
 ENSEMBLE: tuple[str, ...] = (DLIB, "sface", "faceplugin", "mobilefacenet")
+
+
+class Offered(NamedTuple):
+    """A recogniser, or a kind of them, that `load_recognizer` takes.
+
+    Attributes:
+        name: what to write.
+        what: it is.
+        licence: of its weights; "" where each has its own.
+        cached: whether it needs no fetching; None where nothing is fetched.
+    """
+
+    name: str
+    what: str
+    licence: str = ""
+    cached: bool | None = None
+
+
+def offered_recognizers() -> list[Offered]:
+    """Everything that can be named."""
+
+    def kept(name: str) -> bool:
+        return any((cache_dir() / file).is_file() for file in (ASSETS[name].filename, f"{name}.safetensors"))
+
+    net = "dlib-face-net"
+    own = "by its own code" if has_dlib() else "as a torch module (dlib-bin is not installed)"
+    return [
+        Offered(DLIB, f"dlib's face net, {own}", ASSETS[net].licence, kept(net)),
+        Offered(DLIB_TORCH, "dlib's face net, always as a torch module", ASSETS[net].licence, kept(net)),
+        *(Offered(name, ASSETS[name].credit, ASSETS[name].licence, kept(name)) for name in PACKAGED),
+        Offered("FILE.safetensors", "what `faceenc train` wrote"),
+        Offered(f"{FRBENCH}NAME", "one of frbench's, which frbench-download fetches"),
+    ]
 
 
 def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:

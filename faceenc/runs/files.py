@@ -18,6 +18,8 @@ from faceenc.runs.plan import FileResult, Task
 
 logger = logging.getLogger(__name__)
 
+_TRACE = 5  # a level below DEBUG: for whoever looks for an error of ours
+
 # Called with each file: its result, how many files are settled by now, and how many there are.
 OnResult = Callable[[FileResult, int, int], object]
 
@@ -40,6 +42,7 @@ def run_files(
     ledger: Path,
     locks: Path | None = None,
     progress: OnResult | None = None,
+    starting: Callable[[int, int], object] | None = None,
     initializer: Callable[[], object] | None = None,
 ) -> list[FileResult]:
     """Do what is not done yet.
@@ -58,6 +61,7 @@ def run_files(
         ledger: a file in the output folder, made if need be.
         locks: as of `Ledger`.
         progress: called with each file as soon as it is settled.
+        starting: called before the first file is worked on, with how many are settled by then, and how many there are.
         initializer: called once in each process that works, before its first file; not at all if nothing is to be done.
 
     Returns:
@@ -74,15 +78,17 @@ def run_files(
     job.ledger.prepare()
     results: dict[int, FileResult] = {}
     try:
-        with closing(_settle_all(job, tasks, jobs, initializer)) as settled:
+        with closing(_settle_all(job, tasks, jobs, initializer, starting)) as settled:
             for number, result in settled:
                 results[number] = result
                 if "traceback" in result.details and result.status == "failed":
-                    logger.debug("%s: %s", result.source, result.details["traceback"])
+                    logger.log(_TRACE, "%s: %s", result.source, result.details["traceback"])
                 if progress is not None:
                     progress(result, len(results), len(tasks))
     except KeyboardInterrupt:
         raise StoppedError([results[number] for number in sorted(results)]) from None
+    finally:
+        job.ledger.tidy()
     return [results[number] for number in range(len(tasks))]
 
 
@@ -93,10 +99,14 @@ def exit_code(results: Sequence[FileResult]) -> int:
 
 
 def _settle_all(
-    job: FileWork, tasks: Sequence[Task], jobs: int, initializer: Callable[[], object] | None
+    job: FileWork,
+    tasks: Sequence[Task],
+    jobs: int,
+    initializer: Callable[[], object] | None,
+    starting: Callable[[int, int], object] | None,
 ) -> Generator[tuple[int, FileResult]]:
     busy: dict[int, FileResult] = {}
-    for number, result in _try_all(job, tasks, jobs, initializer):
+    for number, result in _try_all(job, tasks, jobs, initializer, starting):
         if result.message == BUSY:
             busy[number] = result
         else:
@@ -106,7 +116,11 @@ def _settle_all(
 
 
 def _try_all(
-    job: FileWork, tasks: Sequence[Task], jobs: int, initializer: Callable[[], object] | None
+    job: FileWork,
+    tasks: Sequence[Task],
+    jobs: int,
+    initializer: Callable[[], object] | None,
+    starting: Callable[[int, int], object] | None,
 ) -> Generator[tuple[int, FileResult]]:
     left = []
     for number, task in enumerate(tasks):
@@ -116,6 +130,8 @@ def _try_all(
         else:
             left.append(number)
     doing = [tasks[number] for number in left]
+    if doing and starting is not None:
+        starting(len(tasks) - len(doing), len(tasks))
     executor: Executor = InProcess() if jobs == 1 else Processes(jobs)
     try:
         with closing(executor.run(_do, doing, setup=partial(_begin, job, initializer))) as answers:

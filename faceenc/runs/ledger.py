@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faceenc.core import DataError, lock_byte, unlock_byte
+from faceenc.core import DataError, lock_byte, remove_unlocked, stands, unlock_byte
 
 _APPENDING = 0  # the byte of the lock file that whoever adds a line holds
 
@@ -81,16 +81,24 @@ class Ledger:
         """
         byte = 1 + int(self.key(target)[:14], 16)
         # Closing any handle of a file frees all POSIX locks that the process has on it: there is only this one.
-        locks = self._locks = self._open_locks()
-        try:
-            lock_byte(locks, byte, wait=False)
+        while True:
+            locks = self._locks = self._open_locks()
             try:
-                yield
+                lock_byte(locks, byte, wait=False)
+                try:
+                    if stands(locks, self._lock_file):  # else another run has just tidied up: nobody would see this lock
+                        yield
+                        return
+                finally:
+                    unlock_byte(locks, byte)
             finally:
-                unlock_byte(locks, byte)
-        finally:
-            self._locks = None
-            os.close(locks)
+                self._locks = None
+                os.close(locks)
+
+    def tidy(self) -> None:
+        """Remove the lock file beside the record, unless another run is using it."""
+        if self.locks is None:
+            remove_unlocked(self._lock_file)
 
     def add(self, record: Mapping[str, Any], source: Path, target: Path, files: Mapping[str, str]) -> None:
         """Write a line, while the target is held; it is on the disk when this returns.
@@ -194,7 +202,11 @@ class Ledger:
             self._made.setdefault(name, set()).add(sha256)
 
     def _open_locks(self) -> int:
-        return os.open(self.locks or self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        return os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.locks or self.path.with_name(f".{self.path.name}.lock")
 
 
 def digest(path: Path) -> str | None:

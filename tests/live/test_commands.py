@@ -99,13 +99,12 @@ def test_what_is_missing_is_said_in_one_line(clip: Path, tmp_path: Path, monkeyp
 
 
 def test_nobody_is_impersonated_without_their_consent(clip: Path, tmp_path: Path) -> None:
-    words = ("webcam", "--source", clip, "--output", "none", "--goal", "impersonate")
-    assert "needs --target NAME and that person's --consent" in one_line(*words)
-    assert "to be taken for Bob needs their consent" in one_line(*words, "--target", "Bob")
+    words = ("webcam", "--source", clip, "-o", "none")
+    assert "to be taken for Bob needs their consent" in one_line(*words, "--to", "Bob")
     (tmp_path / "forged").write_text("{}")
-    assert "is not a consent" in one_line(*words, "--target", "Bob", "--consent", tmp_path / "forged")
-    assert "only hides people" in one_line(*words, "--target", "Bob", "--method", "mask")
-    assert "are for --goal impersonate" in one_line("webcam", "--source", clip, "--output", "none", "--target", "Bob")
+    assert "is not a consent" in one_line(*words, "--to", "Bob", "--consent", tmp_path / "forged")
+    assert "--method mask only hides people: use pgd for --to" in one_line(*words, "--to", "Bob", "--method", "mask")
+    assert "add --to NAME, or leave it out" in one_line(*words, "--consent", tmp_path / "forged")
 
 
 def test_with_it_a_face_moves_toward_theirs(
@@ -127,7 +126,7 @@ def test_with_it_a_face_moves_toward_theirs(
         today = today_utc()
         consent = make_consent("Grace", [theirs], ["00" * 32], signed=today, valid_until=today + timedelta(days=1))
         (tmp_path / "grace.consent").write_text(consent)
-        words = ("--goal", "impersonate", "--target", "grace", "--consent", tmp_path / "grace.consent", "--no-evidence")
+        words = ("--to", "grace", "--consent", tmp_path / "grace.consent", "--no-evidence")
         result = run("video", clip, tmp_path / "out.mp4", *words)
         assert result.exit_code == 0, result.output
         distances = []
@@ -148,7 +147,7 @@ def test_a_virtual_camera_needs_its_package_or_driver(clip: Path) -> None:
 
 def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: Path, clip: Path) -> None:
     write_people(tmp_path / "photos", {"s1": 7})
-    result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 40, "--eps", 12)
+    result = run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 40, "--eps", "12/255")
     assert result.exit_code == 0, result.output
     hidden, held = map(int, re.findall(r"hidden in (\d+) of (\d+) views", result.output)[0])
     assert held > 0
@@ -161,7 +160,7 @@ def test_enrolling_makes_a_mask_that_hides_in_other_photos_and_frames(tmp_path: 
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     stats = tmp_path / "stats.json"
-    result = run("webcam", "--source", clip, "--output", "none", "--method", "mask", "--eps", 12, "--stats", stats)
+    result = run("webcam", "--source", clip, "--output", "none", "--method", "mask", "--eps", "12/255", "--stats", stats)
     assert result.exit_code == 0, result.output
     rows = json.loads(stats.read_text())
     assert sum(row["hidden"] for row in rows) >= 0.75 * sum(row["faces"] for row in rows) > 0
@@ -185,6 +184,15 @@ def test_the_words_of_the_release_before(clip: Path, tmp_path: Path) -> None:
         "--model is --surrogate now; the old word goes with the next release",
     ]
     assert run(*words, "--engine", "exact").stderr == ""
+    result = run(*words, "--method", "noise", "--goal", "dodge", "--max-faces", 2, "--eps", 4)
+    assert result.exit_code == 0, result.output
+    assert [line.partition(": ")[2].partition(";")[0] for line in result.stderr.splitlines()] == [
+        "--goal is part of --to NAME now", "--max-faces is --faces now", "--eps 4 is --eps 4/255 now",
+    ]  # fmt: skip
+    assert run(*words, "--method", "noise", "--eps", 4, "-q").stderr == ""
+    refused = run(*words, "--eps", "33/255")
+    assert refused.exit_code == 2
+    assert "'33/255' is not in the range from 1/255 to 32/255" in refused.stderr
 
 
 def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:

@@ -128,6 +128,7 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     (folder / "empty.png").unlink()
     again = run(folder, *QUICK, "--output", tmp_path / "out")
     assert again.exit_code == 0, "a photo without a face is passed over"
+    assert again.stderr.splitlines()[0] == "INFO: photos: 1 of 2 to do"
     assert again.stdout.splitlines() == [f"{good}: done already", "1 of 2 photos protected, 1 without a face"]
     assert run(folder, *QUICK, "--output", tmp_path / "out", "--on-no-face", "fail").exit_code == 3
     good.unlink()

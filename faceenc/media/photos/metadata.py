@@ -39,6 +39,14 @@ class Metadata:
     text: tuple[tuple[str, str], ...]
     dpi: tuple[float, float] | None
 
+    @property
+    def tells_place(self) -> bool:
+        """Whether GPS coordinates are in it."""
+        exif = Image.Exif()
+        if self.exif:
+            exif.load(b"Exif\0\0" + self.exif)
+        return bool(exif.get_ifd(_GPS_IFD)) or b"GPSLatitude" in (self.xmp or b"")
+
 
 def read_metadata(image: Image.Image, *, width: int, height: int) -> Metadata | None:
     """Of a loaded image, as it fits upright pixels of this width and height; None if there is nothing."""
