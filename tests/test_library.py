@@ -130,7 +130,7 @@ def test_an_output_is_looked_at_before_the_work(shown: dict[str, Any]) -> None:
 def test_nothing_heavy_is_loaded_and_rooms_can_be_called() -> None:
     code = (
         "import sys, faceenc; assert not {'numpy', 'torch', 'cv2', 'PIL', 'pandas'} & set(sys.modules)\n"
-        "assert set(faceenc.__all__) <= set(dir(faceenc)); [getattr(faceenc, name) for name in faceenc.__all__]\n"
+        "[getattr(faceenc, name) for name in faceenc.__all__]\n"
         "import faceenc.protect, faceenc.benchmark; assert faceenc.protect.Protector is faceenc.Protector\n"
         "try: faceenc.benchmark('nobody')\n"
         "except faceenc.ConfigError as error: print(error)"

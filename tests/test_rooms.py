@@ -17,6 +17,7 @@ from benchmarks.structure import ROOMS, circles, graph, imports, modules, number
 PACKAGE = Path(faceenc.__file__).parent
 ROOT = Path(__file__).parent.parent
 MODULES = modules(PACKAGE)
+ARROWS = graph(PACKAGE)
 FLOOR = {room: number for number, room in enumerate(ROOMS)}
 OUTSIDE = [path for folder in ("tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 
@@ -73,7 +74,7 @@ def libraries(path: Path, *, typing_too: bool = True, inside_functions: bool = T
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in ("", "__main__")])
 def test_imports_point_down(module: str) -> None:
-    for target in graph(PACKAGE)[module]:
+    for target in ARROWS[module]:
         assert FLOOR[room(target)] <= FLOOR[room(module)], f"faceenc.{module} imports faceenc.{target}, on a floor above it"
 
 
@@ -94,7 +95,7 @@ def test_rooms_are_entered_by_their_faces(path: Path) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert circles(graph(PACKAGE)) == []
+    assert circles(ARROWS) == []
 
 
 def test_the_house_has_its_shape() -> None:

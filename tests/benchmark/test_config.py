@@ -122,5 +122,5 @@ def test_parse_eps(text: object, norm: object, size: float) -> None:
 
 
 def test_unknown_configuration_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"does not exist: .*demo"):
+    with pytest.raises(ConfigError, match=r"does not exist, neither built in nor as a TOML file: known are .*demo"):
         find_config("nosuch")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures.thread
 import gc
-import logging
 import os
 import subprocess
 import sys
@@ -135,7 +134,7 @@ def test_nothing_reaches_the_terminal() -> None:
 
 
 def test_noise_of_the_libraries_is_kept_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="faceenc.faces.detection"):
+    with caplog.at_level(5, logger="faceenc.faces.detection"):
         FaceDetector().close()
     assert any("XNNPACK" in record.message for record in caplog.records)
 

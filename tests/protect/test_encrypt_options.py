@@ -106,7 +106,9 @@ def test_a_bar_shows_how_far_the_one_photo_is(tmp_path: Path) -> None:
     assert "protecting" not in done.stdout
     assert done.stdout.splitlines()[-2].startswith(f"{photo} -> ")
     again = run(photo, *QUICK, "--force", "--json", env={"TTY_COMPATIBLE": "1"})
-    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.exit_code == 0
+    assert "protecting" in again.stderr, "the lines of JSON go elsewhere"
+    assert len(again.stdout.splitlines()) == 1
 
 
 @pytest.mark.parametrize("target", ["a-protected.png", "b.jpg"])

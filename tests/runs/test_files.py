@@ -313,7 +313,7 @@ def test_a_photo_that_is_not_there(tmp_path: Path) -> None:
 def test_slips_of_the_work_are_reported_in_a_line(
     work: Any, said: str, studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", logger="faceenc")
+    caplog.set_level(5, logger="faceenc")  # of --debug
     results = run_files(studio.plan(), work, settings="k", jobs=1, force=False, ledger=studio.ledger)
     assert statuses(results) == ["failed"] * 6
     assert all(said in result.message and "\n" not in result.message for result in results)
