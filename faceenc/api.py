@@ -159,11 +159,11 @@ def benchmark(
         RunError: the folder holds another run, or none to resume.
         FaceencError: data or recognisers cannot be had.
     """
-    from faceenc.benchmark import run_config
+    from faceenc.benchmark import run_config, silent
 
     folder = None if output is None else Path(output)
     return run_config(
-        config, output=folder, resume=resume, limit=limit, seed=seed, device=device, jobs=jobs, progress=progress or _silent
+        config, output=folder, resume=resume, limit=limit, seed=seed, device=device, jobs=jobs, progress=progress or silent
     )
 
 
@@ -181,11 +181,11 @@ def transfer(
 
     Args and errors as of `benchmark`; `limit` counts photos.
     """
-    from faceenc.benchmark import run_transfer_config
+    from faceenc.benchmark import run_transfer_config, silent
 
     folder = None if output is None else Path(output)
     return run_transfer_config(
-        config, output=folder, resume=resume, limit=limit, device=device, jobs=jobs, progress=progress or _silent
+        config, output=folder, resume=resume, limit=limit, device=device, jobs=jobs, progress=progress or silent
     )
 
 
@@ -212,9 +212,6 @@ def crosscheck(
         One row a norm, goal, engine and step, see `faceenc.benchmark.crosscheck`.
     """
     from faceenc.benchmark import crosscheck as compare
+    from faceenc.benchmark import silent
 
-    return compare(model, x, labels, steps=steps, engines=tuple(engines), progress=progress or _silent)
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Nobody is told."""
+    return compare(model, x, labels, steps=steps, engines=tuple(engines), progress=progress or silent)

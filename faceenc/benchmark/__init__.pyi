@@ -16,6 +16,7 @@ from .rows import cell_key as cell_key
 from .runner import Measured as Measured
 from .runner import Measurement as Measurement
 from .runner import run_benchmark as run_benchmark
+from .runner import silent as silent
 from .transfer.config import make_transfer_plan as make_transfer_plan
 from .transfer.config import prepare_transfer as prepare_transfer
 from .transfer.config import read_transfer_config as read_transfer_config
