@@ -14,7 +14,7 @@ from PIL import PngImagePlugin
 from faceenc.core import DataError
 from faceenc.media import clean_exif, clean_xmp, decode_photo, encode_photo
 from tests.encrypting import portrait, tinted
-from tests.photo_files import Tag, encoded, tiff_block
+from tests.photo_files import Tag, encoded, heic_with_auxiliary, tiff_block
 
 
 def test_what_lies_behind_a_jpeg_is_left_out_and_told() -> None:
@@ -37,6 +37,19 @@ def test_what_lies_behind_a_jpeg_is_left_out_and_told() -> None:
     metadata = decode_photo(gain + other).metadata
     assert metadata is not None
     assert metadata.xmp == b"<x dc:title='Rex'></x>", "no word of what is not there"
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("urn:com:apple:photo:2020:aux:hdrgainmap", "its gain map for HDR screens is left out"),
+        ("urn:com:apple:photo:2018:aux:portraiteffectsmatte", "pictures that belong to it (depth, masks) are left out"),
+    ],
+)
+def test_what_belongs_to_a_heic_is_left_out_and_told(kind: str, note: str) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    photo = decode_photo(heic_with_auxiliary(kind.encode()))
+    assert (photo.pixels.shape, photo.notes) == ((64, 64, 3), (note,))
 
 
 def test_a_jpeg_that_lacks_its_end_marker_alone_is_read() -> None:

@@ -191,7 +191,14 @@ def _check(image: Image.Image, head: bytes) -> list[str]:
         raise DataError("it is a camera's raw file, of which only a preview could be read; export it as JPEG or TIFF")
     pictures = int(getattr(image, "n_frames", 1))
     if pictures == 1:
-        return []
+        return _beside_heic(image) if image.format == "HEIF" else []
     if image.format in ("MPO", "TIFF", "HEIF"):
         return [f"of its {pictures} pictures only the {'main' if image.format == 'HEIF' else 'first'} one taken"]
     raise DataError("it is animated; save one of its pictures, or take `faceenc video` for moving ones")
+
+
+def _beside_heic(image: Image.Image) -> list[str]:
+    kinds = [kind for kind in image.info.get("aux", ()) if "auxid" not in kind]  # those are transparency and depth
+    if any("gainmap" in kind for kind in kinds):
+        return ["its gain map for HDR screens is left out"]
+    return ["pictures that belong to it (depth, masks) are left out"] if kinds or image.info.get("depth_images") else []
