@@ -139,6 +139,32 @@ def camera_exif(order: str = "<", orientation: int = 6) -> bytes:
     return tiff_block(order, first, second) + THUMBNAIL
 
 
+def heic_with_auxiliary(kind: bytes) -> bytes:
+    """A HEIC of two pictures as pillow-heif writes it, the second one declared auxiliary to the first."""
+    other = Image.fromarray(smooth(32, 32))
+    block = bytearray(encoded(smooth(64, 64), "HEIF", save_all=True, append_images=[other]))
+    added = 0
+
+    def append(inside: Sequence[bytes], content: bytes) -> None:
+        """To the last of these boxes, each of which lies in the one before."""
+        nonlocal added
+        added += len(content)
+        starts = [block.index(name) - 4 for name in inside]
+        end = starts[-1] + int(struct.unpack_from(">I", block, starts[-1])[0])
+        for start in starts:
+            struct.pack_into(">I", block, start, struct.unpack_from(">I", block, start)[0] + len(content))
+        block[end:end] = content
+
+    block[block.index(b"ipma") + 21] += 1  # the number of the second picture's properties; the seventh is made next
+    append((b"meta", b"iprp", b"ipma"), bytes([7]))
+    append((b"meta", b"iprp", b"ipco"), struct.pack(">I4sI", 13 + len(kind), b"auxC", 0) + kind + b"\0")
+    append((b"meta",), struct.pack(">I4sII4sHHH", 26, b"iref", 0, 14, b"auxl", 2, 1, 1))
+    for place in (16, 34):  # where the pictures' samples lie
+        start = block.index(b"iloc") + place
+        struct.pack_into(">I", block, start, struct.unpack_from(">I", block, start)[0] + added)
+    return bytes(block)
+
+
 def cmyk_profile() -> bytes:
     """A colour profile for CMYK in which cyan ink is red, so that nobody mistakes its use for the plain formula."""
     white, red = (255, 128, 128), (135, 208, 195)  # Lab in 8 bits

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import as_options
+from faceenc.cli.messages import as_options, left_out_lines
 from faceenc.cli.options import PATH, command
 from faceenc.cli.progress import progress_bars
 from faceenc.core import DataError
@@ -17,6 +18,9 @@ from faceenc.core import DataError
 if TYPE_CHECKING:
     from faceenc.core import Face
     from faceenc.faces import Found
+
+
+log = logging.getLogger(__name__)
 
 
 @command()
@@ -33,10 +37,13 @@ def detect(context: click.Context, photos: tuple[Path, ...]) -> None:
     from faceenc.faces import FaceSearch
     from faceenc.media import list_photos, read_image
 
-    listed, errors = list_photos(photos, output=None)
-    for error in errors:
+    found = list_photos(photos, output=None)
+    listed = found.photos
+    for error in found.errors.values():
         _complain(error)
-    failed = len(errors)
+    for line in left_out_lines(found.left_out):
+        log.info("%s", line)
+    failed = len(found.errors)
     with progress_bars(silent=True, as_json=True) as progress, FaceSearch() as search:
         for done, photo in enumerate(listed):
             progress("photos", done, len(listed))

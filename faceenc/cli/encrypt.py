@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @command(cls=formerly({"--model": "--judge"}))
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=PATH)
 @to_write("-o", "--output", type=PATH, metavar="FILE|FOLDER",
-              help="A file for one photo, or a folder.  [default: STEM-protected.png beside each photo]")  # fmt: skip
+              help="A file for one photo, a folder, or - for standard output."
+                   "  [default: STEM-protected.png beside each photo]")  # fmt: skip
 @how_strong("--strength", type=click.Choice(["subtle", "balanced", "strong"]), default="balanced", show_default=True,
               help="How much may be seen.")  # fmt: skip
 @how_strong("--shape", type=click.Choice(["strength", "none"]), default="strength", show_default=True,
@@ -91,18 +92,27 @@ def encrypt(
     they do. Friends can see it.
 
     Photos are left as they are; nothing is overwritten without --force, and metadata (GPS) is removed. A folder is done with
-    all photos in and below it; stopped and started again, it goes on where it was.
+    all photos in and below it; stopped and started again, it goes on where it was. The photo - is read from standard input
+    and written to standard output in its own format.
 
     Exit code 0 if all photos are protected, 4 if in some a face is still matched, 3 if some failed, 2 if none was written,
     130 after Ctrl-C. Skipped photos without a face do not count, unless there are no others.
     """
     from faceenc.cli.encrypt_key import new_key
+    from faceenc.cli.encrypt_pipe import check_pipe, encrypt_piped, is_piped
     from faceenc.cli.encrypt_results import conclude, print_result, print_stopped
     from faceenc.cli.encrypt_run import Run
     from faceenc.protect import find_ledger, plan_photos
 
+    if piped := is_piped(photos, output):
+        check_pipe(photos, output, beside=keep_key is not None or settings["preview"])
     try:
         single = _single(photos, output)
+        if piped:
+            settings["format"] = settings["format"] or (None if single else "same")
+            options = _options(settings, single, photos[0])
+            resolved = resolve_device(device)
+            context.exit(encrypt_piped(photos[0], output, options, device=resolved, force=force, as_json=as_json))
         options = _options(settings, single, photos[0])
         _check_key(photos, keep_key, passphrase_file)
         with ExitStack() as stack:
@@ -165,7 +175,8 @@ def _format(chosen: str | None, single: Path | None, photo: Path) -> PhotoFormat
     if single is None:
         return file_format
     named = format_named(single)
-    if chosen is not None and photo.is_file() and (file_format or photo_format(photo)) != named:
+    meant = file_format or (photo_format(photo) if photo.is_file() else named)
+    if chosen is not None and meant != named:
         raise ConfigError(f"--format {chosen} does not fit {single.name}: leave one of them out")
     return named
 

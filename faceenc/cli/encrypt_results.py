@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.messages import as_options
+from faceenc.cli.messages import NAMED, as_options, left_out_lines
 
 if TYPE_CHECKING:
     from faceenc.protect import Options
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 _NONE, _SOME, _MATCHED, _INTERRUPTED = 2, 3, 4, 130
-_NAMED = 10  # photos; of more only the number is said
 
 
 def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
@@ -30,6 +29,8 @@ def print_result(result: FileResult, options: Options, *, as_json: bool, alone: 
             **({"output": str(result.target)} if result.details and result.target is not None else {}),
         }
         click.echo(json.dumps(record))
+    if result.status == "left out":
+        return
     if result.status == "failed":
         word = "skipped" if _passed_over(result, options) else "error"
         click.echo(f"{word}: {as_options(click.format_filename(result.message))}", err=True)
@@ -67,6 +68,8 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
     """The last line of several photos; returns the exit code."""
     from faceenc.runs import BUSY
 
+    left_out = {result.source: result.message for result in results if result.status == "left out"}
+    results = [result for result in results if result.status != "left out"]
     faceless = [result for result in results if _passed_over(result, options)]
     counted = [result for result in results if result not in faceless]
     matched = sum(bool(result.details.get("matched")) for result in counted)
@@ -77,6 +80,8 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
         others = ((matched, "still matched"), (len(faceless), "without a face"), (busy, BUSY), (failed, "failed"))
         parts = [f"{good} of {len(results)} photos protected", *(f"{count} {what}" for count, what in others if count)]
         click.echo(", ".join(parts))
+    for line in [] if as_json else left_out_lines(left_out):
+        click.echo(line)
     if not as_json and matched:
         click.echo(_advice([result for result in counted if result.details.get("matched")], options))
     if not good + matched:
@@ -89,10 +94,10 @@ def _advice(matched: Sequence[FileResult], options: Options) -> str:
     from faceenc.protect import STRENGTHS
 
     names = [click.format_filename(result.source) for result in matched]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     strength, strong = options.strength, STRENGTHS["strong"]
     remedy = f"--steps {2 * strength.steps}" if strength.noise <= strong.noise else "--strength strong"
-    return f"still matched: {', '.join(names[:_NAMED])}{more}; try {remedy if strength.sees else 'a larger --eps'}"
+    return f"still matched: {', '.join(names[:NAMED])}{more}; try {remedy if strength.sees else 'a larger --eps'}"
 
 
 def _passed_over(result: FileResult, options: Options) -> bool:

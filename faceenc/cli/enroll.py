@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import click
 
+from faceenc.cli.messages import left_out_lines
 from faceenc.cli.options import PATH, SURROGATE_WORDS, Eps, command, device_option, formerly, how_strong, running
 from faceenc.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+log = logging.getLogger(__name__)
 
 
 @command(cls=formerly(SURROGATE_WORDS))
@@ -36,11 +41,13 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
     from faceenc.live import LiveOptions, LiveProtector
     from faceenc.media import list_photos, protected_copies
 
-    listed, errors = list_photos(photos, output=None)
-    if errors:
-        raise DataError(str(errors[0]))
-    copies = protected_copies(listed)
-    listed = [photo for photo in listed if photo not in copies]
+    found = list_photos(photos, output=None)
+    for error in found.errors.values():
+        raise DataError(str(error))
+    for line in left_out_lines(found.left_out):
+        log.info("%s", line)
+    copies = protected_copies(found.photos)
+    listed = [photo for photo in found.photos if photo not in copies]
     options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device))
     with progress_bars() as progress, LiveProtector(options) as protector:
         made, path = protector.enroll(name, listed, steps=steps, progress=progress)

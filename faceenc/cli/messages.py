@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # The command that was called and its groups, innermost first: their options are what messages name.
 CALLED: list[click.Command] = []
+
+NAMED = 10  # paths in a line; of more only the number is said
+
+
+def left_out_lines(left_out: Mapping[Path, str]) -> list[str]:
+    """A line a reason of what lies in folders and is no photo."""
+    groups: dict[str, list[str]] = {}
+    for path, why in left_out.items():
+        groups.setdefault(why.replace("`", ""), []).append(click.format_filename(path))
+    more = {why: f" and {len(names) - NAMED} more" if len(names) > NAMED else "" for why, names in groups.items()}
+    return [f"left out ({why}): {', '.join(names[:NAMED])}{more[why]}" for why, names in groups.items()]
 
 
 def as_options(message: str) -> str:

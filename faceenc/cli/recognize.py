@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import as_options
+from faceenc.cli.messages import as_options, left_out_lines
 from faceenc.cli.options import PATH, command, device_option, to_write
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
@@ -64,10 +64,13 @@ def recognize(
     doubt = "" if threshold is not None else threshold_doubt(model.threshold, record)
     if doubt:
         log.warning("%s; train with more photos a person, or choose --threshold yourself", doubt)
-    listed, errors = list_photos(photos, output=output)
-    for error in errors:
+    named = list_photos(photos, output=output)
+    listed = named.photos
+    for error in named.errors.values():
         click.echo(f"error: {as_options(str(error))}", err=True)
-    failed = len(errors)
+    for line in left_out_lines(named.left_out):
+        log.info("%s", line)
+    failed = len(named.errors)
     _make_folder(output)
     rows: list[dict[str, str]] = []
     with progress_bars(silent=as_json, as_json=as_json) as progress:

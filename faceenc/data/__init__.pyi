@@ -7,6 +7,7 @@ from .config import DataConfig as DataConfig
 from .config import expand as expand
 from .config import load_data as load_data
 from .config import load_unlabelled as load_unlabelled
+from .crops import Complaints as Complaints
 from .crops import LabelledPhoto as LabelledPhoto
 from .crops import cut_faces as cut_faces
 from .demo import enlarge as enlarge

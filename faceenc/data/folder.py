@@ -15,7 +15,7 @@ from faceenc.data.crops import Complaints, LabelledPhoto, crops_key, cut_faces, 
 from faceenc.data.faceset import TEST_SHARE, FaceSet
 from faceenc.data.people import Split, check_numbers, cut_people, read_split, write_manifest
 from faceenc.faces import ALIGNED_SIZE, Framing
-from faceenc.media import PHOTO_SUFFIXES, protected_copies
+from faceenc.media import PHOTO_SUFFIXES, look_into, look_into_person, person_of, protected_copies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,8 @@ def load_folder(
     """Face crops of a folder with one sub-folder a person; the sub-folders' names are the classes, in alphabetical order.
 
     Of several faces the largest and most central one counts (`main_face`). Unreadable photos, exact copies within a person,
-    protected copies beside their originals and people with too few photos are left out, with a warning in the log.
+    protected copies beside their originals, people with too few photos, and whatever else lies in the folder or deeper, are
+    left out, with a warning in the log.
 
     The split is fixed by content: a person's photos are ordered by the SHA-256 of their bytes, and the first `test_share`
     of them, at least one and never all, are for testing. Neither names nor dates nor other people's photos change it.
@@ -135,15 +136,20 @@ def cache_stem(kind: str, root: Path, size: int, framing: Framing) -> str:
 def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
     """The photos in the sub-folders, ordered by folder and name; if `flat`, those of the folder itself come first."""
     try:
-        inside = sorted(root.iterdir(), key=lambda entry: entry.name)
-        found = [LabelledPhoto(entry, "", entry.name) for entry in inside if flat and _is_photo(entry)]
-        for folder in inside:
-            if folder.is_dir() and not folder.name.startswith("."):
-                names = sorted(entry.name for entry in folder.iterdir() if _is_photo(entry))
-                found += [LabelledPhoto(folder / name, folder.name, f"{folder.name}/{name}") for name in names]
+        loose, folders, strays = look_into(root)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot read the folder {error.filename}: {reason}; check the path and its permissions") from error
+        raise DataError(f"cannot read the folder {root}: {reason}; check the path and its permissions") from error
+    strays.pop(root / SPLIT_FILE, None)
+    found = [LabelledPhoto(photo, "", photo.name) for photo in loose if flat]
+    if not flat:
+        strays |= dict.fromkeys(loose, "a photo in no person's folder")
+    # Macs write accents apart (NFD), others in one (NFC): both are one person, whose photos are in a row.
+    for folder in sorted(folders, key=lambda folder: (person_of(folder), folder.name)):
+        photos = look_into_person(folder, strays)
+        found += [LabelledPhoto(photo, person_of(folder), f"{folder.name}/{photo.name}") for photo in photos]
+    left_out = [f"{path.relative_to(root).as_posix()}: {why}" for path, why in sorted(strays.items())]
+    Complaints("left out", left_out).log()
     if not found:
         wanted = "images" if flat else "one sub-folder a person with images in it"
         known = " ".join(sorted(suffix[1:] for suffix in PHOTO_SUFFIXES))
@@ -151,7 +157,3 @@ def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
     copies = protected_copies([photo.path for photo in found])
     Complaints("protected copy, left out", [photo.file for photo in found if photo.path in copies]).log()
     return [photo for photo in found if photo.path not in copies]
-
-
-def _is_photo(entry: Path) -> bool:
-    return entry.suffix.lower() in PHOTO_SUFFIXES and not entry.name.startswith(".") and entry.is_file()

@@ -18,6 +18,9 @@ from .drawing import fit_line as fit_line
 from .drawing import ink as ink
 from .drawing import load_font as load_font
 from .photos.listing import list_photos as list_photos
+from .photos.listing import look_into as look_into
+from .photos.listing import look_into_person as look_into_person
+from .photos.listing import person_of as person_of
 from .photos.listing import protected_copies as protected_copies
 from .photos.metadata import clean_exif as clean_exif
 from .photos.metadata import clean_xmp as clean_xmp

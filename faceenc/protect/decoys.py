@@ -13,7 +13,7 @@ import torch
 from faceenc.core import DataError
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, cut_out, main_face
-from faceenc.media import PHOTO_SUFFIXES, protected_copies, read_photo
+from faceenc.media import look_into, protected_copies, read_photo
 from faceenc.protect.windows import face_window
 from faceenc.recognizers import Recognizer, in_thresholds
 
@@ -45,7 +45,7 @@ def embed_person(folder: Path, surrogates: Sequence[Recognizer], detector: Detec
     Raises:
         DataError: no such folder, or no face in any of its photos.
     """
-    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PHOTO_SUFFIXES) if folder.is_dir() else []
+    files = look_into(folder)[0] if folder.is_dir() else []
     copies = protected_copies(files)
     files = [file for file in files if file not in copies]
     if not files:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import DataError, Detector
+from faceenc.data import Complaints
 from faceenc.faces import main_face
-from faceenc.media import PHOTO_SUFFIXES, protected_copies, read_photo
+from faceenc.media import look_into, look_into_person, person_of, protected_copies, read_photo
 from faceenc.recognizers.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def load_gallery(
     Raises:
         DataError: no such folder, or no usable photo in it.
     """
-    listed = list_people(folder)
+    listed, left_out = _survey(folder)
+    Complaints("left out of the gallery", [f"{path}: {why}" for path, why in sorted(left_out.items())]).log()
     total = sum(len(files) for files in listed.values())
     embeddings: dict[str, dict[str, NDArray[np.float64]]] = {judge.name: {} for judge in judges}
     done = 0
@@ -125,24 +127,26 @@ def list_people(folder: Path) -> dict[str, list[Path]]:
     Raises:
         DataError: no such folder, or no photos in it.
     """
+    return _survey(folder)[0]
+
+
+def _survey(folder: Path) -> tuple[dict[str, list[Path]], dict[Path, str]]:
+    """The same, and what else lies there -> why it is left out."""
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-        people = {entry.name: _photos(sorted(entry.iterdir())) for entry in entries if entry.is_dir()}
+        photos, folders, left_out = look_into(folder)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot read the gallery {folder}: {reason}; check the path") from error
-    listed = people | {photo.name: [photo] for photo in _photos(entries)}
-    listed = {name: listed[name] for name in sorted(listed) if listed[name]}
+    people = {photo.name: [photo] for photo in _originals(photos)}
+    for own in folders:
+        inside = look_into_person(own, left_out)
+        people[person_of(own)] = [*people.get(person_of(own), ()), *_originals(inside)]
+    listed = {name: people[name] for name in sorted(people) if people[name]}
     if not listed:
         raise DataError(f"no photos in the gallery {folder}: expected photos in it, or in one sub-folder a person")
-    return listed
+    return listed, left_out
 
 
-def _photos(entries: Sequence[Path]) -> list[Path]:
-    photos = [
-        entry
-        for entry in entries
-        if entry.suffix.lower() in PHOTO_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
-    ]
+def _originals(photos: Sequence[Path]) -> list[Path]:
     copies = protected_copies(photos)
     return [photo for photo in photos if photo not in copies]

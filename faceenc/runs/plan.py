@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +25,9 @@ class FileResult:
     """What became of a file.
 
     Attributes:
-        source: the photo, or a folder that holds none.
+        source: the photo, or a folder that holds none, or what else lies in a folder.
         target: None if there is none.
-        status: "skipped": done already, or (`files.BUSY`) being done by another run.
+        status: "skipped": done already, or (`files.BUSY`) being done by another run; "left out": no photo.
         message: why it was skipped or failed, in one line; empty if it is done.
         seconds: spent on it now.
         details: what the work returned; of a skipped file, what it returned at that time.
@@ -35,7 +35,7 @@ class FileResult:
 
     source: Path
     target: Path | None
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "skipped", "failed", "left out"]
     message: str = ""
     seconds: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
@@ -63,32 +63,58 @@ def plan_files(
         ledger: of `run_files`.
 
     Returns:
-        The tasks, and what can be said by now about the other sources: folders without photos have failed, earlier outputs
-        that were named themselves are skipped.
+        The tasks, and what can be said by now about everything else: folders without photos, with outputs alone or that
+        cannot be read have failed, earlier outputs that were named themselves are skipped, what is no photo is left out.
     """
     found: dict[Path, tuple[Path, Path]] = {}  # by the true path: the photo, and the target that it would have alone
     others = []
+    left_out: dict[Path, str] = {}
+    below: dict[Path, list[Path]] = {}
     for source in sources:
-        photos, errors = list_photos([source], output=output)
-        others += [FileResult(source, None, "failed", str(error)) for error in errors]
-        for photo in photos:
-            below = photo.relative_to(source).parent if photo != source else Path()
-            place = photo.parent if output is None else output / below
+        listed = list_photos([source], output=output)
+        others += [FileResult(folder, None, "failed", str(error)) for folder, error in listed.errors.items()]
+        left_out |= listed.left_out
+        below[source] = listed.photos
+        for photo in listed.photos:
+            inside = photo.relative_to(source).parent if photo != source else Path()
+            place = photo.parent if output is None else output / inside
             found.setdefault(photo.resolve(), (photo, place / name(photo)))
     made = {_key(target) for photo, target in found.values() if target.stem != photo.stem}
-    if ledger is not None:
-        record = Ledger(ledger)
-        record.refresh()
+    for record in _records(ledger, below):
+        left_out = {file: why for file, why in left_out.items() if file.name != record.path.name and not record.knows(file)}
         made |= {_key(photo) for photo, _ in found.values() if record.knows(photo) and record.knows(photo, digest(photo))}
+    others += [FileResult(file, None, "left out", why) for file, why in left_out.items()]
     named = set(sources)
     others += [
         FileResult(photo, None, "skipped", "made by an earlier run")
         for photo, _ in found.values()
         if photo in named and _key(photo) in made
     ]
+    others += [
+        FileResult(source, None, "failed", f"all photos in {source} were made by faceenc: name the folder of the originals")
+        for source, photos in below.items()
+        if photos and source.is_dir() and all(_key(photo) in made for photo in photos)
+    ]
     kept = {path: pair for path, pair in found.items() if _key(pair[0]) not in made}
     taken = {_key(path) for path in kept} | {_key(photo) for photo, _ in kept.values()}
     return [Task(photo, _free(target, beside, taken)) for photo, target in kept.values()], others
+
+
+def _records(ledger: Path | None, below: Mapping[Path, Sequence[Path]]) -> list[Ledger]:
+    """This run's record, and those of runs that wrote into the folders that are read."""
+    if ledger is None:
+        return []
+    folders = {
+        folder
+        for source, photos in below.items()
+        for photo in photos
+        for folder in photo.parents
+        if folder.is_relative_to(source)
+    }
+    records = [Ledger(path) for path in {ledger, *(folder / ledger.name for folder in folders)}]
+    for record in records:
+        record.refresh()
+    return records
 
 
 def _key(path: Path) -> str:

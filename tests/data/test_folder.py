@@ -7,6 +7,7 @@ import hashlib
 import logging
 import shutil
 import threading
+import unicodedata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,8 @@ def test_folder_of_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> Non
     (photos / "s1" / "notes.txt").write_text("no photo")
     (photos / "s1" / ".hidden.png").write_bytes(b"no photo")
     (photos / "loose.png").write_bytes(b"no person")
+    (photos / "s2" / "2019").mkdir()
+    (photos / "s4" / "2019").mkdir(parents=True)
     for copy in ("1-protected", "1-protected-2", "1-protected-preview"):
         shutil.copy(photos / "s2" / "1.png", photos / "s1" / f"{copy}.png")
     (photos / "s3" / "4.png").rename(photos / "s3" / "4-protected.png")  # without its original beside it
@@ -63,6 +66,13 @@ def test_folder_of_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert [line for line in caplog.messages if "protected" in line] == [
         f"protected copy, left out: s1/1-protected{end}.png" for end in ("-2", "-preview", "")
     ]
+    assert [line for line in caplog.messages if line.startswith("left out: ")] == [
+        "left out: loose.png: a photo in no person's folder",
+        "left out: s1/notes.txt: no photo",
+        "left out: s2/2019: a folder within: move its photos up",
+        "left out: s4: a folder without photos",
+        "left out: s4/2019: a folder within: move its photos up",
+    ]
     assert list_people(photos)["s1"] == [photos / "s1" / f"{number}.png" for number in (1, 2, 3, 4)]
     assert faces.images.shape == (12, SIZE, SIZE, 3)
     assert faces.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
@@ -71,6 +81,16 @@ def test_folder_of_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert load_folder(photos, SIZE, progress=lambda done, total: calls.append((done, total))).sha256 == faces.sha256
     assert len(calls) == 12
     assert load_folder(photos, SIZE, test_share=0.99).train.size == 3
+
+
+def test_one_name_with_its_accents_written_in_two_ways_is_one_person(photos: Path) -> None:
+    for number, form in ((1, "NFC"), (2, "NFD")):
+        (photos / f"s{number}").rename(photos / unicodedata.normalize(form, "s3é"))
+    faces = load_folder(photos, SIZE)
+    assert faces.classes == ("s3", "s3é")
+    assert faces.labels.tolist() == [0] * 4 + [1] * 8
+    people = list_people(photos)
+    assert {name: len(files) for name, files in people.items()} == {"s3": 4, "s3é": 8}
 
 
 def test_framing_decides_the_crops(photos: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from faceenc.core import DataError
 from faceenc.media import Photo, PhotoFormat, clean_exif, clean_xmp, decode_photo, encode_photo
-from tests.photo_files import PREVIEW, THUMBNAIL, camera_exif, encoded, noise, opened, oriented, smooth, tiff_block
+from tests.photo_files import PREVIEW, THUMBNAIL, camera_exif, encoded, noise, opened, oriented, smooth
 
 LOSSLESS: list[PhotoFormat] = ["PNG", "TIFF", "WEBP"]
 ALL: list[PhotoFormat] = ["PNG", "TIFF", "WEBP", "JPEG", "HEIF"]
@@ -222,8 +222,7 @@ def test_metadata_is_kept_on_demand_and_fits_the_new_pixels(source: str, file_fo
     details = exif.get_ifd(ExifTags.IFD.Exif)
     assert details[0x9003] == "2026:01:02 03:04:05"
     assert (details[0xA002], details[0xA003]) == (40, 64)
-    assert details[0x927C].startswith(b"Maker\0")
-    assert details[0x927C].endswith(b"\0tail")
+    assert not any(details[0x927C])
     assert exif.get_ifd(ExifTags.IFD.GPSInfo)[2] == (48.0, 51.0, 29.99)
     assert not exif.get_ifd(ExifTags.IFD.IFD1)
     for picture in (THUMBNAIL, PREVIEW):
@@ -277,7 +276,7 @@ def test_exif_as_text_in_a_png_does_not_turn_the_picture_twice() -> None:
 
 def test_metadata_that_does_not_fit_is_refused_in_one_line() -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", "<x>" + "y" * 70_000 + "</x>")
+    text.add_itxt("XML:com.adobe.xmp", "<x>" + "y " * 35_000 + "</x>")
     photo = decode_photo(encoded(smooth(9, 9), "PNG", pnginfo=text))
     with pytest.raises(DataError, match="cannot be saved as JPEG: XMP data is too long; leave its metadata out or use PNG"):
         encode(photo, "JPEG", keep_metadata=True)
@@ -287,28 +286,19 @@ def test_metadata_that_does_not_fit_is_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_is_changed_in_place(order: str) -> None:
-    """Makers' notes hold offsets from the block's start."""
     before = camera_exif(order)
     after = clean_exif(b"Exif\0\0" + before, width=4000, height=3000)
     assert after is not None
-    assert len(after) == len(before) - len(THUMBNAIL)
-    assert after.index(b"Maker\0") == before.index(b"Maker\0")
-    assert after.index(b"tail") == before.index(b"tail")
+    assert len(after) < len(before) - len(THUMBNAIL)
+    for text in (b"Camera Works\0", b"2026:01:02 03:04:05\0", b"2026:01:02\0"):
+        assert after.index(text) == before.index(text)
+    for note in (b"Maker\0", b"tail"):
+        assert note not in after
     exif = Image.Exif()
     exif.load(after)
     assert exif[0x0112] == 1
     assert {tag: exif.get_ifd(ExifTags.IFD.Exif)[tag] for tag in (0xA002, 0xA003)} == {0xA002: 4000, 0xA003: 3000}
     assert clean_exif(after, width=4000, height=3000) == after
-
-
-def test_a_thumbnail_of_plain_samples_is_blanked() -> None:
-    shades = bytes(range(1, 49))
-    second = [(0x0103, 3, 1), (0x0111, 4, 0), (0x0117, 4, len(shades))]
-    second[1] = (0x0111, 4, len(tiff_block("<", [(0x0112, 3, 1)], second)))
-    after = clean_exif(tiff_block("<", [(0x0112, 3, 1)], second) + shades + b"more", width=1, height=1)
-    assert after is not None
-    assert shades not in after
-    assert after.endswith(bytes(48) + b"more")
 
 
 @pytest.mark.parametrize("cut", [3, 9, 40, 100, 800])

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from faceenc.media import read_photo
-from tests.encrypting import LOUD, QUICK, contents, photos, portrait, records, run, save, tinted
+from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 PATIENCE = 120  # seconds until a test gives up waiting
@@ -116,9 +116,17 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     save(folder / "wall.png", Image.new("RGB", (90, 120)))
     (folder / "half.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     (folder / "empty.png").touch()
+    for name in ("a.mov", "b.mov", "b.cr2"):
+        (folder / name).touch()
     done = run(folder, *QUICK, "--output", tmp_path / "out")
     assert done.exit_code == 3
-    assert done.stdout.splitlines()[-1] == "1 of 4 photos protected, 1 without a face, 2 failed"
+    assert done.stdout.splitlines()[-3:] == [
+        "1 of 4 photos protected, 1 without a face, 2 failed",
+        f"left out (a video: faceenc video takes it): {folder / 'a.mov'}, {folder / 'b.mov'}",
+        f"left out (a camera's raw file: export it as JPEG or TIFF): {folder / 'b.cr2'}",
+    ]
+    (folder / "a.mov").unlink()
+    (folder / "b.mov").unlink()
     said = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]
     assert [line.split(":")[0] for line in said] == ["error", "error", "skipped"]
     for line, name in zip(said, ("empty.png", "half.jpg", "wall.png"), strict=True):
@@ -129,7 +137,14 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     again = run(folder, *QUICK, "--output", tmp_path / "out")
     assert again.exit_code == 0, "a photo without a face is passed over"
     assert again.stderr.splitlines()[0] == "INFO: photos: 1 of 2 to do"
-    assert again.stdout.splitlines() == [f"{good}: done already", "1 of 2 photos protected, 1 without a face"]
+    left = f"left out (a camera's raw file: export it as JPEG or TIFF): {folder / 'b.cr2'}"
+    assert again.stdout.splitlines() == [f"{good}: done already", "1 of 2 photos protected, 1 without a face", left]
+    told = records(run(folder, *QUICK, "--output", tmp_path / "out", "--json"))
+    assert [(record["source"], record["message"]) for record in told if record["status"] == "left out"] == [
+        (str(folder / "b.cr2"), "a camera's raw file: export it as JPEG or TIFF")
+    ]
+    (folder / "b.cr2").unlink()
+    check_refused(run(tmp_path / "out", *QUICK), f"all photos in {tmp_path / 'out'} were made by faceenc")
     assert run(folder, *QUICK, "--output", tmp_path / "out", "--on-no-face", "fail").exit_code == 3
     good.unlink()
     (folder / "empty.png").touch()

@@ -83,7 +83,7 @@ def test_photos_in_the_folder_itself_are_people_of_their_own(
     with caplog.at_level(logging.WARNING, logger="faceenc"):
         gallery = load_gallery(tmp_path, [judge], detector, progress=lambda *now: calls.append(now))
     assert gallery.people == ("bob", "eve.png")
-    assert sorted(record.getMessage().count("left out") for record in caplog.records) == [1, 1]
+    assert sorted(record.getMessage().count("left out") for record in caplog.records) == [1] * 4
     assert calls == [("gallery", done, 4) for done in range(1, 5)]
 
 

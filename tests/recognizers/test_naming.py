@@ -177,15 +177,15 @@ def test_folders_are_searched_in_order_and_without_the_output(tmp_path: Path) ->
     ]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    photos, errors = list_photos([tmp_path / "b" / "2.JPG", tmp_path, tmp_path / "none.png"], output=tmp_path / "out")
-    assert [photo.relative_to(tmp_path).as_posix() for photo in photos] == [
+    listed = list_photos([tmp_path / "b" / "2.JPG", tmp_path, tmp_path / "none.png"], output=tmp_path / "out")
+    assert [photo.relative_to(tmp_path).as_posix() for photo in listed.photos] == [
         "b/2.JPG", "z.webp", "a/x.jpeg", "b/1.png", "none.png",
     ]  # fmt: skip
-    assert errors == []
+    assert (listed.errors, listed.left_out) == ({}, {tmp_path / "notes.txt": "no photo"})
     (tmp_path / "empty").mkdir()
-    photos, errors = list_photos([tmp_path / "empty"], output=tmp_path / "out")
-    assert photos == []
-    assert "no photos in" in str(errors[0])
+    listed = list_photos([tmp_path / "empty"], output=tmp_path / "out")
+    assert listed.photos == []
+    assert "no photos in" in str(listed.errors[tmp_path / "empty"])
 
 
 def test_outputs_never_meet(tmp_path: Path) -> None:

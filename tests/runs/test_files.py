@@ -572,7 +572,9 @@ def test_a_plan_keeps_sub_folders_and_lets_no_two_meet(tmp_path: Path) -> None:
         "b/a.png": "in/out/a-4.png",
         "none.gif": "in/out/none.png",
     }
-    [empty] = others
+    empty, notes, notes_too = others
+    assert (notes.source, notes.status, notes.message) == (tmp_path / "in" / "n.txt", "left out", "no photo")
+    assert notes_too.source == tmp_path / "empty" / "n.txt"
     assert (empty.source, empty.status) == (tmp_path / "empty", "failed")
     assert "no photos in" in empty.message
 
@@ -612,3 +614,14 @@ def test_what_the_record_tells_of_is_no_photo(studio: Studio) -> None:
     assert plan() == first
     (studio.photos / "0-2.png").write_bytes((studio.photos / "1.jpg").read_bytes())  # an own photo under that name
     assert studio.photos / "0-2.png" in [task.source for task in plan()]
+
+
+@pytest.mark.parametrize("output", ["out", "again"])
+def test_a_folder_of_results_alone_says_so(output: str, studio: Studio) -> None:
+    """Whichever record tells of them."""
+    studio.run()
+    ledger = studio.root / output / studio.ledger.name
+    tasks, [told] = plan_files([studio.out], studio.root / output, name=name_png, ledger=ledger)
+    assert tasks == []
+    assert told.status == "failed"
+    assert told.message == f"all photos in {studio.out} were made by faceenc: name the folder of the originals"

@@ -1,6 +1,6 @@
 """What a photo's file tells besides its pixels, for those who want to keep it: EXIF, XMP, PNG text, resolution.
 
-What is kept fits the new pixels: it is upright, and without thumbnails, which would show the unprotected face.
+What is kept fits the new pixels: it is upright, and without thumbnails and previews, which would show the unprotected face.
 """
 
 from __future__ import annotations
@@ -16,6 +16,24 @@ from PIL import Image, PngImagePlugin
 from faceenc.media.photos.pixels import ORIENTATION
 
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
+
+_MAKER_NOTE = 0x927C
+_TEXTS = (0x9286, *range(0x9C9B, 0x9CA0))  # not by their kind: a user's comment; Windows' title, comment, author and so on
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes a value of each kind
+_ASCII = 2
+_LONGEST = 256  # bytes of what is kept and no text: no face is seen in so few
+
+# A JPEG, or so much without a blank, or in such long lines, that it is no text but a picture in base64 or hexadecimal.
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff.*?\xff\xd9"
+    rb"|(?:[A-Za-z0-9+/_-]{160,}|(?:[A-Za-z0-9+/]{40,}(?:\s|&#x?[0-9A-Fa-f]+;)+){3,}[A-Za-z0-9+/]*)={0,2}",
+    re.DOTALL,
+)
+# XMP's word of a gain map, of a motion photo's video and of a further packet, none of which is kept.
+_OTHERS = re.compile(
+    rb"""\s(?:(?:hdrgm|HDRGainMap|Item):\w+|GCamera:(?:MicroVideo|MotionPhoto)\w*|xmpNote:HasExtendedXMP)"""
+    rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""
+)
 
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 # The picture's own facts among a TIFF's tags, most of which tell how its samples are stored: description, maker, model,
@@ -57,10 +75,15 @@ def read_metadata(image: Image.Image, *, width: int, height: int) -> Metadata | 
         exif=exif and clean_exif(exif, width=width, height=height),
         xmp=clean_xmp(xmp.encode() if isinstance(xmp, str) else xmp) if xmp else None,
         # ImageMagick writes EXIF and XMP as hexadecimal text.
-        text=tuple((key, value) for key, value in text.items() if not key.startswith(("XML:com.adobe", "Raw profile type"))),
+        text=tuple((key, value) for key, value in text.items() if _is_text(key, value)),
         dpi=_dpi(image.info.get("dpi")),
     )
     return metadata if any((metadata.exif, metadata.xmp, metadata.text, metadata.dpi)) else None
+
+
+def _is_text(key: str, value: str) -> bool:
+    picture = _PICTURE.search(value.encode("latin-1", errors="replace"))
+    return picture is None and not key.startswith(("XML:com.adobe", "Raw profile type"))
 
 
 def _dpi(value: Any) -> tuple[float, float] | None:
@@ -106,66 +129,65 @@ def tiff_tags(exif: bytes) -> Image.Exif:
 
 class _Tag(NamedTuple):
     tag: int
-    kind: int  # 3: 16 bits, 4: 32 bits
-    length: int  # number of values
+    kind: int
     place: int  # of its value, or of where its values lie
+    size: int  # of its values, in bytes
 
 
 def _entries(block: bytearray, order: str, offset: int) -> Iterator[_Tag]:
     (number,) = struct.unpack_from(f"{order}H", block, offset)
     for start in range(offset + 2, offset + 2 + 12 * number, 12):
         tag, kind, length = struct.unpack_from(f"{order}HHI", block, start)
-        yield _Tag(tag, kind, length, start + 8)
-
-
-def _values(block: bytearray, order: str, entry: _Tag) -> tuple[int, ...]:
-    code, size = {3: ("H", 2), 4: ("I", 4)}[entry.kind]
-    place = entry.place if entry.length * size <= 4 else struct.unpack_from(f"{order}I", block, entry.place)[0]
-    return struct.unpack_from(f"{order}{min(entry.length, len(block))}{code}", block, place)
+        yield _Tag(tag, kind, start + 8, length * _SIZES.get(kind, 0))
 
 
 def clean_exif(block: bytes, *, width: int, height: int) -> bytes | None:
-    """An EXIF block for an upright picture of this size: orientation 1, no thumbnail. None if the block is broken.
+    """An EXIF block for an upright picture of this size: orientation 1, no pictures. None if the block is broken.
 
-    It is changed in place, because makers' notes point into it by offsets that nobody else knows.
+    Nothing moves in it. What is not a text or a short value of the four known directories becomes zeros: thumbnails, other
+    directories, makers' notes, which hold previews in ways that nobody else knows.
     """
     data = bytearray(re.sub(rb"\A(Exif\0\0)+", b"", block))
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(data[:4]))
     if order is None:
         return None
     facts = {ORIENTATION: 1} | dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+    kept = [(0, 8)]
+    end = 0
     try:
-        (first,) = struct.unpack_from(f"{order}I", data, 4)
-        entries = list(_entries(data, order, first))
-        for pointer in [entry for entry in entries if entry.tag == _EXIF_IFD]:
-            entries += _entries(data, order, _values(data, order, pointer)[0])
-        for entry in entries:
-            if entry.tag in facts:
-                struct.pack_into(f"{order}{ {3: 'H', 4: 'I'}[entry.kind] }", data, entry.place, facts[entry.tag])
-        _drop_thumbnail(data, order, first + 2 + 12 * struct.unpack_from(f"{order}H", data, first)[0])
+        directories = list(struct.unpack_from(f"{order}I", data, 4))
+        for start in directories:  # which grows meanwhile
+            entries = list(_entries(data, order, start))
+            kept.append((start, start + 2 + 12 * len(entries)))
+            end = max(end, kept[-1][1] + 4)
+            for entry in entries:
+                (value,) = struct.unpack_from(f"{order}I", data, entry.place)
+                if entry.tag in facts:
+                    struct.pack_into(f"{order}{ {3: 'H', 4: 'I'}[entry.kind] }", data, entry.place, facts[entry.tag])
+                elif entry.tag in (_EXIF_IFD, _GPS_IFD, _INTEROP_IFD) and value not in directories:
+                    directories.append(value)
+                elif entry.size > 4:
+                    end = max(end, value + entry.size)
+                    if _is_short_or_text(entry):
+                        kept.append((value, value + entry.size))
     except (struct.error, KeyError):
         return None
-    # Makers' notes hold further previews.
-    return re.sub(rb"\xff\xd8\xff.*?\xff\xd9", lambda found: bytes(len(found[0])), bytes(data), flags=re.DOTALL)
+    clean = bytearray(len(data))
+    for first, last in kept:
+        clean[first:last] = data[first:last]
+    return _PICTURE.sub(lambda found: bytes(len(found[0])), bytes(clean[:end]))
 
 
-def _drop_thumbnail(data: bytearray, order: str, link: int) -> None:
-    """Unlink the second directory, at whose offset `link` lies, and blank the thumbnail that it describes."""
-    (second,) = struct.unpack_from(f"{order}I", data, link)
-    if not second:
-        return
-    struct.pack_into(f"{order}I", data, link, 0)
-    tags = {entry.tag: entry for entry in _entries(data, order, second)}
-    for offsets, sizes in ((0x0201, 0x0202), (0x0111, 0x0117)):  # JPEG; plain samples
-        if offsets in tags and sizes in tags:
-            for start, size in zip(_values(data, order, tags[offsets]), _values(data, order, tags[sizes]), strict=False):
-                end = min(start + size, len(data))
-                data[start:end] = bytes(max(0, end - start))
-                if not any(data[end:]):  # as it mostly is: the last thing in the block
-                    del data[start:]
+def _is_short_or_text(entry: _Tag) -> bool:
+    return entry.tag != _MAKER_NOTE and (entry.kind == _ASCII or entry.tag in _TEXTS or entry.size <= _LONGEST)
 
 
-def clean_xmp(packet: bytes) -> bytes:
-    """An XMP packet for an upright picture: orientation 1, no thumbnails."""
+def clean_xmp(packet: bytes) -> bytes | None:
+    """An XMP packet for an upright picture: orientation 1, no pictures, nor word of others. None if unreadable."""
+    packet = packet.rstrip(b"\0")
+    if b"\0" in packet:  # UTF-16
+        return None
     packet = re.sub(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)[0-9]""", rb"\g<1>1", packet)
-    return re.sub(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", b"", packet, flags=re.DOTALL)
+    packet = re.sub(rb"<((?:xmp|xap):Thumbnails|Container:Directory|(?:hdrgm|HDRGainMap):\w+)\b[^>]*?"
+                    rb"(?:/>|>.*?</\1>)", b"", packet, flags=re.DOTALL)  # fmt: skip
+    return _PICTURE.sub(b"", _OTHERS.sub(b"", packet))

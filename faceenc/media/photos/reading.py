@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from faceenc.core import DataError
+from faceenc.media.photos.jpegs import behind_jpeg, complete_jpeg, jpeg_end
 from faceenc.media.photos.metadata import read_metadata
 from faceenc.media.photos.pixels import develop, kind_of, tiff_tag
 from faceenc.media.photos.record import READ_SUFFIXES, Photo, PhotoFormat
@@ -134,12 +136,19 @@ def _why(error: Exception, source: Path | bytes) -> str:
     return f"{' '.join(str(error).split()) or type(error).__name__}; the file may be damaged, copy or export it anew"
 
 
-def _read(file: BinaryIO, suffix: str) -> Photo:
+def _read(file: BinaryIO, suffix: str, *, mended: bool = False) -> Photo:
     head = file.read(4096)
     with _open(file, head) as image:
         notes = _check(image, head)
         kind = kind_of(image, head)
         real = "JPEG" if image.format == "MPO" else str(image.format)
+        data = _whole(file) if real == "JPEG" and not mended else b""
+        end = jpeg_end(data)
+        if data and end is None:  # some of these Pillow would read, and fill up with grey
+            photo = _read(BytesIO(complete_jpeg(data)), suffix, mended=True)
+            return replace(photo, notes=("its end marker is missing, the picture is whole", *photo.notes))
+        if image.format == "JPEG":
+            notes += behind_jpeg(data[end:], image.info.get("xmp", b""))
         image.load()
         pixels, alpha, grey, icc, changes = develop(image, kind)
         metadata = read_metadata(image, width=pixels.shape[1], height=pixels.shape[0])
@@ -149,6 +158,11 @@ def _read(file: BinaryIO, suffix: str) -> Photo:
     if icc is None and metadata is not None and b"R03\0" in (metadata.exif or b""):
         notes.append("its EXIF block, not a colour profile, says Adobe RGB: that is lost unless the metadata is kept")
     return Photo(pixels, alpha, grey, _FORMATS[real], icc, metadata, (*notes, *changes))
+
+
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _open(file: BinaryIO, head: bytes) -> Image.Image:
@@ -177,7 +191,14 @@ def _check(image: Image.Image, head: bytes) -> list[str]:
         raise DataError("it is a camera's raw file, of which only a preview could be read; export it as JPEG or TIFF")
     pictures = int(getattr(image, "n_frames", 1))
     if pictures == 1:
-        return []
+        return _beside_heic(image) if image.format == "HEIF" else []
     if image.format in ("MPO", "TIFF", "HEIF"):
         return [f"of its {pictures} pictures only the {'main' if image.format == 'HEIF' else 'first'} one taken"]
     raise DataError("it is animated; save one of its pictures, or take `faceenc video` for moving ones")
+
+
+def _beside_heic(image: Image.Image) -> list[str]:
+    kinds = [kind for kind in image.info.get("aux", ()) if "auxid" not in kind]  # those are transparency and depth
+    if any("gainmap" in kind for kind in kinds):
+        return ["its gain map for HDR screens is left out"]
+    return ["pictures that belong to it (depth, masks) are left out"] if kinds or image.info.get("depth_images") else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -29,8 +30,14 @@ READ_SUFFIXES = {
 }
 SUFFIXES: dict[PhotoFormat, str] = {name: READ_SUFFIXES[name][0] for name in get_args(PhotoFormat)}
 PROTECTED = "-protected"  # what a protected copy's name adds to the photo's
-# Files taken for photos when a folder is read.
 PHOTO_SUFFIXES = frozenset(suffix for suffixes in READ_SUFFIXES.values() for suffix in suffixes)
+# How files begin that are photos whatever they are called; TIFF is not among them, for raw files begin so too.
+_SURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|RIFF.{4}WEBP|.{4}ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|avif)", re.DOTALL)
+
+
+def begins_like_photo(head: bytes) -> bool:
+    """Whether a file that begins so is a photo, whatever its name: 16 bytes suffice."""
+    return _SURE.match(head) is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

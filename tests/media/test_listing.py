@@ -1,0 +1,67 @@
+"""Which files in folders are photos, and why others are none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from faceenc.media import list_photos
+from tests.photo_files import encoded, smooth
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+
+
+@POSIX
+def test_every_photo_in_a_folder_is_found_and_whatever_else_is_there_named(tmp_path: Path) -> None:
+    photo = encoded(smooth(9, 9), "JPEG")
+    kinds = {
+        "a.jfif": b"",
+        "b.jpe": b"",
+        "c.mpo": b"",
+        "d.jpg_large": photo,
+        "e": photo,
+        "f.bak": encoded(smooth(9, 9), "PNG"),
+    }
+    raw, video, live = "a camera's raw file", "a video: ", "the video of a live photo: "
+    others = {
+        "g.CR2": raw, "h.dng": raw, "i.MOV": video, "a.mov": live, "notes.txt": "no photo", "pipe": "no file: ",
+        "link": "a link to a folder: ", "nowhere": "no file: ",
+    }  # fmt: skip
+    (tmp_path / "in" / ".git").mkdir(parents=True)
+    for name, content in kinds.items():
+        (tmp_path / "in" / name).write_bytes(content)
+    for name in ("g.CR2", "h.dng", "i.MOV", "a.mov", "notes.txt", ".hidden", ".git/x"):
+        (tmp_path / "in" / name).write_bytes(b"words")
+    os.mkfifo(tmp_path / "in" / "pipe")
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    (tmp_path / "in" / "nowhere").symlink_to("none")
+    listed = list_photos([tmp_path / "in"], output=None)
+    assert listed.photos == [tmp_path / "in" / name for name in kinds]
+    assert listed.errors == {}
+    assert sorted(path.name for path in listed.left_out) == sorted(others)
+    for path, why in listed.left_out.items():
+        assert why.startswith(others[path.name])
+
+
+@POSIX
+def test_a_folder_that_cannot_be_read_is_named_and_costs_no_other(tmp_path: Path) -> None:
+    """Root may read everything: a process of nobody's tries."""
+    for name in ("a.jpg", "locked/b.jpg", "sub/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "locked").chmod(0)
+    tmp_path.chmod(0o755)
+    code = (
+        "import os; from pathlib import Path; from faceenc.media import list_photos\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "listed = list_photos([Path()], output=None)\n"
+        "print(*listed.photos, *listed.errors, *listed.errors.values(), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    (tmp_path / "locked").chmod(0o700)
+    said = "cannot read the folder locked: permission denied; check its permissions"
+    assert done.stdout.splitlines() == ["a.jpg", "sub/c.jpg", "locked", said]
