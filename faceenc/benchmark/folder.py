@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.benchmark.rows import HEADER, Key, rows_text, whole_cells
-from faceenc.core import FolderLock, RunError, sweep, write_atomically
+from faceenc.core import FolderLock, RunError, check_writable, sweep, write_atomically
 
 PACK_FROM = 5_000_000  # bytes
 
@@ -31,7 +31,7 @@ class RunFolder:
         resume: go on with what is there.
 
     Raises:
-        RunError: the folder holds a run and `resume` is off, or it holds none and `resume` is on.
+        RunError: the folder holds a run and `resume` is off, or it holds none and `resume` is on, or it cannot be written.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
@@ -40,6 +40,7 @@ class RunFolder:
         self.rows_path = path / "rows.csv"
         self.packed_path = path / "rows.csv.gz"
         self._lock = FolderLock(path)
+        check_writable(path)
         self._refuse_taken()
         if resume and not (path / "run.json").exists():
             raise RunError(f"{path} holds no run to resume: check the path, or leave `resume` out")
