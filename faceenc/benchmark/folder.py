@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,8 +82,10 @@ class RunFolder:
         """
         try:
             run: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.path / 'run.json'} cannot be read ({error}): start a new run elsewhere") from error
+        if not isinstance(run, dict):
+            raise RunError(f"{self.path / 'run.json'} holds no run: start a new run elsewhere")
         return run
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -108,7 +111,7 @@ class RunFolder:
         if self.packed_path.exists():
             try:
                 write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise self._unreadable(self.packed_path, error) from error
             self.packed_path.unlink()
         if not self.rows_path.exists():

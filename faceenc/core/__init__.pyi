@@ -9,6 +9,7 @@ from .devices import has_fast_packed_convolutions as has_fast_packed_convolution
 from .devices import peak_memory_gb as peak_memory_gb
 from .devices import resolve_device as resolve_device
 from .downloads import Archive as Archive
+from .downloads import file_sha256 as file_sha256
 from .environment import describe_environment as describe_environment
 from .errors import AssetError as AssetError
 from .errors import CheckpointError as CheckpointError
@@ -43,6 +44,7 @@ from .locks import lock_byte as lock_byte
 from .locks import remove_unlocked as remove_unlocked
 from .locks import stands as stands
 from .locks import unlock_byte as unlock_byte
+from .ranges import RANGES as RANGES
 from .ranges import check_ranges as check_ranges
 from .toml import build as build
 from .toml import builtin_configs as builtin_configs

@@ -85,9 +85,9 @@ def check_writable(folder: Path) -> None:
     there = folder.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
-    reason = "" if os.access(there, os.W_OK | os.X_OK) else "may not be written"
-    if reason or not there.is_dir():
-        raise RunError(f"folder {folder} cannot be made ({there} {reason or 'is no folder'}): choose another `output`")
+    reason = "may not be written" if there.is_dir() else "is no folder"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"folder {folder} cannot be made ({there} {reason}): choose another `output`")
 
 
 class FolderLock:
