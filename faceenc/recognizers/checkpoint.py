@@ -20,11 +20,13 @@ _HEAD = "network.fc.weight"
 _LONGEST = 255  # characters of a name, as of a folder's
 
 _TORCH = "a file of torch.save: give a faceenc checkpoint (.safetensors), or train from it, `faceenc train --init FILE`"
+_PICTURE = "a picture: give the recogniser's file (.safetensors)"
 _PAGE = "a page of the web: fetch the file itself, by the page's link for downloads"
 # How files begin that people take for a recogniser, in small letters.
 _KINDS = {
     b"pk\x03\x04": _TORCH, b"\x80\x02": _TORCH, b"\x80\x04": _TORCH, b"<!doctype": _PAGE, b"<html": _PAGE,
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself with `git lfs pull`",
+    b"\x89png": _PICTURE, b"\xff\xd8\xff": _PICTURE,
     b"\x89hdf": "a file of Keras (HDF5): give a faceenc checkpoint (.safetensors)",
 }  # fmt: skip
 

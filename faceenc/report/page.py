@@ -36,7 +36,7 @@ _CROSSCHECK_COLUMNS = [
 ]
 _CROSSCHECK_NUMBERS = [name for name in _CROSSCHECK_COLUMNS if name not in ("norm", "goal", "engine")]
 # Of run.json, where they are there.
-_PARTS = {
+_PARTS: dict[str, type] = {
     **dict.fromkeys(("config", "data", "machine", "versions"), dict),
     **dict.fromkeys(("recognizers", "surrogates", "judges", "diagnostics", "failures"), list),
 }
@@ -109,15 +109,23 @@ def _load(folder: Path) -> _Run:
     if not isinstance(meta, dict) or meta.get("schema") != _SCHEMA:
         raise RunError(f"{folder / 'run.json'}: not a run of schema {_SCHEMA}; render it with the faceenc that made it")
     for part, kind in _PARTS.items():
-        value = meta.get(part, kind())
-        if not isinstance(value, kind) or (kind is list and not all(isinstance(item, dict) for item in value)):
+        if not _fits(meta.get(part, kind()), kind):
             raise RunError(f"{folder / 'run.json'}: {part!r} is not what faceenc-bench writes; run the benchmark anew")
     listing = folder / "examples" / "examples.json"
-    examples: Any = _read_json(listing) if listing.is_file() else []
-    if not isinstance(examples, list) or not all(_is_example(entry) for entry in examples):
+    examples = _read_json(listing) if listing.is_file() else []
+    if not _are_examples(examples):
         raise RunError(f"{listing}: not what faceenc-bench run writes; run the benchmark anew or remove it")
     crosscheck = _read_crosscheck(folder / "crosscheck.csv")
     return _Run(rows, meta, crosscheck, read_minimum(folder / "minimum.csv"), examples)
+
+
+def _fits(value: Any, kind: type) -> bool:
+    items = value if isinstance(value, list) else []
+    return isinstance(value, kind) and all(isinstance(item, dict) for item in items)
+
+
+def _are_examples(found: object) -> bool:
+    return isinstance(found, list) and all(map(_is_example, found))
 
 
 def _is_example(entry: object) -> bool:
