@@ -105,7 +105,7 @@ def verify(
 
     Args:
         original: path of a photo, a photo file's bytes, (H, W, 3) uint8 RGB, or a Pillow image.
-        protected: the same photo, neither scaled nor cropped.
+        protected: the same photo, perhaps scaled, recompressed or cropped a little; no other change of its size.
         judges: to ask besides dlib, as `load_recognizer` takes them.
         gallery: folder of other people, a sub-folder a person: adds the rank among them.
         person: the gallery's sub-folder with the person's own other photos.
@@ -115,7 +115,7 @@ def verify(
 
     Raises:
         ConfigError: a person without a gallery, or of whom it has no photo.
-        DataError: a photo cannot be read, the two differ in size, or the original shows no face.
+        DataError: a photo cannot be read, the second is no copy of the first, or the original shows no face.
     """
     from faceenc.protect import verify_photo
 

@@ -6,14 +6,14 @@ Shape
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import cast
 
 import torch
 
-from faceenc.core import SLACK, ConfigError, Norm
+from faceenc.core import SLACK, ConfigError, Norm, shortened
 from faceenc.media import Blur
 
 
@@ -176,11 +176,15 @@ def parse_eps(value: object, norm: Norm) -> float:
         ConfigError: not a number, negative, or for Linf above 1.
     """
     try:
-        size = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else Fraction(cast(float, value)))
-    except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise ConfigError(f'eps {value!r} is not a number: write it like "8/255"') from error
+        above, _, below = value.partition("/") if isinstance(value, str) else (value, "", "")
+        size = float(cast(str, above)) / float(below or 1)
+        if isinstance(value, bool) or not math.isfinite(size):
+            raise ValueError
+    except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ConfigError(f'eps {shortened(value)} is not a number: write it like "8/255"') from error
     if size < 0:
         raise ConfigError(f"eps {value!r} is negative: a size is 0 or more")
     if norm == LINF and size > 1:
-        raise ConfigError(f'eps {value!r} is above 1, the whole pixel range: did you mean "{value}/255"?')
+        meant = f'did you mean "{value}/255"?' if "/" not in str(value) and size <= 255 else 'write it like "8/255"'
+        raise ConfigError(f"eps {value!r} is above 1, the whole pixel range: {meant}")
     return size

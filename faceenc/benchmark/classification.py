@@ -17,7 +17,7 @@ from faceenc.benchmark.parity import crosscheck
 from faceenc.benchmark.plan import Cell, Plan, Rows, Subject, draw_targets
 from faceenc.benchmark.rows import Key, cell_key
 from faceenc.benchmark.runner import Measured, counted, silent
-from faceenc.core import Goal, Outcome, Progress, write_atomically
+from faceenc.core import Goal, Outcome, Progress, RunError, write_atomically
 from faceenc.media import psnr, ssim, write_png
 from faceenc.recognizers import ask
 
@@ -190,8 +190,11 @@ def _write_examples(
     place = folder.path / "examples"
     place.mkdir(exist_ok=True)
     index = place / "examples.json"
-    entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-    entries = [entry for entry in entries if entry["goal"] != cell.goal]
+    try:
+        entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
+        entries = [entry for entry in entries if entry["goal"] != cell.goal]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{index} is damaged ({error}): remove it, and resume") from error
     for number, (picture, row) in enumerate(zip(pictures, rows, strict=False)):
         original, adversarial = f"{number}-original.png", f"{number}-{cell.goal}.png"
         write_png(place / original, plan.data.images[plan.rows[number]])

@@ -14,7 +14,7 @@ from typing import Any
 from faceenc.attacks import BATCH_SIZE, LINF, MinimumSearch, parse_eps
 from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, same_run
 from faceenc.benchmark.plan import AttackEntry
-from faceenc.core import ConfigError, build, check_keys, checked, listed, read_toml
+from faceenc.core import ConfigError, build, check_keys, checked, folder_name, listed, read_toml
 from faceenc.data import DataConfig
 from faceenc.recognizers import defence
 from faceenc.train import Training
@@ -109,15 +109,18 @@ def _config(table: dict[str, Any]) -> Config:
             raise ConfigError(f"{part!r} is missing: see the demo configuration for an example")
     eps = tuple(parse_eps(value, LINF) for value in listed(table, "eps"))
     huge = parse_eps(table.get("huge_eps", "128/255"), LINF)
-    recognizers = [_recognizer(part, table.get("training")) for part in table.get("recognizers") or [{}]]
+    recognizers = [
+        _recognizer(part, table.get("training"))
+        for part in (listed(table, "recognizers") if "recognizers" in table else [{}])
+    ]
     config = Config(
-        name=checked(table["name"], str, "name"),
+        name=folder_name(table["name"]),
         data=build(DataConfig, table.get("data", {}), "[data]"),
         recognizers=tuple(recognizers),
         entries=tuple(read_entry(part, eps, huge) for part in listed(table, "attacks")),
         eps=eps,
         huge_eps=huge,
-        seeds=checked(tuple(table.get("seeds", [0])), tuple[int, ...], "seeds"),
+        seeds=_seeds(table.get("seeds", [0])),
         batch_size=checked(table.get("batch_size", BATCH_SIZE), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
@@ -129,6 +132,13 @@ def _config(table: dict[str, Any]) -> Config:
         if len(set(names)) != len(names):
             raise ConfigError(f"two {what} have the same name: give each its own `name`")
     return config
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    seeds: tuple[int, ...] = checked(value, tuple[int, ...], "seeds", "seed")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"seeds is {value!r}: expected a list of different numbers, at least one, such as [0]")
+    return seeds
 
 
 def _recognizer(part: Any, training: Any) -> RecognizerConfig:

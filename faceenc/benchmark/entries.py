@@ -19,11 +19,11 @@ CLASSIFIER_GOALS = ("dodge", "impersonate")
 def read_entry(table: Any, eps: tuple[float, ...], huge: float) -> AttackEntry:
     """One [[attacks]] table: `attack`, `name`, `norm`, `goals`, `eps`, `images`, and the attack's own parameters."""
     if not isinstance(table, dict) or not ({"name", "attack"} & set(table)):
-        raise ConfigError('an [[attacks]] table needs a `name`, such as "pgd"')
+        raise ConfigError('an [[attacks]] table needs a `name`, such as name = "pgd"')
     name = checked(table.get("name", table.get("attack")), str, "[[attacks]] name")
-    kind = table.get("attack", name)
+    kind = checked(table.get("attack", name), str, f"attack {name!r}: attack")
     if kind not in ATTACKS:
-        raise ConfigError(f"attack {kind!r} is not known{nearest(kind, ATTACKS)}; known: {', '.join(ATTACKS)}")
+        raise ConfigError(f"attack {kind!r} is not known{nearest(kind, ATTACKS)}")
     where = f"attack {name!r}"
     factory = ATTACKS[kind]
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
@@ -34,11 +34,11 @@ def read_entry(table: Any, eps: tuple[float, ...], huge: float) -> AttackEntry:
     norm = NORMS[table.get("norm", own.name)]
     if norm != LINF and "eps" not in table:
         raise ConfigError(f'{where}: the general eps is for Linf: give an {norm.name} attack its own, such as ["1.0"]')
-    settings = {k: checked(table[k], parameters[k], f"{where}: {k}") for k in parameters if k in table and k != "norm"}
+    settings = {k: checked(table[k], parameters[k], f"{where}: {k}", k) for k in parameters if k in table and k != "norm"}
     _check_choice(settings.get("engine", "exact"), ENGINES, f"{where}: engine")
-    goals = _checked_goals(tuple(table.get("goals", ["dodge"])), where)
+    goals = _checked_goals(checked(table.get("goals", ["dodge"]), tuple[str, ...], f"{where}: goals"), where)
     sizes = tuple(parse_eps(value, norm) for value in listed(table, "eps")) if "eps" in table else (*eps, huge)
-    images = checked(table["images"], int, f"{where}: images") if "images" in table else None
+    images = checked(table["images"], int, f"{where}: images", "images") if "images" in table else None
     attack = factory(norm=norm, **settings)
     able = getattr(attack, "goals", CLASSIFIER_GOALS)
     if set(goals) - set(able):
@@ -148,7 +148,7 @@ def read_minimum(table: Any) -> MinimumSearch:
 
 
 def _check_choice(value: str, known: typing.Iterable[str], where: str) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ConfigError(f"{where} {value!r} is not known: use one of {', '.join(known)}")
 
 

@@ -11,6 +11,7 @@ import torch
 from faceenc.attacks import PGD, Dodge, gradient_engine
 from faceenc.benchmark.config import Config
 from faceenc.benchmark.costs import JUDGING, attack_seconds
+from faceenc.benchmark.prepare import check_people
 from faceenc.data import FaceSet
 from faceenc.recognizers import FaceResNet
 
@@ -23,9 +24,14 @@ MINIMUM_SHARE = 0.4  # of PGD's steps, which end as soon as an image falls
 
 
 def estimate_time(config: Config, data: FaceSet, *, limit: int | None) -> pd.DataFrame:
-    """One row an attack: goals, sizes, images and seconds over all recognisers and seeds; training is not included."""
+    """One row an attack: goals, sizes, images and seconds over all recognisers and seeds; training is not included.
+
+    Raises:
+        ConfigError: as of `check_people`.
+    """
     import pandas as pd
 
+    check_people(config, data)
     with torch.random.fork_rng():
         model = FaceResNet(data.classes, config.data.size).eval()
     known = [entry.attack for entry in config.entries] + ([config.minimum.attack] if config.minimum else [])

@@ -9,13 +9,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from faceenc.benchmark.rows import HEADER, Key, rows_text, whole_cells
-from faceenc.core import FolderLock, RunError, sweep, write_atomically
+from faceenc.core import FolderLock, RunError, check_writable, sweep, write_atomically
 
 PACK_FROM = 5_000_000  # bytes
 
@@ -31,7 +32,7 @@ class RunFolder:
         resume: go on with what is there.
 
     Raises:
-        RunError: the folder holds a run and `resume` is off, or it holds none and `resume` is on.
+        RunError: the folder holds a run and `resume` is off, or it holds none and `resume` is on, or it cannot be written.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
@@ -40,6 +41,7 @@ class RunFolder:
         self.rows_path = path / "rows.csv"
         self.packed_path = path / "rows.csv.gz"
         self._lock = FolderLock(path)
+        check_writable(path)
         self._refuse_taken()
         if resume and not (path / "run.json").exists():
             raise RunError(f"{path} holds no run to resume: check the path, or leave `resume` out")
@@ -80,8 +82,10 @@ class RunFolder:
         """
         try:
             run: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.path / 'run.json'} cannot be read ({error}): start a new run elsewhere") from error
+        if not isinstance(run, dict):
+            raise RunError(f"{self.path / 'run.json'} holds no run: start a new run elsewhere")
         return run
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -107,7 +111,7 @@ class RunFolder:
         if self.packed_path.exists():
             try:
                 write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise self._unreadable(self.packed_path, error) from error
             self.packed_path.unlink()
         if not self.rows_path.exists():

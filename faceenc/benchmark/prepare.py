@@ -38,6 +38,7 @@ def make_plan(
         CheckpointError: a checkpoint cannot be read or knows other people.
         ConfigError: a recogniser that knows nobody by name.
     """
+    check_people(config, data)
     return Plan(
         config={**config.resolved(), "limit": limit, "device": device},
         data=data,
@@ -53,6 +54,17 @@ def make_plan(
         device=device,
         same_config=partial(config.means, limit=limit, device=device),
     )
+
+
+def check_people(config: Config, data: FaceSet) -> None:
+    """Raises ConfigError for an attack that cannot run on so few people, before anything is trained."""
+    people = len(data.classes)
+    for entry in config.entries:
+        least = getattr(entry.attack, "least_people", 2)
+        if people < least:
+            raise ConfigError(
+                f"attack {entry.name!r} needs at least {least} people, the data has {people}: leave it out, or add people"
+            )
 
 
 def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool) -> Subject:

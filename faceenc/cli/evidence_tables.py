@@ -52,12 +52,16 @@ def print_evidence(evidence: Mapping[str, Any], undetected: Collection[Sequence[
         )
         for number, face in enumerate(evidence["faces"], start=1)
     ]
+    if "copy" in evidence:
+        return
     changed.append(_row("whole photo", "", "", "", "equal" if psnr is None else f"{psnr:.1f} dB", largest))
     print_table(changed, title="how much the photo changed")
 
 
 def what_is_seen(evidence: Mapping[str, Any]) -> str:
     """What people see of the change, by what `Evidence.to_json` says: of several faces the worst of each measure."""
+    if "copy" in evidence:
+        return _copy_words(evidence["copy"])
     if evidence["photo"]["psnr"] is None:
         return "unchanged"
     largest = f"largest change {evidence['photo']['max_change']} of 255"
@@ -70,6 +74,21 @@ def what_is_seen(evidence: Mapping[str, Any]) -> str:
     return (
         f"{'' if len(faces) == 1 else f'the worst of {len(faces)} faces: '}noise {words} (SSIMULACRA2 {noise:.1f},"
         f" butteraugli {butteraugli:.1f}), shape changed by {shape:.1f} % of the face; {largest}"
+    )
+
+
+def _copy_words(copy: Mapping[str, Any]) -> str:
+    wide, high = copy["original"]
+    x0, y0, x1, y1 = copy["part"]
+    share = 100 * (x1 - x0) * (y1 - y0) / (wide * high)
+    part = "all" if share > 99.9 else f"{share:.0f} %"
+    beside = (
+        f"; faces of the original beside that part, not judged: {copy['faces_outside']}" if copy["faces_outside"] else ""
+    )
+    size = f"{copy['size'][0]} x {copy['size'][1]}"
+    return (
+        f"a copy of another size: {size} pixels, which show {part} of the original's {wide} x {high}; what people see of the"
+        f" change was not measured{beside}"
     )
 
 

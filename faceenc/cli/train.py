@@ -12,7 +12,7 @@ import click
 from faceenc.cli.common import resumable
 from faceenc.cli.options import PATH, command, device_option, running, to_write, training
 from faceenc.cli.progress import progress_bars
-from faceenc.core import ConfigError, resolve_device
+from faceenc.core import ConfigError, check_writable, resolve_device
 
 if TYPE_CHECKING:
     from faceenc.train import TrainConfig
@@ -64,6 +64,8 @@ def train(
     device = resolve_device(device)
     if resume and output is None:
         raise ConfigError("--resume needs --output FOLDER: the folder of the training to go on with")
+    path = output or Path("runs") / config.name
+    check_writable(path)
     with progress_bars() as progress, ExitStack() as stack:
         data = load_data(config.data, progress=progress)
         unlabelled = load_unlabelled(config.data, progress=progress)
@@ -72,7 +74,7 @@ def train(
             "unlabelled_sha256": hashlib.sha256(unlabelled.data).hexdigest(),
             "settings": config.training.record(),
         }
-        folder = stack.enter_context(closing(TrainFolder(output or Path("runs") / config.name, plan, resume=resume)))
+        folder = stack.enter_context(closing(TrainFolder(path, plan, resume=resume)))
         stack.enter_context(resumable(folder.path, "state.pt"))
         model, record = run(data, config.training, unlabelled=unlabelled, keeper=folder, device=device, progress=progress)
         checkpoint = folder.finish(model, record)

@@ -48,6 +48,9 @@ def verify(
     torch twin where dlib-bin is not installed) and those named. How much people see of the change is measured against
     ORIGINAL as it is: what JPEG lost in PROTECTED counts as well.
 
+    PROTECTED may be what a messenger made of the protected photo: scaled as a whole, recompressed or cropped a little. Its
+    faces say where it lies in ORIGINAL; what people see of the change is measured in equal sizes only.
+
     Exit code 0 if no judge matches any face of PROTECTED as saved, 1 if one still does, 2 if the photos cannot be compared.
     """
     from faceenc.protect import summary_line, verify_photo

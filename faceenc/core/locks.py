@@ -76,6 +76,20 @@ def unlock_byte(handle: int, byte: int) -> None:
         fcntl.lockf(handle, fcntl.LOCK_UN, 1, byte)
 
 
+def check_writable(folder: Path) -> None:
+    """Whether a folder can be made and written, asked before long work; nothing is made.
+
+    Raises:
+        RunError: it cannot.
+    """
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    reason = "may not be written" if there.is_dir() else "is no folder"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"folder {folder} cannot be made ({there} {reason}): choose another `output`")
+
+
 class FolderLock:
     """Held by the one process that writes into a folder; nothing but a hidden file shows it meanwhile."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 
-from faceenc.core import ConfigError, OnNoFace, Progress
+from faceenc.core import ConfigError, OnNoFace, Progress, check_ranges
 from faceenc.data.faceset import TEST_SHARE, FaceSet
 from faceenc.faces import ALIGNED_SIZE, Framing
 
@@ -45,10 +45,9 @@ class DataConfig:
         for name, known in (("framing", sorted(get_args(Framing))), ("on_no_face", get_args(OnNoFace))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"[data] {name} {getattr(self, name)!r} is not known: use one of {', '.join(known)}")
-        if not 0 < self.test_share < 1:
-            raise ConfigError(f"[data] test_share {self.test_share} must lie between 0 and 1")
-        if self.min_images < 2:
-            raise ConfigError(f"[data] min_images {self.min_images} must be at least 2: one to learn, one to test")
+        check_ranges(self, "[data]")
+        if not all((self.source, *self.unlabelled)):
+            raise ConfigError('[data] names no folder (""): write the path of one, or source = "orl"')
 
 
 def expand(path: str) -> Path:

@@ -1,3 +1,4 @@
+from .aligning import align_original as align_original
 from .batch import Encrypt as Encrypt
 from .batch import find_ledger as find_ledger
 from .batch import plan_photos as plan_photos
@@ -10,6 +11,7 @@ from .evidence.detections import search_as_strangers as search_as_strangers
 from .evidence.gathering import gather_evidence as gather_evidence
 from .evidence.quality import face_change as face_change
 from .evidence.quality import photo_change as photo_change
+from .evidence.records import Copy as Copy
 from .evidence.records import Evidence as Evidence
 from .evidence.records import FaceEvidence as FaceEvidence
 from .evidence.records import Verdict as Verdict

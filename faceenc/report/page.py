@@ -34,6 +34,12 @@ _CROSSCHECK_COLUMNS = [
     ),
     *("accuracy", "art_accuracy", "loss", "art_loss", "seconds", "art_seconds"),
 ]
+_CROSSCHECK_NUMBERS = [name for name in _CROSSCHECK_COLUMNS if name not in ("norm", "goal", "engine")]
+# Of run.json, where they are there.
+_PARTS: dict[str, type] = {
+    **dict.fromkeys(("config", "data", "machine", "versions"), dict),
+    **dict.fromkeys(("recognizers", "surrogates", "judges", "diagnostics", "failures"), list),
+}
 _EXAMPLE_KEYS = {
     *("image", "label", "attack", "eps", "clean_prediction", "clean_probability", "adversarial_prediction"),
     *("adversarial_probability", "original", "adversarial"),
@@ -60,6 +66,14 @@ def render(folder: Path) -> Path:
     Raises:
         RunError: the folder is missing, is not a run, or one of its files cannot be read.
     """
+    try:
+        return _render(folder)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # by what is read, of whatever shape
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        raise RunError(f"{folder}: its files hold what faceenc-bench does not write ({said}); run it anew") from error
+
+
+def _render(folder: Path) -> Path:
     run = _load(folder)
     if run.meta.get("kind") == "transfer":
         return render_transfer(folder, run.rows, run.meta)
@@ -94,14 +108,32 @@ def _load(folder: Path) -> _Run:
     meta = _read_json(folder / "run.json")
     if not isinstance(meta, dict) or meta.get("schema") != _SCHEMA:
         raise RunError(f"{folder / 'run.json'}: not a run of schema {_SCHEMA}; render it with the faceenc that made it")
+    for part, kind in _PARTS.items():
+        if not _fits(meta.get(part, kind()), kind):
+            raise RunError(f"{folder / 'run.json'}: {part!r} is not what faceenc-bench writes; run the benchmark anew")
     listing = folder / "examples" / "examples.json"
     examples = _read_json(listing) if listing.is_file() else []
-    if not all(isinstance(entry, dict) and entry.keys() >= _EXAMPLE_KEYS for entry in examples):
-        raise RunError(
-            f"{listing}: entries lack some of {', '.join(sorted(_EXAMPLE_KEYS))}; run the benchmark anew or remove it"
-        )
+    if not _are_examples(examples):
+        raise RunError(f"{listing}: not what faceenc-bench run writes; run the benchmark anew or remove it")
     crosscheck = _read_crosscheck(folder / "crosscheck.csv")
     return _Run(rows, meta, crosscheck, read_minimum(folder / "minimum.csv"), examples)
+
+
+def _fits(value: Any, kind: type) -> bool:
+    items = value if isinstance(value, list) else []
+    return isinstance(value, kind) and all(isinstance(item, dict) for item in items)
+
+
+def _are_examples(found: object) -> bool:
+    return isinstance(found, list) and all(map(_is_example, found))
+
+
+def _is_example(entry: object) -> bool:
+    if not isinstance(entry, dict) or not entry.keys() >= _EXAMPLE_KEYS:
+        return False
+    numbers = {"eps", "clean_probability", "adversarial_probability"}
+    right = all(isinstance(entry[key], int | float if key in numbers else str) for key in _EXAMPLE_KEYS)
+    return right and all(Path(entry[key]).name == entry[key] for key in ("original", "adversarial"))
 
 
 def _read_json(path: Path) -> Any:
@@ -109,7 +141,7 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise RunError(f"{path}: missing, so the rows say nothing about their origin; run the benchmark anew") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: unreadable ({error}); run the benchmark anew") from error
 
 
@@ -117,7 +149,9 @@ def _read_crosscheck(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype=dict.fromkeys(("norm", "goal", "engine"), "str"))
+        table = table.astype({name: "float64" for name in _CROSSCHECK_NUMBERS if name in table})
+        table = table.astype({name: "int64" for name in ("images", "step") if name in table})
     except (ValueError, OSError) as error:
         raise RunError(f"{path}: unreadable; run faceenc-bench crosscheck anew or remove the file") from error
     missing = [name for name in _CROSSCHECK_COLUMNS if name not in table]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
@@ -62,8 +63,8 @@ def read_rows(folder: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values={name: ["", "nan", "NaN"] for name in _NUMBERS},
         )
-    except (ValueError, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())
         raise RunError(f"{path}: unreadable ({reason}); finish the run with `resume`, or run it anew") from error
     missing = [name for name in COLUMNS if name not in rows]
     if missing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faceenc.core import ConfigError, build, read_toml
+from faceenc.core import ConfigError, build, folder_name, read_toml
 from faceenc.data import DataConfig
 from faceenc.train.recipe import Training
 
@@ -30,6 +30,8 @@ def read_train_config(path: Path) -> TrainConfig:
     def make(table: dict[str, Any]) -> TrainConfig:
         if "attacks" in table:
             raise ConfigError("this is a benchmark's configuration: run it with faceenc-bench run")
-        return build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
+        config = build(TrainConfig, {"name": path.stem, "data": {}, "training": {}} | table, "the top level")
+        folder_name(config.name)
+        return config
 
     return read_toml(path, make)

@@ -58,8 +58,10 @@ class TrainFolder:
             stored = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(f"{self.path} holds no training to resume: check the path, or leave `resume` out") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{file} cannot be read ({error}): train anew into another `output`") from error
+        if not isinstance(stored, dict):
+            raise RunError(f"{file} holds no training: train anew into another `output`")
         if stored.get("finished"):
             raise RunError(f"the training in {self.path} is finished, nothing is left to resume: see its train.json")
         if changed := [key for key, value in self.plan.items() if stored.get(key) != value]:

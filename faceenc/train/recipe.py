@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from faceenc.core import ConfigError
-
-
-def _check(settings: object, name: str, right: bool, expected: str) -> None:
-    if not right:
-        raise ConfigError(f"{type(settings).__name__.lower()}: {name} is {getattr(settings, name)!r}, expected {expected}")
+from faceenc.core import ConfigError, check_ranges
 
 
 @dataclass(frozen=True)
@@ -33,11 +28,7 @@ class Stage:
     centre: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self, "size", self.size >= 32, "at least 32 pixels")
-        _check(self, "epochs", self.epochs >= 1, "at least 1")
-        _check(self, "learning_rate", self.learning_rate > 0, "above 0")
-        _check(self, "crop", 0 < self.crop <= 1, "above 0 and at most 1")
-        _check(self, "centre", 0 < self.centre <= 1, "above 0 and at most 1")
+        check_ranges(self, "[training] stages")
 
 
 @dataclass(frozen=True)
@@ -87,14 +78,9 @@ class Training:
     adversarial_steps: int = 3
 
     def __post_init__(self) -> None:
-        _check(self, "stages", bool(self.stages), "at least one stage")
-        _check(self, "batch_size", self.batch_size >= 2, "at least 2: batch norms want company")
-        for name in ("label_smoothing", "zoom", "validation", "unlabelled"):
-            _check(self, name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        for name in ("weight_decay", "degrees", "noise", "jitter", "distill"):
-            _check(self, name, getattr(self, name) >= 0, "not negative")
-        _check(self, "adversarial", 0 <= self.adversarial <= 0.5, "a share of the pixel range, at most 0.5")
-        _check(self, "adversarial_steps", self.adversarial_steps >= 1, "at least 1")
+        if not self.stages:
+            raise ConfigError("[training] stages is empty: expected at least one stage")
+        check_ranges(self, "[training]")
 
     def record(self) -> dict[str, Any]:
         """As JSON-like settings; without adversarial training just what releases before it wrote."""

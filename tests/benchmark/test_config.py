@@ -6,11 +6,13 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from faceenc.attacks import L2, LINF, PGD, ArtHopSkipJump, parse_eps
-from faceenc.benchmark import read_config, transfer_config
+from faceenc.benchmark import make_plan, read_config, transfer_config
 from faceenc.core import ConfigError, find_config
+from faceenc.data import FaceSet
 from faceenc.train import read_train_config
 
 GOOD = """
@@ -55,9 +57,34 @@ def test_values_arrive(tmp_path: Path) -> None:
         ("steps = 7", "step = 7", "unknown key 'step' in attack 'pgd': did you mean 'steps'?"),
         ('name = "mine"', 'nam = "mine"', "did you mean 'name'?"),
         ('name = "pgd"', 'name = "pdg"', "attack 'pdg' is not known: did you mean 'pgd'?"),
-        ("steps = 7", 'steps = "7"', "expected int"),
-        ("steps = 7", "steps = -1", "cannot be negative"),
-        ("steps = 7", "steps = true", "expected int"),
+        ("steps = 7", 'steps = "7"', "expected a whole number"),
+        ("steps = 7", "steps = 0", "attack 'pgd': steps is 0: expected at least 1 and at most 100000, such as 10"),
+        ("steps = 7", "steps = true", "expected a whole number"),
+        ("steps = 7", "steps = 99999999999999999999", "at most 100000"),
+        ("steps = 7", "rel_step = -1", "rel_step is -1: expected above 0"),
+        ("steps = 7", "rel_step = nan", "rel_step is nan: expected above 0"),
+        ("steps = 7", "images = 0", "images is 0: expected at least 1"),
+        ("steps = 7", "goals = 5", "goals is 5: expected a list"),
+        ("steps = 7", "goals = [[]]", "goals is []: expected text"),
+        ("steps = 7", "norm = {}", "norm {} is not known"),
+        ("[[attacks]]", "[attacks]", "write [[attacks]], in double brackets"),
+        ("[[attacks]]", "seeds = 1\n[[attacks]]", "seeds is 1: expected a list"),
+        ("[[attacks]]", "seeds = []\n[[attacks]]", "at least one, such as [0]"),
+        ("[[attacks]]", "batch_size = 0\n[[attacks]]", "batch_size is 0: expected at least 1"),
+        ("[[attacks]]", "recognizers = 3\n[[attacks]]", "'recognizers' is 3: expected a list"),
+        ("[[attacks]]", "[data]\nsize = 0\n[[attacks]]", "[data] size is 0: expected at least 32"),
+        ("[[attacks]]", '[data]\nsource = ""\n[[attacks]]', "names no folder"),
+        ("[[attacks]]", '[data]\nsource = "C:\\new"\n[[attacks]]', "write paths with / or in single quotes"),
+        ("[[attacks]]", '[data]\nsource = "C:\\Users"\n[[attacks]]', "write paths with / or in single quotes"),
+        ("[[attacks]]", "[training]\nbatch_size = 1\n[[attacks]]", "[training] batch_size is 1: expected at least 2"),
+        ("[[attacks]]", "[training]\nstages = [{size = 64}]\n[[attacks]]", "lacks 'epochs'"),
+        ("[[attacks]]", "[minimum]\nsteps = 0\n[[attacks]]", "[minimum] steps is 0: expected at least 1"),
+        ('"mine"', '"../../../escaped"', "name is '../../../escaped': expected the name of a folder"),
+        ('"mine"', '""', "expected the name of a folder"),
+        ('name = "mine"', "name = " + "[" * 5000, "nests tables or lists too deeply"),
+        ('"2/255"', '"300/255"', "eps '300/255' is above 1, the whole pixel range: write it like \"8/255\""),
+        ('"2/255"', '"1e999/1"', "is not a number"),
+        ('"2/255"', "true", "is not a number"),
         ("steps = 7", 'engine = "fast"', "engine 'fast' is not known"),
         ("steps = 7", 'goals = ["hide"]', "must be some of dodge, impersonate"),
         ("steps = 7", 'norm = "l1"', "norm 'l1' is not known"),
@@ -66,14 +93,14 @@ def test_values_arrive(tmp_path: Path) -> None:
         ('"2/255"', "1.5", "above 1"),
         ('"2/255"', '"x"', "not a number"),
         ('"2/255"', '"-1/255"', "negative"),
-        ('["2/255", "8/255"]', '"2/255"', "must be a list"),
+        ('["2/255", "8/255"]', '"2/255"', "'eps' is '2/255': expected a list"),
         ("[[attacks]]", "[data]\nsauce = 1\n[[attacks]]", "did you mean 'source'?"),
         ("steps = 7", 'steps = 7\n[[attacks]]\nname = "pgd"', "same name"),
         ('name = "pgd"\nsteps = 7', 'name = "art-boundary"', "give an l2 attack its own"),
         ('name = "pgd"\nsteps = 7', 'name = "art-cw-linf"\nnorm = "l2"\neps = ["1.0"]', 'use norm = "linf"'),
         ('name = "pgd"\nsteps = 7', 'name = "art-apgd"\nloss = "hinge"', "APGD's loss 'hinge' is not known"),
         ('name = "pgd"\nsteps = 7', 'name = "art-autoattack"\ngoals = ["impersonate"]', "cannot aim it at a chosen person"),
-        ('name = "pgd"\nsteps = 7', 'name = "art-square"\nmax_queries = "many"', "expected int"),
+        ('name = "pgd"\nsteps = 7', 'name = "art-square"\nmax_queries = "many"', "expected a whole number"),
         ("[[attacks]]", "[minimum]\nlargst = 1\n[[attacks]]", "did you mean 'largest'?"),
         ("[[attacks]]", '[minimum]\nlargest = "16"\n[[attacks]]', 'did you mean "16/255"?'),
         ("[[attacks]]", '[minimum]\nlargest = "1/255"\nresolution = "2/255"\n[[attacks]]', "must lie between 0 and largest"),
@@ -89,6 +116,37 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, says: str) -> No
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "config.toml" in str(caught.value)
+
+
+def test_a_mark_at_the_beginning_is_no_mistake(tmp_path: Path) -> None:
+    assert read(tmp_path, "\ufeff" + GOOD).name == "mine"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"surrogates": 3}, "'surrogates' is 3: expected a list"),
+        ({"recognizers": [{"name": "a"}]}, "lacks 'source'"),
+        ({"recognizers": [{"source": "dlib"}]}, "lacks 'name'"),
+        ({"far": 2}, "far is 2: expected above 0 and below 1, such as 0.01"),
+        ({"variants": "jpeg75"}, "variants is 'jpeg75': expected a list"),
+        ({"attacks": [{"name": "art-pgd"}]}, "the recognisers measured here know none"),
+    ],
+)
+def test_mistakes_of_transfers_are_named(changed: dict[str, object], says: str) -> None:
+    table = {"name": "t", "eps": ["8/255"], "recognizers": [{"name": "a", "source": "dlib"}], "attacks": [{"name": "pgd"}]}
+    assert transfer_config(table).pairs == 100
+    with pytest.raises(ConfigError) as caught:
+        transfer_config(table | changed)
+    assert says in str(caught.value)
+
+
+def test_attacks_that_need_more_people_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    config = read(tmp_path, GOOD + '[[attacks]]\nname = "art-autoattack"\n[[attacks]]\nname = "art-apgd-dlr"\n')
+    images, rows = np.zeros((4, 32, 32, 3), np.uint8), np.arange(4)
+    two = FaceSet("two", ("a", "b"), images, rows // 2, ("a/1", "a/2", "b/1", "b/2"), rows[::2], rows[1::2], "")
+    with pytest.raises(ConfigError, match="attack 'art-autoattack' needs at least 3 people, the data has 2"):
+        make_plan(config, two, limit=None, device="cpu", progress=lambda *_: None)  # type: ignore[arg-type]
 
 
 def test_an_attack_without_norm_has_its_own(tmp_path: Path) -> None:

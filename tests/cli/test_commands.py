@@ -15,7 +15,7 @@ from PIL import Image
 
 from faceenc.attacks import ATTACKS
 from faceenc.cli import HEADINGS, Command, Option, bench_main, conclude, main, resumable
-from faceenc.core import Box, Face, builtin_configs
+from faceenc.core import ASSETS, Box, Face, builtin_configs
 from faceenc.faces import Found
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, Options, Strength, notes_about
@@ -203,3 +203,11 @@ def test_what_is_kept_and_what_was_not_there_is_said(tmp_path: Path) -> None:
     assert count == "`faces=9` asked for more than the 1 face in it"
     assert notes_about(photos["nowhere.jpg"], kept, one) == (count,)
     assert notes_about(photos["there.jpg"], Options(faces="1"), one) == ()
+
+
+def test_a_damaged_file_of_the_cache_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
+    (tmp_path / ASSETS["blazeface-short"].filename).write_bytes(b"rot")
+    lines = CliRunner().invoke(main, ["assets"]).stdout.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("blazeface-short")] == [["blazeface-short", "damaged"]]
+    assert not any("present" in line for line in lines)

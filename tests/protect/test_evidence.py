@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from faceenc.cli import Group, main
-from faceenc.core import DataError, cache_dir
+from faceenc.core import DataError, cache_dir, overlap
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceSearch, Found, cut_out, key_points_similarity, pyramid_levels
 from faceenc.media import VARIANTS, Jpeg, Visibility, to_tensor, to_uint8, write_png
-from faceenc.protect import Evidence, gather_evidence, summary_line
+from faceenc.protect import Evidence, align_original, gather_evidence, summary_line
 from faceenc.recognizers import DLIB, FaceResNet, Recognizer, load_dlibnet, load_judges, load_recognizer, save_checkpoint
 from tests.conftest import FRBENCH_NET
 from tests.face_photos import write_blank, write_people
@@ -203,6 +203,27 @@ def test_photos_of_different_size_are_refused(
         gather_evidence(orl["s1/1"], orl["s1/1"][:, 1:], judges=judges, search=search)
 
 
+@pytest.mark.parametrize(
+    ("part", "size"),
+    [((0, 0, 568, 648), (284, 324)), ((17, 19, 551, 629), (534, 610)), ((0, 26, 545, 648), (327, 373))],
+    ids=["half", "cropped", "both"],
+)
+def test_the_place_of_a_copy(
+    part: tuple[int, int, int, int], size: tuple[int, int], protected: NDArray[np.uint8],
+    orl: dict[str, NDArray[np.uint8]], search: FaceSearch,
+) -> None:  # fmt: skip
+    cut = Image.fromarray(protected).crop(part).resize(size, Image.Resampling.BICUBIC)
+    copy = Jpeg(60).pixels(np.array(cut))
+    aligned = align_original(orl["s1/1"], copy, search)
+    assert aligned is not None
+    assert aligned.picture.shape == copy.shape
+    box = aligned.copy.part
+    assert np.abs(np.subtract((box.x0, box.y0, box.x1, box.y1), part)).max() < 3
+    [face], [there] = aligned.found.faces, search(aligned.picture)
+    assert overlap(face.box, there.box) > 0.8
+    assert align_original(orl["s2/1"], copy, search) is None
+
+
 @pytest.fixture
 def studio(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orl: dict[str, NDArray[np.uint8]], protected: NDArray[np.uint8]
@@ -233,6 +254,25 @@ def test_the_command_prints_tables_and_the_last_line(studio: Path) -> None:
     done = call("photo.png", "photo.jpg")
     assert done.exit_code == 1, "dlib still matches"
     assert "still matches the face" in done.stdout.splitlines()[-1]
+
+
+def test_copies_as_messengers_make_them_are_judged(studio: Path) -> None:
+    for name in ("photo", "protected"):
+        with Image.open(f"{name}.png") as picture:
+            picture.resize((284, 324)).save(f"{name}-half.jpg", quality=60)
+            picture.crop((17, 19, 551, 629)).save(f"{name}-cropped.png")
+    for copy in ("half.jpg", "cropped.png"):
+        done = call("photo.png", f"photo-{copy}", "--json")
+        assert done.exit_code == 1, f"dlib still matches {copy}"
+    record = json.loads(done.stdout)
+    assert record["copy"] == {"original": [568, 648], "size": [534, 610], "part": [17, 19, 551, 629], "faces_outside": 0}
+    assert record["photo"] == {"psnr": None, "max_change": None}
+    assert [face["noise"] for face in record["faces"]] == [None]
+    done = call("photo.png", "protected-cropped.png")
+    assert (done.exit_code, done.stderr) == (0, "")
+    seen, line = done.stdout.splitlines()[-2:]
+    assert seen.startswith("a copy of another size: 534 x 610 pixels, which show 89 % of the original's 568 x 648;")
+    assert "no longer match" in line
 
 
 def test_ranks_in_a_gallery_and_another_judge(studio: Path) -> None:
@@ -273,10 +313,10 @@ def test_every_kind_of_recogniser_judges(studio: Path, frbench_cache: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["photo.png", "wall.png"], "568 x 648 and 120 x 90 pixels"),
+        (["photo.png", "wall.png"], "568 x 648 and 120 x 90 pixels, and the second is no scaled or slightly cropped copy"),
         (["wall.png", "wall.png"], "no face found in wall.png"),
         (["photo.png", "nowhere.png"], "nowhere.png"),
-        (["photo.png", "protected.png", "--judge", "photo.png"], "cannot be read"),
+        (["photo.png", "protected.png", "--judge", "photo.png"], "photo.png is a picture"),
         (["photo.png", "protected.png", "--gallery", "nowhere"], "cannot read the gallery"),
         (["photo.png", "protected.png", "--as", "s1"], "--gallery"),
         (["photo.png", "protected.png", "--frbench", "none_of_these"], "frbench"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torchvision.models import ResNet18_Weights, resnet18
 
 from faceenc.attacks import Counted
@@ -103,7 +106,13 @@ def test_bad_checkpoints_get_one_line(tmp_path: Path, recognizer: FaceResNet) ->
         "empty": b"",
         "truncated": content[: len(content) // 2],
         "noise": b"\xff" * 1000,
+        "page": b"\n<!DOCTYPE html><html></html>",
+        "pickle": b"\x80\x02}q\x00.",
+        "zip": b"PK\x03\x04" + bytes(99),
+        "deep": None,
     }
+    says = {"page": "page of the web", "empty": "empty file", "pickle": "torch.save", "deep": "folder", "zip": "torch.save"}
+    (tmp_path / "deep").mkdir()
     for name, damaged in bad.items():
         path = tmp_path / name
         if damaged is not None:
@@ -111,14 +120,56 @@ def test_bad_checkpoints_get_one_line(tmp_path: Path, recognizer: FaceResNet) ->
         with pytest.raises(CheckpointError) as caught:
             load_checkpoint(path)
         assert name in str(caught.value)
+        assert says.get(name, "") in str(caught.value)
+        assert "delete" not in str(caught.value), "what is not ours is nobody's to delete on our word"
         assert "\n" not in str(caught.value)
 
 
-def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"threshold": "nan"}, "threshold is nan"),
+        ({"threshold": "inf"}, "threshold is inf"),
+        ({"threshold": "-1"}, "threshold is -1"),
+        ({"input_size": "0"}, "input_size is 0"),
+        ({"input_size": "20000"}, "input_size is 20000"),
+        ({"input_size": "many"}, "many"),
+        ({"classes": '{"a": 1}'}, "classes are not names"),
+        ({"classes": "[1, 2, 3, 4, 5, 6, 7, 8]"}, "classes are not names"),
+        ({"classes": json.dumps(["x" * 100_000] * 8)}, "classes are not names"),
+        ({"classes": '["a", "b"]'}, "2 names for 8 people"),
+        ({"training": "3"}, "training is no record"),
+        ({"training": "{"}, "damaged"),
+        ({"format": "x" * 9999}, "faceenc did not write"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_checkpoints_of_others_are_checked_whole(
+    tmp_path: Path, recognizer: FaceResNet, changed: dict[str, str], says: str
+) -> None:
+    path = tmp_path / "theirs.safetensors"
+    save_checkpoint(recognizer, path, {})
+    with safe_open(path, framework="pt") as file:
+        metadata = {**file.metadata(), **changed}
+    save_file(recognizer.state_dict(), path, metadata)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 600
 
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, recognizer: FaceResNet) -> None:
+    theirs = FaceResNet(recognizer.classes, SIZE)
+    with torch.no_grad():
+        theirs.network.layer2[0].conv1.weight[3, 2] = float("nan")
+    save_checkpoint(theirs, tmp_path / "theirs.safetensors", {})
+    with pytest.raises(CheckpointError, match=r"layer2\.0\.conv1\.weight holds numbers that are not finite"):
+        load_checkpoint(tmp_path / "theirs.safetensors")
+
+
+def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="not a faceenc checkpoint"):
+    with pytest.raises(CheckpointError, match="faceenc did not write"):
         load_checkpoint(tmp_path / "other.safetensors")
 
 

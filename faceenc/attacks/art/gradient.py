@@ -51,6 +51,11 @@ class ArtAPGD:
             raise ConfigError(f"APGD's loss {self.loss!r} is not known: use one of {', '.join(LOSSES)}")
 
     @property
+    def least_people(self) -> int:
+        """The difference of logits ratio is about three."""
+        return 3 if self.loss == LOSSES[1] else 2
+
+    @property
     def gradient_steps(self) -> float:
         return self.restarts * self.steps * (1 + 1 / GRADIENT_STEP)
 
@@ -84,6 +89,7 @@ class ArtAutoAttack:
 
     one_by_one: ClassVar[bool] = True
     goals: ClassVar[tuple[str, ...]] = ("dodge",)
+    least_people: ClassVar[int] = 3
 
     norm: Norm = LINF
     steps: int = 50

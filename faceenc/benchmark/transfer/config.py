@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faceenc.attacks import BATCH_SIZE, LINF, Noise, parse_eps
+from faceenc.attacks import BATCH_SIZE, LINF, PGD, Noise, Transfer, parse_eps
 from faceenc.benchmark.entries import attack_fields, read_entry, same_run
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
@@ -25,6 +25,7 @@ from faceenc.core import (
     check_keys,
     checked,
     describe_environment,
+    folder_name,
     listed,
     named_fields,
     read_toml,
@@ -131,11 +132,11 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
     recognizers = tuple(build(EmbedderConfig, part, "[[recognizers]]") for part in listed(table, "recognizers"))
     names = [one.name for one in recognizers]
     config = TransferConfig(
-        name=checked(table["name"], str, "name"),
+        name=folder_name(table["name"]),
         data=build(DataConfig, table.get("data", {}), "[data]"),
         recognizers=recognizers,
-        surrogates=checked(tuple(table.get("surrogates", names)), tuple[str, ...], "surrogates"),
-        variants=checked(tuple(table.get("variants", ["jpeg75"])), tuple[str, ...], "variants"),
+        surrogates=_names(table, "surrogates", names),
+        variants=checked(table.get("variants", ["jpeg75"]), tuple[str, ...], "variants"),
         entries=tuple(_entry(part, eps) for part in listed(table, "attacks")),
         borrowed=checked(table.get("borrowed", ""), str, "borrowed"),
         pairs=checked(table.get("pairs", 100), int, "pairs"),
@@ -146,6 +147,10 @@ def transfer_config(table: dict[str, Any]) -> TransferConfig:
     )
     _check_names(config, names)
     return config
+
+
+def _names(table: dict[str, Any], key: str, names: list[str]) -> tuple[str, ...]:
+    return tuple(checked(listed({key: table.get(key, names)}, key), tuple[str, ...], key))
 
 
 def _renamed(table: dict[str, Any]) -> dict[str, Any]:
@@ -165,12 +170,17 @@ def _entry(table: Any, eps: tuple[float, ...]) -> AttackEntry:
     """As of a benchmark, with an embedder's goals; without eps 0, for rows say themselves what was matched before."""
     if not isinstance(table, dict):
         raise ConfigError("[[attacks]] must be tables")
-    goals = checked(tuple(table.get("goals", [AWAY])), tuple[str, ...], "goals")
+    goals = checked(table.get("goals", [AWAY]), tuple[str, ...], f"attack {table.get('name')!r}: goals")
     if not goals or set(goals) - set(EMBEDDING_GOALS):
         raise ConfigError(
             f"attack {table.get('name')!r}: goals {list(goals)!r} must be some of {', '.join(EMBEDDING_GOALS)}"
         )
     entry = read_entry({key: value for key, value in table.items() if key != "goals"}, eps, 0.0)
+    if not isinstance(entry.attack, PGD | Transfer | Noise):
+        raise ConfigError(
+            f"attack {entry.name!r} attacks names, and the recognisers measured here know none: use pgd, bim, fgsm,"
+            " mi-fgsm, di-mi-fgsm, transfer or noise"
+        )
     return dataclasses.replace(entry, goals=goals, eps=tuple(size for size in entry.eps if size))
 
 
@@ -189,8 +199,6 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
         raise ConfigError(
             f"borrowed = {config.borrowed!r} names no attack: known are {', '.join(e.name for e in config.entries)}"
         )
-    if not config.pairs or not 0 < config.far < 1 or not config.batch_size:
-        raise ConfigError("pairs and batch_size are at least 1, far lies between 0 and 1")
     for entry in config.entries:
         if isinstance(entry.attack, Noise) and len(entry.goals) > 1:
             raise ConfigError(f"attack {entry.name!r} is noise and has no goal: give it one at most")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from faceenc.benchmark.rows import CELL_COLUMNS, Key
 from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
-from faceenc.core import write_atomically
+from faceenc.core import RunError, write_atomically
 from faceenc.data import FaceSet
 from faceenc.recognizers import (
     FAR,
@@ -123,8 +123,11 @@ class VerificationFile:
         self.order = {key: number for number, key in enumerate(order)}
         self.lines: dict[Key, dict[str, str]] = {}
         if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                self.lines = {_key(line): line for line in csv.DictReader(file) if _key(line) in keep}
+            try:
+                with path.open(encoding="utf-8", newline="") as file:
+                    self.lines = {_key(line): line for line in csv.DictReader(file, strict=True) if _key(line) in keep}
+            except (OSError, ValueError, KeyError, csv.Error) as error:
+                raise RunError(f"{path} is damaged ({error!r}): start a new run in another `output`") from error
 
     def add(self, views: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
         """Write lines, in place of earlier ones of the same cells.

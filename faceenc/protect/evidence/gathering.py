@@ -20,7 +20,7 @@ from faceenc.faces import FaceSearch, Found
 from faceenc.media import VARIANTS, Variant, Visibility, copy_window, vary
 from faceenc.protect.evidence.detections import Judging, compare_detections, search_as_strangers
 from faceenc.protect.evidence.quality import face_change, photo_change
-from faceenc.protect.evidence.records import Evidence, FaceEvidence, Verdict
+from faceenc.protect.evidence.records import Copy, Evidence, FaceEvidence, Verdict
 from faceenc.protect.visible import face_visibility
 from faceenc.recognizers import Gallery, Recognizer, operating_point
 
@@ -43,6 +43,7 @@ def gather_evidence(
     found: Found | None = None,
     thorough: bool = False,
     as_saved: _Saved | None = None,
+    copy: Copy | None = None,
 ) -> Evidence:
     """Ask judges about every face of a photo.
 
@@ -60,6 +61,7 @@ def gather_evidence(
         thorough: search the saved file at full size.
         as_saved: what saving does to (H, W, 3) uint8 RGB: what people see is measured against the original saved so too;
             None measures against the original as it is.
+        copy: what the protected photo is of an original of another size, here brought to its size: nothing is measured.
 
     Returns:
         Without faces if the original shows none.
@@ -84,13 +86,13 @@ def gather_evidence(
     references = [answer.original for answer in answers]
     seen, strays = compare_detections(Judging(original, protected, judges), found, references, detections, search)
     places = [[*answer.places, *(face for _, face in here)] for answer, here in zip(answers, seen, strict=True)]
-    psnr, largest = photo_change(original, protected)
+    psnr, largest = photo_change(original, protected) if copy is None else (math.nan, None)
     return Evidence(
         faces=tuple(
             FaceEvidence(
                 face.box,
-                *face_change(original, protected, face.box),
-                _visible(original, protected, face, as_saved),
+                *(face_change(original, protected, face.box) if copy is None else (math.nan, math.nan)),
+                _visible(original, protected, face, as_saved) if copy is None else None,
                 tuple(said),
                 tuple(one for one, _ in here),
                 tuple(there),
@@ -105,6 +107,7 @@ def gather_evidence(
         strays=tuple(strays),
         smallest=(found.smallest, found.smallest_turned),
         searched=searched,
+        copy=copy,
     )
 
 

@@ -102,30 +102,49 @@ class FaceEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """What a protected photo of another size is of the original.
+
+    Attributes:
+        original: width and height in pixels.
+        size: of the copy.
+        part: of the original that the copy shows, in its pixels.
+        outside: faces of the original that lie beside that part.
+    """
+
+    original: tuple[int, int]
+    size: tuple[int, int]
+    part: Box
+    outside: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that was found out about one protected photo.
 
     Attributes:
         faces: of the original, as detected.
-        psnr: of the whole photo, in dB; infinite if nothing has changed.
-        max_change: the largest change of a pixel's value, 0 to 255.
+        psnr: of the whole photo, in dB; infinite if nothing has changed, nan in a copy of another size.
+        max_change: the largest change of a pixel's value, 0 to 255; None in a copy of another size.
         networks: the judges' names and the networks that they compute with.
         doubtful: places of the original that one detector weakly takes for a face: not protected and not judged.
         left: faces of the original that were to be left as they are.
         strays: faces of the saved file that only strangers' detectors find.
         smallest: pixels: narrower faces of the original were not searched for, upright and turned.
         searched: a stranger's detector -> the width in pixels below which it was not searched for faces.
+        copy: what the protected photo is of the original, if they differ in size; boxes are in its pixels then.
     """
 
     faces: tuple[FaceEvidence, ...]
     psnr: float
-    max_change: int
+    max_change: int | None
     networks: Mapping[str, str]
     doubtful: tuple[Face, ...] = ()
     left: tuple[Face, ...] = ()
     strays: tuple[Stray, ...] = ()
     smallest: tuple[int, int] = (0, 0)
     searched: Mapping[str, int] = field(default_factory=dict)
+    copy: Copy | None = None
 
     def matched_faces(self, variant: Variant = "saved", *, networks: Collection[str] | None = None) -> list[int]:
         """Faces, counted from 1, that some judge still matches; as saved also where a stranger's detector puts them.
@@ -167,6 +186,7 @@ class Evidence:
             for face in self.faces
         ]
         return {
+            **({} if self.copy is None else {"copy": _copy_record(self.copy)}),
             "faces": faces,
             "photo": {"psnr": _rounded(self.psnr), "max_change": self.max_change},
             "doubtful": [
@@ -176,6 +196,11 @@ class Evidence:
             "strays": [{"box": _corners(s.face.box), "sure": s.sure, **_seen_record(s.seen)} for s in self.strays],
             "searched": {"upright": self.smallest[0], "turned": self.smallest[1], "saved": dict(self.searched)},
         }
+
+
+def _copy_record(copy: Copy) -> dict[str, Any]:
+    sizes = {"original": list(copy.original), "size": list(copy.size)}
+    return {**sizes, "part": _corners(copy.part), "faces_outside": copy.outside}
 
 
 def _visible_record(seen: Visibility | None) -> dict[str, float | None]:
