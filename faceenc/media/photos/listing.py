@@ -78,9 +78,9 @@ def look_into_person(folder: Path, left_out: dict[Path, str]) -> list[Path]:
     return photos
 
 
-def person_of(folder: Path) -> str:
+def person_of(folder: str | Path) -> str:
     """Whose photos a folder holds, by its name: the same however the system that wrote it puts accents."""
-    return unicodedata.normalize("NFC", folder.name)
+    return unicodedata.normalize("NFC", Path(folder).name)
 
 
 def why_no_photo(file: Path) -> str:
