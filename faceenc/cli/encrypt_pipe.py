@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from faceenc.core import ConfigError, DataError, NoFaceError
 
@@ -40,10 +40,14 @@ def check_pipe(photos: tuple[Path, ...], output: Path | None, *, beside: bool) -
         raise ConfigError("--keep-key and --preview go with files: leave them out with -")
     if output not in (None, _DASH) and output.is_dir():
         raise ConfigError(f"--output {output} is a folder, and the photo has no name: name a file, or -")
-    if photos[0] == _DASH and sys.stdin.isatty():
-        raise ConfigError("standard input is a terminal: send a photo into it (faceenc encrypt - < photo.jpg)")
-    if output in (None, _DASH) and sys.stdout.isatty():
-        raise ConfigError("standard output is a terminal, which no photo is written to: send it on (> protected.jpg)")
+    if photos[0] == _DASH and _no_pipe(sys.stdin):
+        raise ConfigError("standard input is a terminal or closed: send a photo into it (faceenc encrypt - < photo.jpg)")
+    if output in (None, _DASH) and _no_pipe(sys.stdout):
+        raise ConfigError("standard output is a terminal or closed: send the photo on (> protected.jpg)")
+
+
+def _no_pipe(stream: TextIO | None) -> bool:
+    return stream is None or stream.isatty()  # Python has none where a shell closed it
 
 
 def encrypt_piped(photo: Path, output: Path | None, options: Options, *, device: str, force: bool, as_json: bool) -> int:
@@ -90,8 +94,13 @@ def _standard_output(target: Path) -> Iterator[Callable[[bytes], object] | None]
     binary = sys.stdout.buffer
 
     def write(data: bytes) -> None:
-        binary.write(data)
-        binary.flush()
+        try:
+            binary.write(data)
+            binary.flush()
+        except BrokenPipeError:  # nobody reads any more, nor a message
+            raise
+        except OSError as error:
+            raise DataError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from error
 
     with redirect_stdout(sys.stderr):
         yield write

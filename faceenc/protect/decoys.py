@@ -13,7 +13,7 @@ import torch
 from faceenc.core import DataError
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, cut_out, main_face
-from faceenc.media import look_into, protected_copies, read_photo
+from faceenc.media import look_into, person_of, protected_copies, read_photo
 from faceenc.protect.windows import face_window
 from faceenc.recognizers import Recognizer, in_thresholds
 
@@ -45,7 +45,8 @@ def embed_person(folder: Path, surrogates: Sequence[Recognizer], detector: Detec
     Raises:
         DataError: no such folder, or no face in any of its photos.
     """
-    files = look_into(folder)[0] if folder.is_dir() else []
+    folders = look_into(folder.parent)[1] if folder.parent.is_dir() else []
+    files = [file for own in folders if person_of(own) == person_of(folder) for file in look_into(own)[0]]
     copies = protected_copies(files)
     files = [file for file in files if file not in copies]
     if not files:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from faceenc.core import ConfigError, DataError, Progress
 from faceenc.faces import FaceSearch
-from faceenc.media import Picture, take_photo
+from faceenc.media import Picture, person_of, take_photo
 from faceenc.protect.aligning import Aligned, align_original
 from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.evidence.records import Evidence
@@ -87,6 +87,6 @@ def _gallery(
 
 
 def _check_person(person: str | None, people: Sequence[str], folder: Path) -> None:
-    if person is not None and person not in people:
+    if person is not None and person_of(person) not in people:
         known = ", ".join(people[:5]) + (" ..." if len(people) > 5 else "")
         raise ConfigError(f"`person={person}`: nobody of that name with a usable photo in {folder}; there are {known}")

@@ -39,7 +39,7 @@ class Gallery:
 
     def photos_of(self, judge: Recognizer, person: str | None) -> list[NDArray[np.float64]]:
         """The embeddings of one person's photos; none of nobody's, nor of a stranger's."""
-        return [] if person is None else list(self.embeddings[judge.name].get(person, ()))
+        return [] if person is None else list(self.embeddings[judge.name].get(person_of(person), ()))
 
     def rank(
         self,
@@ -61,7 +61,7 @@ class Gallery:
         return 1 + sum(
             min(judge.distance(face, photo) for photo in photos) < nearest
             for name, photos in self.embeddings[judge.name].items()
-            if name != person
+            if person is None or name != person_of(person)
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from PIL import Image
 from faceenc.media import read_photo
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
 
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and folders")
 PATIENCE = 120  # seconds until a test gives up waiting
 NAMES = ("1.png", "2.jpg", "sub/3.webp")
 OUT = {"1.png", "2.png", "sub/3.png"}
@@ -29,6 +31,18 @@ def fill(folder: Path) -> Path:
     for number, name in enumerate(NAMES, start=1):
         save(folder / name, portrait(f"s{number}/1"))
     return folder
+
+
+def too_deep(folder: Path) -> Path:
+    """Makes folders in it, so deep that no system opens the last one by its path; returns the first one."""
+    name, place = "d" * 250, os.open(folder, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir(name, dir_fd=place)
+        below = os.open(name, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    return folder / name
 
 
 @contextmanager
@@ -110,6 +124,7 @@ def test_a_folder_is_done_in_place_once_and_what_changes_is_done_anew(tmp_path: 
     assert {name for name in third if third[name] != second[name]} == {"s1-protected.png", "s2-protected.png"}
 
 
+@POSIX
 def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     good = save(folder / "good.png", tinted())
@@ -144,6 +159,12 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
         (str(folder / "b.cr2"), "a camera's raw file: export it as JPEG or TIFF")
     ]
     (folder / "b.cr2").unlink()
+    deep = too_deep(folder)
+    again = run(folder, *QUICK, "--output", tmp_path / "out")
+    assert again.exit_code == 3
+    assert again.stderr.splitlines()[-1].startswith(f"error: cannot read the folder {deep}")
+    assert again.stdout.splitlines()[-1] == "1 of 3 photos protected, 1 without a face, 1 failed"
+    shutil.rmtree(deep)
     check_refused(run(tmp_path / "out", *QUICK), f"all photos in {tmp_path / 'out'} were made by faceenc")
     assert run(folder, *QUICK, "--output", tmp_path / "out", "--on-no-face", "fail").exit_code == 3
     good.unlink()

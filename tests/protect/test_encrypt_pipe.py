@@ -71,10 +71,11 @@ def test_no_photo_is_read_from_or_written_to_a_terminal(
 ) -> None:
     control, terminal = os.openpty()
     with os.fdopen(terminal, "w") as there:
-        monkeypatch.setattr(sys, stream, there)
-        with pytest.raises(SystemExit) as caught:
-            main(["encrypt", photo, "--output", "-"])
-        monkeypatch.undo()
+        for opened in (there, None):  # or closed by the shell
+            monkeypatch.setattr(sys, stream, opened)
+            with pytest.raises(SystemExit) as caught:
+                main(["encrypt", photo, "--output", "-"])
+            monkeypatch.undo()
+            assert caught.value.code == 2
+            assert capsys.readouterr().err.startswith(f"error: {said} is a terminal or closed")
     os.close(control)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {said} is a terminal")

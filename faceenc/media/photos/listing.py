@@ -78,9 +78,9 @@ def look_into_person(folder: Path, left_out: dict[Path, str]) -> list[Path]:
     return photos
 
 
-def person_of(folder: Path) -> str:
+def person_of(folder: str | Path) -> str:
     """Whose photos a folder holds, by its name: the same however the system that wrote it puts accents."""
-    return unicodedata.normalize("NFC", folder.name)
+    return unicodedata.normalize("NFC", Path(folder).name)
 
 
 def why_no_photo(file: Path) -> str:
@@ -124,7 +124,7 @@ def _walk(top: Path, output: Path | None, listed: Listed) -> list[Path]:
     for where, folders, files in os.walk(top, onerror=fail):
         place = Path(where)
         folders[:] = sorted(child for child in folders if not child.startswith(".") and (place / child).resolve() != output)
-        for link in (place / child for child in folders if (place / child).is_symlink()):
+        for link in (place / child for child in folders if os.path.islink(place / child)):  # noqa: PTH114 - which never raises
             listed.left_out[link] = "a link to a folder: name that folder itself"
         for file in sorted(place / name for name in files if not name.startswith(".")):
             if why := why_no_photo(file):
