@@ -29,7 +29,7 @@ HOMES = {
     "mediapipe": {"faces.detection"},
     "cv2": {f"media.video.{part}" for part in ("reading", "cameras", "encoders", "screens")}
     | {f"faces.{part}" for part in ("closer", "crops", "passes", "yunet")}
-    | {"media.visibility.displacement", "protect.aligning"},
+    | {"media.visibility.displacement", "media.registration"},
     "pyvirtualcam": {"media.video.screens"},
     "dlib": {"recognizers.dlib.original"},
     "frbench": {"recognizers.frbench"},

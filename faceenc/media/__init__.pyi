@@ -16,7 +16,7 @@ from .drawing import add_marks as add_marks
 from .drawing import draw_marks as draw_marks
 from .drawing import fit_line as fit_line
 from .drawing import ink as ink
-from .drawing import load_font as load_font
+from .fonts import load_font as load_font
 from .photos.listing import list_photos as list_photos
 from .photos.listing import look_into as look_into
 from .photos.listing import look_into_person as look_into_person
@@ -44,6 +44,9 @@ from .photos.writing import save_photo as save_photo
 from .photos.writing import write_png as write_png
 from .quality import psnr as psnr
 from .quality import ssim as ssim
+from .registration import inside as inside
+from .registration import likeness as likeness
+from .registration import polished as polished
 from .tensors import to_tensor as to_tensor
 from .tensors import to_uint8 as to_uint8
 from .transforms import JPEG_BLOCK as JPEG_BLOCK

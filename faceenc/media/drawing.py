@@ -6,18 +6,16 @@ Convention
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from faceenc.core import Box, shared_area
+from faceenc.media.fonts import load_font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +52,7 @@ def draw_marks(image: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.ui
 
     Lines and letters grow with the picture and the faces. A label stands where it hides the least of other labels and boxes,
     above its box if there is a choice, and always inside the picture: a name that is too long is first written smaller and
-    then cut. Letters are DejaVu Sans (Latin, Greek, Cyrillic and more, but not Chinese or Japanese).
+    then cut. Letters are those of `faceenc.media.fonts`.
 
     Args:
         image: (H, W, 3) uint8 RGB; is left as it is.
@@ -129,7 +127,7 @@ def _labels(text: str, size: int, box: Box, width: int, height: int) -> Iterator
 def fit_line(text: str, size: int, width: int) -> tuple[str, ImageFont.FreeTypeFont]:
     """The text, in letters no larger than `size`, so that it is no wider than the picture with its padding."""
     for smaller in range(size, _TINY_FONT - 1, -1):
-        font = load_font(smaller)
+        font = load_font(smaller, text)
         room = width - 2 * _padding(smaller)
         if font.getlength(text) <= room:
             return text, font
@@ -169,17 +167,3 @@ def ink(background: Colour) -> Colour:
     """Black on light colours, white on dark ones (Rec. 601 luma)."""
     red, green, blue = background
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
-
-
-@lru_cache(maxsize=256)
-def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries (found without loading it); without it Pillow's own font with fewer letters."""
-    spec = importlib.util.find_spec("matplotlib")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if path.is_file():
-            return ImageFont.truetype(path, size)
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):  # a Pillow without FreeType, which no wheel is
-        raise RuntimeError("Pillow was built without FreeType: install its wheel")
-    return font

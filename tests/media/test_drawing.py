@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from numpy.typing import NDArray
 
 from faceenc.core import Box
-from faceenc.media import Mark, draw_marks
+from faceenc.media import Mark, draw_marks, load_font
 
 GREEN, ORANGE, YELLOW = (20, 110, 50), (160, 60, 20), (250, 220, 50)
 
@@ -155,3 +160,38 @@ def test_labels_of_neighbours_do_not_hide_one_another_nor_a_face() -> None:
     area = (together[:200] != 128).any(axis=2).sum() + (together[280:] != 128).any(axis=2).sum()
     alone = [label_only(box, name, image=image).sum() for box, name in zip(boxes, names, strict=True)]
     assert area > 0.6 * sum(alone)
+
+
+def test_names_in_any_script_are_drawn_where_a_font_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hieroglyph, for which a font is made where it is a filled square, and a cuneiform sign, for which there is none."""
+    known, unknown = "\U00013000", "\U00012000"
+    pen = TTGlyphPen(None)
+    for point, go in (((0, 0), pen.moveTo), ((0, 900), pen.lineTo), ((900, 900), pen.lineTo), ((900, 0), pen.lineTo)):
+        go(point)
+    pen.closePath()
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "square"])
+    builder.setupCharacterMap({ord(known): "square"})
+    builder.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": pen.glyph()})
+    builder.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable({"familyName": "Square"})
+    builder.setupPost()
+    (tmp_path / "fonts").mkdir()
+    builder.save(tmp_path / "fonts" / "square.ttf")
+    (tmp_path / "fonts" / "broken.ttf").write_bytes(b"no font")
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with caplog.at_level(logging.WARNING):
+        assert "DejaVu" in str(load_font(20, "Ada 97%").path)
+        assert str(load_font(20, known).path) == str(tmp_path / "fonts" / "square.ttf")
+        drawn = draw_marks(grey(300, 400), [Mark(Box(100, 100, 300, 200), known, GREEN)])
+        assert not caplog.records
+        draw_marks(grey(300, 400), [Mark(Box(100, 100, 300, 200), unknown, GREEN)] * 2)
+    assert [unknown in record.getMessage() for record in caplog.records] == [True], "once"
+    white = (drawn == 255).all(axis=2)
+    x0, y0, x1, y1 = extent(drawn, (255, 255, 255))
+    assert white[y0:y1, x0:x1].all()
+    assert abs((x1 - x0) - (y1 - y0)) <= 1
