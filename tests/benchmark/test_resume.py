@@ -214,3 +214,11 @@ def test_damaged_rows_are_named(finished: Path) -> None:
     (finished / "rows.csv.gz").write_bytes(b"\x1f\x8b\x08 cut")
     with pytest.raises(RunError, match=r"rows\.csv\.gz cannot be read"):
         toy_run(finished, resume=True)
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RunError, match="file is no folder"):
+        RunFolder(tmp_path / "file" / "deep" / "run", resume=False)
+    assert RunFolder(tmp_path / "deep" / "run", resume=False).path == tmp_path / "deep" / "run"
+    assert not (tmp_path / "deep").exists()

@@ -263,7 +263,7 @@ def test_a_folder_means_its_photos_but_not_our_own(studio: Path) -> None:
     [
         (["group.jpg"], "--model is missing"),
         (["group.jpg", "--model", "nowhere.safetensors"], "does not exist"),
-        (["group.jpg", "--model", "group.jpg"], "cannot be read"),
+        (["group.jpg", "--model", "group.jpg"], "is a picture"),
         (["group.jpg", "--model", "model.safetensors", "--output", "group.jpg"], "cannot make the folder"),
         (["group.jpg", "--model", "model.safetensors", "--threshold", "1.5"], "0<=x<=1"),
         ([], "Missing argument"),
