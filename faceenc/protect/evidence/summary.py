@@ -25,7 +25,7 @@ _WORDS: dict[Variant, str] = {
 _ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
 # By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked
 # (faceres or the net left out) matches no more; least and most of the sets of photos, recognisers and copies.
-LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 50), "balanced": (75, 100), "strong": (92, 100)}
+LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 50), "balanced": (72, 100), "strong": (92, 100)}
 
 
 def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None, preset: str | None = None) -> str:
