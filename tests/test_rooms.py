@@ -30,6 +30,7 @@ HOMES = {
     "cv2": {f"media.video.{part}" for part in ("reading", "cameras", "encoders", "screens")}
     | {f"faces.{part}" for part in ("closer", "crops", "passes", "yunet")}
     | {"media.visibility.displacement", "media.registration"},
+    "av": {f"media.video.{part}" for part in ("clips", "colours", "encoders", "sound")},
     "pyvirtualcam": {"media.video.screens"},
     "dlib": {"recognizers.dlib.original"},
     "frbench": {"recognizers.frbench"},

@@ -14,6 +14,7 @@ _Option = Callable[..., Callable[[_Decorated], _Decorated]]
 # In a context's meta: arguments for `set_up_logging`, and words that go with the next release -> today's.
 _SAID, _RENAMED = "faceenc.cli.said", "faceenc.cli.renamed"
 _INTERRUPTED = 130  # exit code after Ctrl-C
+INCOMPLETE = 3  # exit code where a part is done
 _WIDEST = 26  # of the column of options
 _LONG = 10  # options: a shorter help needs no headings
 _REST = "Options"

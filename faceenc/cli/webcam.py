@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.options import LIVE_WORDS, PATH, Eps, camera, command, device_option, formerly, how_strong, to_write, who
+from faceenc.cli.options import (
+    INCOMPLETE,
+    LIVE_WORDS,
+    PATH,
+    Eps,
+    camera,
+    command,
+    device_option,
+    formerly,
+    how_strong,
+    to_write,
+    who,
+)
 from faceenc.cli.progress import progress_bars
 from faceenc.core import resolve_device
 
@@ -47,7 +59,8 @@ _TITLE = "faceenc"
 @who("--detect-every", type=click.IntRange(1, 30), default=1, show_default=True, metavar="N",
               help="Look for faces in each N-th frame and follow them in between: quicker, less sure.")  # fmt: skip
 @camera("--frames", type=click.IntRange(min=1), help="Stop after so many.")
-def webcam(**options: Any) -> None:
+@click.pass_context
+def webcam(context: click.Context, /, **options: Any) -> None:
     """Protect faces while the camera runs.
 
     The window shows each face's name and probability without and with the noise, bars of the three likeliest people, and how
@@ -55,7 +68,8 @@ def webcam(**options: Any) -> None:
     a snapshot, q ends.
 
     A camera's frames that cannot be protected in time are dropped; of a video file that is written to a file none is.
-    "virtual" needs the extra of that name. Only the recogniser that was attacked is known to fail on the picture.
+    "virtual" needs the extra of that name. Where the source breaks off the exit code is 3. Only the recogniser that was
+    attacked is known to fail on the picture.
     """
     if options["output"] == "window":
         from faceenc.media import check_display
@@ -82,6 +96,9 @@ def webcam(**options: Any) -> None:
             mirror=options["mirror"], detect_every=options["detect_every"], limit=options["frames"],
         )  # fmt: skip
     _print_summary(summary)
+    if not summary.complete:
+        click.echo(f"{options['source']} broke off: what came until then is protected", err=True)
+        context.exit(INCOMPLETE)
 
 
 def _outputs(stack: ExitStack, options: dict[str, Any], source: Source, live: bool, rate: float) -> Outputs:

@@ -90,6 +90,7 @@ class Summary:
         hidden: of the faces that were read with noise, the share not taken for whom they are; None without any.
         latency_ms: from camera to screen, median.
         stages_ms: median of each stage.
+        complete: False where the source broke off.
     """
 
     frames: int
@@ -99,6 +100,7 @@ class Summary:
     hidden: float | None
     latency_ms: float
     stages_ms: dict[str, float]
+    complete: bool = True
 
     @property
     def fps(self) -> float:
@@ -163,7 +165,7 @@ class Live:
                 self._stopped.set()
                 self._feed.stop()
                 wait([work])
-        return self._tally.summary(self._feed.dropped)
+        return self._tally.summary(self._feed.dropped, complete=not self._feed.broken)
 
     def _work(self) -> None:
         last: BaseException | None = None
@@ -253,11 +255,11 @@ class _Tally:
         for name, seconds in {"latency": latency, **shown.seconds}.items():
             self.latest[name].append(1000 * seconds)
 
-    def summary(self, dropped: int) -> Summary:
+    def summary(self, dropped: int, *, complete: bool) -> Summary:
         medians = {name: statistics.median(values) if values else 0.0 for name, values in self.latest.items()}
         hidden = self.hidden / self.read if self.read else None
         latency = medians.pop("latency")
-        return Summary(self.frames, dropped, self.end - self.start, self.faces, hidden, latency, medians)
+        return Summary(self.frames, dropped, self.end - self.start, self.faces, hidden, latency, medians, complete)
 
 
 def _row(shown: Shown, latency: float, dropped: int) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,13 @@ import torch
 
 from faceenc.core import Detector, Face, Progress, at_place
 from faceenc.live.identifier import Identifier
-from faceenc.live.sources import FileSource
 from faceenc.live.tracking import frame_faces
-from faceenc.media import USUAL, Video, VideoFile, has_h264
+from faceenc.media import USUAL, Clip, VideoFile
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-log = logging.getLogger(__name__)
 
 _FRAMES = 40  # that are looked at, spread evenly
 
@@ -35,13 +31,13 @@ class Recognition:
         faces: in the original frames.
         original: recognised there: a classifier names somebody; an embedder matches the face of a frame near by.
         saved: recognised as that same person in the file that was written, found and cut out anew.
-        h264: the same after H.264 at its usual quality; None where no encoder for it is at hand.
+        h264: the same after H.264 at its usual quality.
     """
 
     faces: int
     original: int
     saved: int
-    h264: int | None
+    h264: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +55,15 @@ def prove(
     identifier: Identifier,
     detector: Detector,
     *,
+    frames: int,
     progress: Progress | None = None,
 ) -> Recognition:
-    """Reads the same frames of both files; every face is detected and cut out anew in each.
+    """Reads the same of so many frames of both files; every face is detected and cut out anew in each.
 
     Raises:
         DataError: a file that cannot be read.
     """
-    indices = _spread(source)
+    indices = _spread(frames)
     seen = []
     for sample, pixels in enumerate(_frames(source, indices)):
         for face in frame_faces(detector, pixels):
@@ -75,32 +72,24 @@ def prove(
             progress("proof", sample + 1, len(indices))
     original = sum(_own_reading(one, seen, identifier, itself=False) is not None for one in seen)
     after = _recognised(saved, indices, seen, identifier, detector)
-    h264 = None
-    if has_h264():
-        with tempfile.TemporaryDirectory() as folder:
-            coded = Path(folder) / "coded.mp4"
-            _encode(saved, coded)
-            h264 = _recognised(coded, indices, seen, identifier, detector)
-    else:
-        log.info("no encoder for H.264 here, so what it leaves of the noise was not measured; install the ffmpeg program")
+    with tempfile.TemporaryDirectory() as folder:
+        coded = Path(folder) / "coded.mp4"
+        _encode(saved, coded)
+        h264 = _recognised(coded, indices, seen, identifier, detector)
     return Recognition(len(seen), original, after, h264)
 
 
-def _spread(path: Path) -> list[int]:
-    with Video(path) as video:
-        while video.grab():
-            pass
-        count = video.index + 1
+def _spread(count: int) -> list[int]:
     wanted = min(_FRAMES, count)
     return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
 
 
 def _frames(path: Path, indices: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    with Video(path) as video:
-        for index in indices:
-            pixels = video.retrieve() if video.skip_to(index) else None
-            if pixels is not None:
-                yield pixels
+    wanted = set(indices)
+    with Clip(path) as clip:
+        for frame in clip:
+            if frame.index in wanted:
+                yield clip.pixels(frame)
 
 
 def _recognised(
@@ -136,10 +125,6 @@ def _clean(one: _Seen, seen: Sequence[_Seen], *, itself: bool) -> list[torch.Ten
 
 
 def _encode(path: Path, coded: Path) -> None:
-    source = FileSource(path)
-    try:
-        with VideoFile(coded, rate=source.rate, factor=USUAL) as out:
-            while (frame := source.read()) is not None:
-                out.write(frame)
-    finally:
-        source.close()
+    with Clip(path) as clip, VideoFile(coded, rate=clip.rate, tick=clip.tick, colours=clip.colours, factor=USUAL) as out:
+        for frame in clip:
+            out.write(clip.pixels(frame), frame.time, frame.duration)

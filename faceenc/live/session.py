@@ -22,6 +22,7 @@ from faceenc.live.setup import READ_EVERY, live_detector, load_identifier, make_
 from faceenc.live.sources import Feed, Mirrored
 from faceenc.live.tracking import NearOrWide, Tracker
 from faceenc.live.video import STEPS, Protected, protect_video, video_method
+from faceenc.media import need_pyav
 from faceenc.recognizers import DLIB
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class LiveProtector:
         options, steps = self.options, self.options.steps or STEPS
         if output.exists() and not overwrite:
             raise DataError(f"{output} exists already: choose another name, or give `overwrite` to replace it")
+        need_pyav()  # before seconds are spent on loading networks
         with self._lock:
             tools = self._load()
             if options.method == "pgd":
@@ -135,7 +137,10 @@ class LiveProtector:
                 source, output, tools.identifier, method, detector, eps=options.eps, targets=self._targets,
                 most=options.max_faces, overwrite=overwrite, seed=options.seed, progress=progress,
             )  # fmt: skip
-            return done, prove(source, output, tools.identifier, detector, progress=progress) if evidence else None
+            if not evidence:
+                return done, None
+            proof = prove(source, output, tools.identifier, detector, frames=done.frames, progress=progress)
+            return done, proof
 
     def run(
         self,

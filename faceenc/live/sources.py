@@ -7,19 +7,19 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from faceenc.media import Camera, Video
+from faceenc.media import Camera, Clip, Video
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from numpy.typing import NDArray
-
 
 _USUAL_RATE = 25.0  # frames a second of a file that states none
 _AHEAD = 4  # frames read in advance where none is dropped
@@ -51,6 +51,11 @@ class Source(Protocol):
         """Frames a second."""
         ...
 
+    @property
+    def complete(self) -> bool:
+        """Once `read` has answered None: whether that was the end, and not a source that broke off."""
+        ...
+
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, (H, W, 3) uint8 RGB; None at the end."""
         ...
@@ -73,6 +78,10 @@ class FileSource:
     def rate(self) -> float:
         return self._video.rate or _USUAL_RATE
 
+    @property
+    def complete(self) -> bool:
+        return self._video.complete
+
     def read(self) -> NDArray[np.uint8] | None:
         while self._video.grab():
             frame = self._video.retrieve()
@@ -87,6 +96,41 @@ class FileSource:
         self._video.close()
 
 
+class ClipSource:
+    """The frames of a video file with their times, which `written_at` hands out in the frames' order.
+
+    Raises:
+        AssetError: as of `faceenc.media.Clip`, as is DataError.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._frames = iter(clip)
+        self._times: deque[tuple[Fraction, Fraction | None]] = deque()
+
+    @property
+    def rate(self) -> float:
+        return float(self.clip.rate)
+
+    @property
+    def complete(self) -> bool:
+        return self.clip.complete
+
+    def read(self) -> NDArray[np.uint8] | None:
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        self._times.append((frame.time, frame.duration))
+        return self.clip.pixels(frame)
+
+    def written_at(self) -> tuple[Fraction, Fraction | None]:
+        """Time and duration, in seconds, of the oldest frame that was not asked for."""
+        return self._times.popleft()
+
+    def close(self) -> None:
+        self.clip.close()
+
+
 class Mirrored:
     """A source with left and right exchanged."""
 
@@ -96,6 +140,10 @@ class Mirrored:
     @property
     def rate(self) -> float:
         return self._source.rate
+
+    @property
+    def complete(self) -> bool:
+        return self._source.complete
 
     def read(self) -> NDArray[np.uint8] | None:
         frame = self._source.read()
@@ -107,6 +155,8 @@ class Mirrored:
 
 class LoopSource:
     """Frames in memory, over and over: a camera for measurements."""
+
+    complete = True
 
     def __init__(self, frames: Sequence[NDArray[np.uint8]], *, rate: float) -> None:
         self._frames, self.rate = frames, rate
@@ -154,6 +204,7 @@ class Feed:
     def __init__(self, source: Source, *, drop: bool, pace: float | None = None, limit: int | None = None) -> None:
         self.source = source
         self.dropped = 0
+        self.broken = False  # the source ended before its end
         self._drop, self._pace, self._limit = drop, pace, limit
         self._frames: deque[Frame] = deque()
         self._change = threading.Condition()
@@ -211,6 +262,7 @@ class Feed:
             start = time.perf_counter()
             pixels = self.source.read()
             if pixels is None:
+                self.broken = not self._stopped and not self.source.complete
                 return
             now = time.perf_counter()
             if self._pace is not None and (early := begun + index / self._pace - now) > 0:

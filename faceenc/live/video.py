@@ -17,9 +17,9 @@ from faceenc.faces import CHIP_SIZE, Similarity
 from faceenc.live.identifier import Identifier
 from faceenc.live.methods import Method, PgdMethod
 from faceenc.live.processor import Controls, Processor
-from faceenc.live.sources import Feed, FileSource
+from faceenc.live.sources import ClipSource, Feed
 from faceenc.live.tracking import Track, Tracker
-from faceenc.media import Blur, RandomJpeg, RandomTransform, Resize, Video, VideoFile
+from faceenc.media import Blur, Clip, RandomJpeg, RandomTransform, Resize, VideoFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +46,14 @@ class Protected:
         faces: protected, counted in each frame.
         noise: mean absolute change on the face (its chip), in levels of 255.
         flicker: mean absolute change of that noise from one frame to the next, moving along with the face, in levels.
+        complete: False for a video that is cut short or damaged: the copy has what could be read.
     """
 
     frames: int
     faces: int
     noise: float
     flicker: float
+    complete: bool = True
 
 
 def video_method(steps: int = STEPS, *, gradients: str = "auto") -> Method:
@@ -73,7 +75,10 @@ def protect_video(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Protected:
-    """Writes a protected copy of a video, with its sound where the ffmpeg program is present.
+    """Writes a protected copy of a video, with its sound, frame times and colours.
+
+    High dynamic range becomes BT.709, pixels become square, turned frames upright, odd sides even. Of what else the file
+    holds (subtitles, other pictures, chapters, where it was taken) nothing is written.
 
     Args:
         source: the video.
@@ -94,8 +99,6 @@ def protect_video(
     """
     if output.exists() and os.path.samefile(source, output):  # noqa: PTH121  # also where the source is missing
         raise DataError(f"{output} is the video itself: choose another name for the protected one")
-    with Video(source) as video:
-        promised = video.promised or 0
     steadiness = Steadiness()
     controls = Controls(eps, dict(targets or {}), target=next(iter(targets or {}), None))
     tracker = Tracker(detector, every=1, most=most)
@@ -105,20 +108,34 @@ def protect_video(
     )  # fmt: skip
     frames = faces = 0
     with ExitStack() as stack:
-        clip = FileSource(source)
-        out = stack.enter_context(VideoFile(output, rate=clip.rate, sound=source, overwrite=overwrite))
-        feed = stack.enter_context(Feed(clip, drop=False))
+        clip = stack.enter_context(Clip(source))
+        promised = clip.promised or 0
+        if clip.left_out:
+            log.info("%s: not in the copy: %s", source, ", ".join(clip.left_out))
+        # AVI counts frames; the others keep times.
+        rate = clip.steps if output.suffix.lower() == ".avi" else clip.rate
+        out = stack.enter_context(
+            VideoFile(output, rate=rate, tick=clip.tick, colours=clip.colours, sound=source, whole=True, overwrite=overwrite)
+        )
+        timed = ClipSource(clip)
+        feed = stack.enter_context(Feed(timed, drop=False))
         while (frame := feed.next()) is not None:
             shown = processor(frame)
-            out.write(shown.pixels)
+            out.write(shown.pixels, *timed.written_at())
             frames, faces = frames + 1, faces + len(shown.faces)
             if progress is not None:
                 progress("frames", frames, max(frames, promised))
         if not frames:
             raise DataError(f"cannot read {source}: not one frame of it can be decoded; copy it anew or convert it to MP4")
+        complete = clip.complete
     if not faces:
         log.warning("no face was found in %s: the copy is not protected", source)
-    return Protected(frames, faces, steadiness.noise, steadiness.flicker)
+    if not complete:
+        log.warning(
+            "%s is cut short or damaged: the copy has the %d frames that can be read, of about %d; copy the file anew for"
+            " the rest", source, frames, max(promised, frames),
+        )  # fmt: skip
+    return Protected(frames, faces, steadiness.noise, steadiness.flicker, complete)
 
 
 @dataclass

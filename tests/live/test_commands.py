@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -238,7 +240,8 @@ def test_a_video_is_protected_frame_by_frame_with_proof(clip: Path, tmp_path: Pa
     proof = record["evidence"]
     assert proof["faces"] == proof["original"] == FRAMES
     assert proof["saved"] <= 1
-    assert proof["h264"] is None or proof["h264"] <= 2
+    assert proof["h264"] <= 2
+    assert record["complete"]
     assert count_frames(output) == FRAMES
     assert "exists already" in one_line("video", clip, output)
     assert "is the video itself" in one_line("video", output, output, "--force")
@@ -259,3 +262,47 @@ def test_videos_that_cannot_be_protected_leave_nothing(tmp_path: Path) -> None:
     assert "no video" in one_line("video", tmp_path / "text.mp4", tmp_path / "out.mp4")
     assert "no such file" in one_line("video", tmp_path / "no.mp4", tmp_path / "out.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["text.mp4"]
+
+
+def cut(clip: Path, folder: Path) -> Path:
+    """A Matroska file that says how long it is, and ends before."""
+    whole = folder / "whole.mkv"
+    write_clip(whole, moving(["s1/9"], 60))
+    (folder / "short.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
+    return folder / "short.mkv"
+
+
+def test_a_video_that_is_cut_short_is_protected_as_far_as_it_goes_and_said(clip: Path, tmp_path: Path) -> None:
+    result = run("video", cut(clip, tmp_path), tmp_path / "out.mp4", "--steps", 1, "--no-evidence")
+    assert result.exit_code == 3, result.output
+    assert re.search(r"short.mkv is cut short or damaged: the copy has the \d+ frames that can be read", result.stderr)
+    frames = int(re.search(r"(\d+) frames", result.stdout)[1])  # type: ignore[index]
+    assert 0 < frames < 60
+    assert count_frames(tmp_path / "out.mp4") == frames
+
+
+class _Hanging(http.server.BaseHTTPRequestHandler):
+    """Serves a file as a stream without a length, and hangs up."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_stream_that_breaks_off_is_said_with_an_exit_code(clip: Path, tmp_path: Path) -> None:
+    handler = type("Handler", (_Hanging,), {"content": cut(clip, tmp_path).read_bytes()})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/live"
+        result = run("webcam", "--source", address, "-o", tmp_path / "out.mp4", "--method", "noise")
+        server.shutdown()
+    assert result.exit_code == 3, result.output
+    assert f"{address} broke off: what came until then is protected" in result.stderr
+    assert count_frames(tmp_path / "out.mp4") > 0

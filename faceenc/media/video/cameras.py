@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceenc.core import DataError
-from faceenc.media.video.reading import Capture, quiet, to_rgb
+from faceenc.media.video.reading import WHOLE, Capture, quiet, to_rgb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,14 @@ class Camera(Capture):
 
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         return float(rate) if math.isfinite(rate) and 0 < rate <= 240 else _USUAL_RATE
+
+    @property
+    def complete(self) -> bool:
+        """Whether the current frame may well be the last: of a file behind an address, never of a camera."""
+        import cv2
+
+        promised, read = (self._capture.get(what) for what in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_POS_FRAMES))
+        return promised > 0 and read >= WHOLE * promised - 1
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame, waited for; None once the camera gives no more."""

@@ -1,94 +1,128 @@
-"""Encoders of video: the ffmpeg program where it is present, else what OpenCV carries."""
+"""Encoders of video: PyAV where it is installed, else what OpenCV carries."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
 
 from faceenc.core import DataError
+from faceenc.media.video.clips import has_pyav
+from faceenc.media.video.colours import JPEG, Colours
 from faceenc.media.video.reading import quiet
+from faceenc.media.video.sound import Sound
 
 if TYPE_CHECKING:
-    import numpy as np
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 
 logger = logging.getLogger(__name__)
 
-# What OpenCV is asked for, in turn, by the file's ending.
-CODECS = {
-    ".mp4": ("avc1", "mp4v"),
-    ".m4v": ("avc1", "mp4v"),
-    ".mov": ("avc1", "mp4v"),
-    ".mkv": ("avc1", "mp4v"),
-    ".avi": ("MJPG",),
-    ".webm": ("VP80",),
-}
-_H264 = (".mp4", ".m4v", ".mov", ".mkv")
 VISUALLY_LOSSLESS, USUAL = 18, 23  # H.264's constant rate factors
+_MOST_TICKS = 1_000_000  # a second: finer times are of no use, and some containers do not take them
+
+
+@dataclass(frozen=True)
+class _Container:
+    """What a file of some ending is.
+
+    Attributes:
+        format: FFmpeg's name.
+        codec: FFmpeg's name of its encoder.
+        opencv: the codecs that OpenCV is asked for, in turn.
+        options: of the encoder.
+    """
+
+    format: str
+    codec: str
+    opencv: tuple[str, ...]
+    options: dict[str, str]
+
+
+_H264 = "libx264", ("avc1", "mp4v"), {"preset": "veryfast"}
+CONTAINERS = {
+    ".mp4": _Container("mp4", *_H264),
+    ".m4v": _Container("ipod", *_H264),
+    ".mov": _Container("mov", *_H264),
+    ".mkv": _Container("matroska", *_H264),
+    ".avi": _Container("avi", "mjpeg", ("MJPG",), {"qmin": "2", "qmax": "3"}),
+    ".webm": _Container("webm", "libvpx-vp9", ("VP80",), {"deadline": "realtime", "cpu-used": "6", "row-mt": "1", "b": "0"}),
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When frames are shown.
+
+    Attributes:
+        rate: frames a second, on average.
+        tick: seconds; times are multiples of it.
+    """
+
+    rate: Fraction
+    tick: Fraction
 
 
 class Encoder(Protocol):
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Appends an (H, W, 3) uint8 RGB frame."""
+    """Its errors are the system's and FFmpeg's."""
+
+    def write(self, frame: NDArray[np.uint8], time: Fraction, duration: Fraction | None) -> None:
+        """Appends an (H, W, 3) uint8 RGB frame, to be shown at so many seconds."""
         ...
 
-    def close(self) -> None:
-        """Completes the file."""
+    def close(self, *, whole: bool) -> None:
+        """Completes the file; with the rest of the sound, or with as much as there are pictures for."""
+        ...
+
+    def abandon(self) -> None:
+        """Lets go of the file as it is; also after an error."""
         ...
 
 
-def open_encoder(path: Path, shape: tuple[int, ...], rate: float, factor: int) -> Encoder:
+def open_encoder(
+    path: Path, shape: tuple[int, ...], timing: Timing, factor: int, colours: Colours, sound: Path | None
+) -> Encoder:
     """An encoder for the file's ending: H.264 where it can be had.
 
     Args:
-        path: with an ending of `CODECS`.
+        path: with an ending of `CONTAINERS`.
         shape: (height, width, 3) of the frames.
-        rate: frames a second.
-        factor: H.264's constant rate factor; for ffmpeg alone.
+        timing: of the frames.
+        factor: H.264's constant rate factor; for PyAV alone, as are times and colours.
+        colours: how the file is to be written and tagged.
+        sound: a file whose sound goes with it; for PyAV alone.
 
     Raises:
         DataError: no encoder starts.
     """
-    height, width = shape[:2]
-    if path.suffix in _H264 and _has_x264():
-        return _Ffmpeg(path, (width, height), rate, factor)
-    for codec in CODECS[path.suffix]:
-        if (writer := _cv2_writer(path, codec, (width, height), rate)) is not None:
-            if path.suffix in _H264 and codec != "avc1":
+    if has_pyav():
+        return _PyAv(path, shape, timing, factor, colours, sound)
+    size = (shape[1], shape[0])
+    for codec in CONTAINERS[path.suffix].opencv:
+        if (writer := _cv2_writer(path, codec, size, float(timing.rate))) is not None:
+            if sound is not None:
+                logger.info("%s: no sound is kept without PyAV; pip install 'faceenc[video]'", sound)
+            if codec == "mp4v":
                 logger.info("no encoder for H.264 here: %s video instead; pip install 'faceenc[video]' brings one", codec)
             return _Cv2(writer)
     raise DataError(
-        f"cannot write video as {path.suffix} ({width} x {height}): no encoder for it starts here; try .mp4 or .avi,"
+        f"cannot write video as {path.suffix} ({size[0]} x {size[1]}): no encoder for it starts here; try .mp4 or .avi,"
         " and check the folder and the free space"
     )
-
-
-def ffmpeg() -> str | None:
-    """The path of the ffmpeg program, the system's or the one of the extra `video`; None where neither is installed."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        return None
-    with contextlib.suppress(RuntimeError):  # no binary for this platform
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    return None
 
 
 @cache
 def has_h264() -> bool:
     """Whether an encoder for H.264 is at hand."""
-    if _has_x264():
+    if has_pyav():
         return True
     with tempfile.TemporaryDirectory() as folder:
         writer = _cv2_writer(Path(folder) / "try.mp4", "avc1", (64, 64), 25)
@@ -97,75 +131,92 @@ def has_h264() -> bool:
         return writer is not None
 
 
-def add_sound(video: Path, source: Path, *, seconds: float) -> None:
-    """Lays a file's sound, if it has any, under so many seconds of another's pictures, in place; says so if it cannot."""
-    program = ffmpeg()
-    if program is None:
-        logger.info("%s: no sound is kept, for there is no ffmpeg program; pip install 'faceenc[video]'", source)
-        return
-    joined = video.with_name(f".{secrets.token_hex(4)}{video.name}")
-    try:
-        # As it is where the container can hold it, else encoded anew.
-        for codec in ("copy", "aac", "libopus"):
-            words: list[str | Path] = ["-i", video, "-i", source, "-map", "0:v", "-map", "1:a?", "-c:v", "copy"]
-            words += ["-c:a", codec]
-            done = subprocess.run(
-                _command(program, [*words, "-t", f"{seconds:.6f}", joined]), capture_output=True, check=False
-            )
-            if done.returncode == 0:
-                joined.replace(video)
-                return
-        logger.warning("%s: no sound is kept: %s", source, _last_line(done.stderr.decode(errors="replace")))
-    finally:
-        with contextlib.suppress(OSError):
-            joined.unlink()
+class _PyAv:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], timing: Timing, factor: int, colours: Colours, sound: Path | None
+    ) -> None:
+        import av
 
+        kind = CONTAINERS[path.suffix]
+        if kind.codec == "mjpeg":  # AVI counts frames; it knows no times
+            colours, timing = JPEG, Timing(timing.rate, 1 / timing.rate)
+        self._colours = colours
+        self._tick = max(timing.tick, Fraction(1, _MOST_TICKS))
+        # Colours at half the resolution are what phones and browsers play, and want even sides.
+        self._odd = (shape[0] % 2, shape[1] % 2)
+        self._last = -1
+        self._end = Fraction(0)
+        self._sound: Sound | None = None
+        self._stack = contextlib.ExitStack()
+        with self._stack:
+            # By a file object, as in `Clip`.
+            file = self._stack.enter_context(path.open("wb"))
+            self._output = self._stack.enter_context(av.open(file, "w", format=kind.format))
+            options = kind.options if kind.codec == "mjpeg" else {**kind.options, "crf": str(factor)}
+            stream = cast("VideoStream", self._output.add_stream(kind.codec, rate=timing.rate, options=options))
+            stream.height, stream.width = (side + odd for side, odd in zip(shape, self._odd, strict=False))
+            stream.pix_fmt = "yuvj420p" if kind.codec == "mjpeg" else "yuv420p"
+            context = stream.codec_context
+            context.time_base = self._tick
+            context.color_range = 2 if colours.full else 1
+            context.colorspace, context.color_trc = colours.matrix, colours.transfer
+            context.color_primaries = colours.primaries
+            self._stream = stream
+            if sound is not None:
+                self._sound = Sound(sound, self._output)
+                self._stack.callback(self._sound.close)
+            self._stack = self._stack.pop_all()
 
-class _Ffmpeg:
-    def __init__(self, path: Path, size: tuple[int, int], rate: float, factor: int) -> None:
-        width, height = size
-        # Colour at half the resolution is what every player shows, but wants even sides.
-        pixels = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate:.6f}", "-i", "-"]
-        coded: list[str | Path] = ["-c:v", "libx264", "-preset", "veryfast", "-crf", str(factor), "-pix_fmt", pixels, path]
-        self._path = path
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the encoder
-        program = ffmpeg() or "ffmpeg"
-        self._process = subprocess.Popen(
-            _command(program, [*raw, *coded]), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._complaints
-        )
+    def write(self, frame: NDArray[np.uint8], time: Fraction, duration: Fraction | None) -> None:
+        import av
+        from av.video.reformatter import Interpolation
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(frame.tobytes())
-        except OSError as error:
-            self.close()
-            raise DataError(f"cannot write {self._path}: the encoder stopped; check the free space") from error
+        if any(self._odd):
+            frame = np.pad(frame, ((0, self._odd[0]), (0, self._odd[1]), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(frame).reformat(
+            format=self._stream.pix_fmt,
+            dst_colorspace=self._colours.scaler(len(frame)), dst_color_range=2 if self._colours.full else 1,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+        )  # fmt: skip
+        picture.colorspace, picture.color_trc = self._colours.matrix, self._colours.transfer
+        picture.color_primaries = self._colours.primaries
+        self._last = picture.pts = max(round(time / self._tick), self._last + 1)
+        picture.time_base = self._tick
+        self._end = time + (duration or self._tick)
+        if duration is not None:
+            picture.duration = max(1, round(duration / self._tick))
+        self._output.mux(self._stream.encode(picture))
+        if self._sound is not None:
+            self._sound.until(time)
 
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        code = self._process.wait()
-        with self._complaints:
-            self._complaints.seek(0)
-            said = self._complaints.read().decode(errors="replace")
-        if code:
-            raise DataError(f"cannot write {self._path}: {_last_line(said)}; check the free space")
+    def close(self, *, whole: bool) -> None:
+        with self._stack:
+            self._output.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.until(None if whole else self._end)
+                self._sound.finish()
+
+    def abandon(self) -> None:
+        import av
+
+        with contextlib.suppress(OSError, av.FFmpegError):
+            self._stack.close()
 
 
 class _Cv2:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
+    def write(self, frame: NDArray[np.uint8], time: Fraction, duration: Fraction | None) -> None:
         import cv2
 
         with quiet():
             self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
         with quiet():
             self._writer.release()
 
@@ -180,20 +231,3 @@ def _cv2_writer(path: Path, codec: str, size: tuple[int, int], rate: float) -> A
             return writer
         writer.release()
         return None
-
-
-@cache
-def _has_x264() -> bool:
-    program = ffmpeg()
-    if program is None:
-        return False
-    listed = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
-    return "libx264" in listed.stdout
-
-
-def _command(program: str, words: Sequence[str | Path]) -> list[str]:
-    return [program, "-hide_banner", "-loglevel", "error", "-nostdin", "-y", *map(str, words)]
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1]

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _SILENT = "-8"  # FFmpeg's AV_LOG_QUIET
 _MOST_RATE = 1000.0  # frames a second; files without a rate state absurd ones
-_WHOLE = 0.95  # of what a file promises; less is reported. Containers without a frame count are off by a few frames.
+WHOLE = 0.95  # of what a file promises; less is reported. Containers without a frame count are off by a few frames.
 
 
 class Capture:
@@ -73,7 +73,7 @@ class Video(Capture):
         self.index = -1
         self._elapsed = 0.0  # seconds
         # Absolute, for FFmpeg takes what stands before a colon in "12:30.mp4" for a protocol.
-        filename = str(_readable(Path(path)).absolute())
+        filename = str(readable(Path(path)).absolute())
         with quiet(opening=True):
             # FFmpeg by name: others would take a name with digits for a series of pictures.
             self._capture = cv2.VideoCapture(filename, cv2.CAP_FFMPEG)
@@ -108,13 +108,13 @@ class Video(Capture):
         """Whether the current frame may well be the last, by the count and the duration that the file promises."""
         import cv2
 
-        if self.promised is None or self.index + 1 >= _WHOLE * self.promised - 1:
+        if self.promised is None or self.index + 1 >= WHOLE * self.promised - 1:
             return True
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         if not (math.isfinite(rate) and rate > 0):
             return False
         # At a variable rate the count is an estimate, and may be twice too high, but the duration holds.
-        return self._elapsed + 2 / rate >= _WHOLE * self.promised / rate
+        return self._elapsed + 2 / rate >= WHOLE * self.promised / rate
 
     def grab(self) -> bool:
         """Goes on to the next frame; False at the end."""
@@ -173,7 +173,7 @@ def count_frames(path: str | Path, *, progress: Callable[[int], None] | None = N
     return count
 
 
-def _readable(path: Path) -> Path:
+def readable(path: Path) -> Path:
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
