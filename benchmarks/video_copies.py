@@ -1,6 +1,6 @@
 """What `faceenc video` keeps of clips: frame times, sound, colours, size, tags; and whether Chromium plays the copy.
 
-    python benchmarks/video_copies.py CLIP... --output FOLDER [--ending .mp4] [--chromium chromium] [--nothing]
+    python benchmarks/video_copies.py CLIP... --output FOLDER [--ending .mp4] [--chromium chromium] [--steps N] [--nothing]
 
 Each clip is protected by the command itself (with --nothing it is only read and written, which is quick), then both files
 are read by PyAV alone. Colours are compared in blocks of 16 pixels, as means, and the 90th percentile of their differences
@@ -48,13 +48,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--ending", default=".mp4")
     parser.add_argument("--chromium", default="")
+    parser.add_argument("--steps", default="16")
     parser.add_argument("--nothing", action="store_true")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for clip in args.clips:
         copy = args.output / f"{clip.stem}{args.ending}"
-        code = copied(clip, copy) if args.nothing else protected(clip, copy)
+        code = copied(clip, copy) if args.nothing else protected(clip, copy, args.steps)
         row = {"clip": clip.name, "exit": code}
         if copy.exists():
             row |= compared(clip, copy) | ({"browser": played(copy, args.chromium)} if args.chromium else {})
@@ -65,9 +66,9 @@ def main() -> None:
     print(table.to_string(index=False))
 
 
-def protected(clip: Path, copy: Path) -> int:
+def protected(clip: Path, copy: Path, steps: str) -> int:
     return subprocess.run(
-        [sys.executable, "-m", "faceenc", "video", clip, copy, "--force", "--no-evidence"], check=False
+        [sys.executable, "-m", "faceenc", "video", clip, copy, "--force", "--no-evidence", "--steps", steps], check=False
     ).returncode
 
 
