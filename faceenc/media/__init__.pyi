@@ -64,11 +64,9 @@ from .transforms import resize as resize
 from .transforms import straight_through as straight_through
 from .video.cameras import Camera as Camera
 from .video.clips import Clip as Clip
-from .video.clips import has_pyav as has_pyav
 from .video.clips import need_pyav as need_pyav
 from .video.colours import Colours as Colours
 from .video.encoders import USUAL as USUAL
-from .video.encoders import has_h264 as has_h264
 from .video.reading import Video as Video
 from .video.reading import count_frames as count_frames
 from .video.screens import ScreenWindow as ScreenWindow

@@ -178,7 +178,9 @@ def test_what_is_cut_short_is_read_as_far_as_it_goes_and_said(tmp_path: Path) ->
     assert times_of(tmp_path / "c.mp4")[-1] == pytest.approx(59 / 30, abs=0.002)
 
 
-@pytest.mark.parametrize("name", ["9:41.mp4", "file:a.mp4", "-i.mp4", "%03d.mp4", "a\nb.mp4", "été\u2028.mp4"])
+@pytest.mark.parametrize(
+    "name", ["9:41.mp4", "file:a.mp4", "-i.mp4", "%03d.mp4", "a\nb.mp4", "été\u2028.mp4", f"{240 * 'n'}.mp4"]
+)
 def test_any_name(name: str, tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", even(3)).rename(tmp_path / name)
     copied(tmp_path / name, tmp_path / f"2{name}")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -117,18 +115,6 @@ def open_encoder(
         f"cannot write video as {path.suffix} ({size[0]} x {size[1]}): no encoder for it starts here; try .mp4 or .avi,"
         " and check the folder and the free space"
     )
-
-
-@cache
-def has_h264() -> bool:
-    """Whether an encoder for H.264 is at hand."""
-    if has_pyav():
-        return True
-    with tempfile.TemporaryDirectory() as folder:
-        writer = _cv2_writer(Path(folder) / "try.mp4", "avc1", (64, 64), 25)
-        if writer is not None:
-            writer.release()
-        return writer is not None
 
 
 class _PyAv:

@@ -70,7 +70,7 @@ class VideoFile:
         self._timing = Timing(rate, tick or 1 / rate)
         self._colours, self._sound, self._whole, self._factor = colours or Colours(), sound, whole, factor
         # The ending stays: encoders choose the container by it.
-        self._temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix.lower()}")
+        self._temporary = path.with_name(f".{secrets.token_hex(8)}.tmp{path.suffix.lower()}")
         self._writer: Encoder | None = None
         self._shape: tuple[int, ...] = ()
         self._count = 0
