@@ -17,6 +17,8 @@ from .drawing import draw_marks as draw_marks
 from .drawing import fit_line as fit_line
 from .drawing import ink as ink
 from .fonts import load_font as load_font
+from .photos.listing import NAMED as NAMED
+from .photos.listing import by_reason as by_reason
 from .photos.listing import list_photos as list_photos
 from .photos.listing import look_into as look_into
 from .photos.listing import look_into_person as look_into_person

@@ -29,7 +29,8 @@ def test_every_photo_in_a_folder_is_found_and_whatever_else_is_there_named(tmp_p
     raw, video, live = "a camera's raw file", "a video: ", "the video of a live photo: "
     others = {
         "g.CR2": raw, "h.dng": raw, "i.MOV": video, "a.mov": live, "notes.txt": "no photo", "pipe": "no file: ",
-        "link": "a link to a folder: ", "nowhere": "no file: ",
+        "link": "a link to a folder: ", "nowhere": "no file: a broken link",
+        ".hidden": "hidden", ".git": "hidden", "0.jpg": "the same photo as ", f"{'long' * 62}.mov": "a video: ",
     }  # fmt: skip
     (tmp_path / "in" / ".git").mkdir(parents=True)
     for name, content in kinds.items():
@@ -39,9 +40,15 @@ def test_every_photo_in_a_folder_is_found_and_whatever_else_is_there_named(tmp_p
     os.mkfifo(tmp_path / "in" / "pipe")
     (tmp_path / "in" / "link").symlink_to(tmp_path)
     (tmp_path / "in" / "nowhere").symlink_to("none")
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")  # a photo by its name: whoever reads it says what it is
+    (tmp_path / "in" / "0.jpg").symlink_to("e")
+    (tmp_path / "in" / f"{'long' * 62}.mov").touch()
+    (tmp_path / "in" / ".faceenc-1234.tmp").mkdir()
     listed = list_photos([tmp_path / "in"], output=None)
-    assert listed.photos == [tmp_path / "in" / name for name in kinds]
-    assert listed.errors == {}
+    assert listed.photos == [tmp_path / "in" / name for name in [*kinds, "loop.jpg"]]
+    assert [path.name for path in listed.errors] == ["loop"]
+    assert "too many levels" in str(listed.errors[tmp_path / "in" / "loop"])
     assert sorted(path.name for path in listed.left_out) == sorted(others)
     for path, why in listed.left_out.items():
         assert why.startswith(others[path.name])

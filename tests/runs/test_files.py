@@ -572,7 +572,9 @@ def test_a_plan_keeps_sub_folders_and_lets_no_two_meet(tmp_path: Path) -> None:
         "b/a.png": "in/out/a-4.png",
         "none.gif": "in/out/none.png",
     }
-    empty, notes, notes_too = others
+    hidden = {tmp_path / "in" / name for name in (".git", ".h.png")}
+    assert {other.source for other in others if other.message == "hidden"} == hidden
+    empty, notes, notes_too = (other for other in others if other.message != "hidden")
     assert (notes.source, notes.status, notes.message) == (tmp_path / "in" / "n.txt", "left out", "no photo")
     assert notes_too.source == tmp_path / "empty" / "n.txt"
     assert (empty.source, empty.status) == (tmp_path / "empty", "failed")
