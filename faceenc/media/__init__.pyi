@@ -40,6 +40,7 @@ from .photos.record import Photo as Photo
 from .photos.record import PhotoFormat as PhotoFormat
 from .photos.record import format_named as format_named
 from .photos.record import output_path as output_path
+from .photos.record import short_stem as short_stem
 from .photos.writing import check_format as check_format
 from .photos.writing import encode_photo as encode_photo
 from .photos.writing import save_photo as save_photo

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from faceenc.core import DataError
 from faceenc.media import list_photos
 from faceenc.runs.ledger import Ledger, digest
 
@@ -76,12 +78,18 @@ def plan_files(
         below[source].append(photo)
         inside = photo.relative_to(source).parent if photo != source else Path()
         found[photo] = (photo.parent if output is None else output / inside) / name(photo)
-    made = {_key(target) for photo, target in found.items() if target.stem != photo.stem}
+    named_so = {_key(target): photo for photo, target in found.items() if target.stem != photo.stem}
+    made: set[str] = set()
     for record in _records(ledger, below):
         left_out = {file: why for file, why in left_out.items() if file.name != record.path.name and not record.knows(file)}
         made |= {_key(photo) for photo in found if record.knows(photo) and record.knows(photo, digest(photo))}
-    others += [FileResult(file, None, "left out", why) for file, why in left_out.items()]
     named = set(sources)
+    for photo in found:
+        if (key := _key(photo)) in named_so and key not in made:
+            made.add(key)
+            if photo not in named:
+                left_out[photo] = f"named as the copy of {named_so[key]}: rename it if it is a photo"
+    others += [FileResult(file, None, "left out", why) for file, why in left_out.items()]
     others += [
         FileResult(photo, None, "skipped", "made by an earlier run")
         for photo in found
@@ -108,10 +116,11 @@ def _records(ledger: Path | None, below: Mapping[Path, Sequence[Path]]) -> list[
         for folder in photo.parents
         if folder.is_relative_to(source)
     }
-    records = [Ledger(path) for path in {ledger, *(folder / ledger.name for folder in folders)}]
-    for record in records:
-        record.refresh()
-    return records
+    records = {path: Ledger(path) for path in {ledger, *(folder / ledger.name for folder in folders)}}
+    for path, record in records.items():
+        with suppress(DataError) if path != ledger else nullcontext():  # a folder may say what is in it and nothing else
+            record.refresh()
+    return [*records.values()]
 
 
 def _key(path: Path) -> str:

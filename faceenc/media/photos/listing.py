@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faceenc.core import DataError
-from faceenc.media.photos.record import PHOTO_SUFFIXES, PROTECTED, begins_like_photo
+from faceenc.media.photos.record import PHOTO_SUFFIXES, PROTECTED, begins_like_photo, short_stem
 
 _COPY = re.compile(rf"(.+){PROTECTED}(-\d+)?(-preview)?")
 NAMED = 10  # paths in a line; of more only the number is said
@@ -151,7 +151,7 @@ def protected_copies(photos: Collection[Path]) -> set[Path]:
 
     Whoever learns or measures people from their photos leaves these out: they show somebody else.
     """
-    originals = {(photo.parent, photo.stem) for photo in photos}
+    originals = {(photo.parent, short_stem(photo)) for photo in photos}
     named = {photo: _COPY.fullmatch(photo.stem) for photo in photos}
     return {photo for photo, name in named.items() if name and (photo.parent, name[1]) in originals}
 
@@ -169,7 +169,9 @@ def _walk(top: Path, passed_over: str | None, listed: Listed) -> list[Path]:
             continue
         for entry, why in others.items():
             if why.startswith(_UNREADABLE):  # a photo or a folder of them, perhaps
-                listed.errors[entry] = DataError(f"{entry} {why}; check its permissions")
+                listed.errors[entry] = DataError(
+                    f"cannot read {entry}{why.removeprefix(_UNREADABLE)}; check its permissions"
+                )
             else:
                 listed.left_out[entry] = why
         found += photos
