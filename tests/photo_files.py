@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,3 +187,15 @@ def cmyk_profile() -> bytes:
     header = struct.pack(">I4sI4s4s4s", 128 + len(directory + content), bytes(4), 0x02400000, b"prtr", b"CMYK", b"Lab ")
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return header.ljust(128, b"\0") + directory + content
+
+
+def too_deep(folder: Path) -> Path:
+    """Makes folders in it, so deep that no system opens the last one by its path; returns the first one."""
+    name, place = "d" * 250, os.open(folder, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir(name, dir_fd=place)
+        below = os.open(name, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    return folder / name

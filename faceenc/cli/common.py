@@ -103,7 +103,7 @@ def resumable(folder: Path, record: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         if (folder / record).exists():
-            stop.add_note(f"go on with --output {click.format_filename(folder)} --resume")
+            stop.add_note(f"go on with --output {folder} --resume")
         raise
 
 

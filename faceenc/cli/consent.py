@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, command, device_option, to_write
 from faceenc.core import ConfigError, ConsentError, resolve_device
 
@@ -69,7 +70,7 @@ def consent(
     signer = fingerprint(own_public_key())
     audit("consent", fingerprint=signer, valid_until=valid_until, photos_sha256=hashes)
     count = "1 photo" if len(portraits) == 1 else f"{len(portraits)} photos"
-    click.echo(f"consent:     {click.format_filename(output)} ({count}, valid until {valid_until})")
+    click.echo(f"consent:     {shown(output)} ({count}, valid until {valid_until})")
     click.echo(f"fingerprint: {signer} (tell it to whom you give the file)")
 
 
@@ -91,7 +92,7 @@ def _read_portraits(photos: tuple[Path, ...], device: str) -> list[Portrait]:
     portraits = read_portraits(photos, device=device)
     odd = strangers(portraits)
     if odd:
-        names = ", ".join(click.format_filename(portrait.path) for portrait in odd)
+        names = ", ".join(shown(portrait.path) for portrait in odd)
         raise ConsentError(f"not all photos show one person: {names} differ from the rest; take photos of you alone")
     return portraits
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, FilePath, command
 from faceenc.cli.passphrase import get_passphrase
 from faceenc.core import ConfigError, DataError
@@ -52,9 +53,9 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     save_photo(output, png, force=force)
     audit("decrypt", source_sha256=source_sha256, output_sha256=hashlib.sha256(png).hexdigest())
     height, width = original.pixels.shape[:2]
-    click.echo(f"restored: {click.format_filename(output)} ({width}x{height}, every pixel as in the original)")
+    click.echo(f"restored: {shown(output)} ({width}x{height}, every pixel as in the original)")
     for note in original.notes:
-        click.echo(f"about the original: {click.format_filename(note)}")
+        click.echo(f"about the original: {shown(note)}")
 
 
 def _file_sha256(path: Path) -> str:

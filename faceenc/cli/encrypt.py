@@ -96,13 +96,15 @@ def encrypt(
     and written to standard output in its own format.
 
     Exit code 0 if all photos are protected, 4 if in some a face is still matched, 3 if some failed, 2 if none was written,
-    130 after Ctrl-C. Skipped photos without a face do not count, unless there are no others.
+    130 after Ctrl-C, 143 after SIGTERM. Skipped photos without a face and what is no photo do not count, unless there is
+    nothing else.
     """
     from faceenc.cli.encrypt_key import new_key
     from faceenc.cli.encrypt_pipe import check_pipe, encrypt_piped, is_piped
     from faceenc.cli.encrypt_results import conclude, print_result, print_stopped
     from faceenc.cli.encrypt_run import Run
     from faceenc.protect import find_ledger, plan_photos
+    from faceenc.runs import record_rest
 
     if piped := is_piped(photos, output):
         check_pipe(photos, output, beside=keep_key is not None or settings["preview"])
@@ -124,6 +126,7 @@ def encrypt(
                 as_json=as_json, key=key,
             )  # fmt: skip
             results += run() if tasks else []
+            record_rest(results, ledger, locks)
         for result in results:
             if result.target is None:
                 print_result(result, options, as_json=as_json)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.messages import NAMED, as_options, left_out_lines
+from faceenc.cli.messages import as_options, left_out_lines, shown
+from faceenc.cli.stopping import stop_code
 
 if TYPE_CHECKING:
     from faceenc.protect import Options
     from faceenc.runs import FileResult
 
 
-_NONE, _SOME, _MATCHED, _INTERRUPTED = 2, 3, 4, 130
+_NONE, _SOME, _MATCHED = 2, 3, 4
 
 
 def print_result(result: FileResult, options: Options, *, as_json: bool, alone: bool = False) -> None:
@@ -33,11 +34,11 @@ def print_result(result: FileResult, options: Options, *, as_json: bool, alone: 
         return
     if result.status == "failed":
         word = "skipped" if _passed_over(result, options) else "error"
-        click.echo(f"{word}: {as_options(click.format_filename(result.message))}", err=True)
+        click.echo(f"{word}: {as_options(result.message)}", err=True)
     elif as_json:
         return
     elif result.status == "skipped":
-        click.echo(f"{click.format_filename(result.source)}: {result.message}")
+        click.echo(f"{shown(result.source)}: {shown(result.message)}")
     else:
         _print_done(result, alone=alone)
 
@@ -48,7 +49,7 @@ def _print_done(result: FileResult, *, alone: bool) -> None:
     details: dict[str, Any] = result.details
     if alone:
         print_evidence(details, details["undetected"])
-    names = " -> ".join(click.format_filename(path) for path in (result.source, result.target) if path is not None)
+    names = " -> ".join(shown(path) for path in (result.source, result.target) if path is not None)
     click.echo(f"{names}: {what_is_seen(details)}; {result.seconds:.1f} s")
     for note in details["notes"]:
         click.echo(f"  note: {as_options(note)}")
@@ -56,12 +57,12 @@ def _print_done(result: FileResult, *, alone: bool) -> None:
 
 
 def print_stopped(stop: KeyboardInterrupt) -> int:
-    """Ctrl-C, in a line; returns the exit code."""
+    """Ctrl-C or SIGTERM, in a line; returns the exit code."""
     results: Sequence[FileResult] = getattr(stop, "results", ())
     done = sum(result.status == "done" or bool(result.details.get("faces")) for result in results)
     counted = "1 photo is" if done == 1 else f"{done or 'no'} photos are"
     click.echo(f"stopped: {counted} done; run the same command again to go on", err=True)
-    return _INTERRUPTED
+    return stop_code()
 
 
 def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) -> int:
@@ -91,9 +92,10 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
 
 def _advice(matched: Sequence[FileResult], options: Options) -> str:
     """Which photos are still matched, and what to do about it."""
+    from faceenc.media import NAMED
     from faceenc.protect import STRENGTHS
 
-    names = [click.format_filename(result.source) for result in matched]
+    names = [shown(result.source) for result in matched]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     strength, strong = options.strength, STRENGTHS["strong"]
     remedy = f"--steps {2 * strength.steps}" if strength.noise <= strong.noise else "--strength strong"

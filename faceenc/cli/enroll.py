@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import left_out_lines
+from faceenc.cli.messages import left_out_lines, shown
 from faceenc.cli.options import PATH, SURROGATE_WORDS, Eps, command, device_option, formerly, how_strong, running
 from faceenc.cli.progress import progress_bars
 
@@ -37,13 +37,15 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
     The file holds measurements of the face, is readable by you alone, and stays on this computer (in FACEENC_MASKS, else in
     your data folder). Enrolling the person again for the same recogniser replaces it.
     """
-    from faceenc.core import DataError, resolve_device
+    from faceenc.core import resolve_device
     from faceenc.live import LiveOptions, LiveProtector
     from faceenc.media import list_photos, protected_copies
 
     found = list_photos(photos, output=None)
+    if found.errors and not found.photos:
+        raise next(iter(found.errors.values()))
     for error in found.errors.values():
-        raise DataError(str(error))
+        log.warning("%s; left out", error)
     for line in left_out_lines(found.left_out):
         log.info("%s", line)
     copies = protected_copies(found.photos)
@@ -51,7 +53,7 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
     options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device))
     with progress_bars() as progress, LiveProtector(options) as protector:
         made, path = protector.enroll(name, listed, steps=steps, progress=progress)
-    click.echo(f"mask of {name}: {click.format_filename(path)} ({made.photos} photos)")
+    click.echo(f"mask of {name}: {shown(path)} ({made.photos} photos)")
     if not made.held:
         click.echo("no photo was kept back to try it on: give 5 or more")
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, command, device_option, formerly, measured, running, to_write
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
@@ -80,7 +81,7 @@ def evaluate(
         if doubt := threshold_doubt(found.record["threshold"], recognizer.record):
             click.echo(doubt)
         if folder is not None:
-            click.echo(f"written to {click.format_filename(folder)}")
+            click.echo(f"written to {shown(folder)}")
 
 
 def _evaluate(
@@ -193,7 +194,7 @@ def _percent(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """For people: shares in per cent, and names of folders that no terminal takes made printable."""
     shares = {name: [f"{value:.1%}" for value in table[name]] for name in columns}
     names = [name for name in ("person", "taken_for", "most_taken_for") if name in table]
-    return table.assign(**shares, **{name: [click.format_filename(value) for value in table[name]] for name in names})
+    return table.assign(**shares, **{name: [shown(value) for value in table[name]] for name in names})
 
 
 def _title(title: str, table: pd.DataFrame) -> str:

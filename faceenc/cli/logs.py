@@ -20,7 +20,8 @@ class _Echo(logging.Handler):
         self.traces = traces
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(as_options(self.format(record)), err=True)
+        line = self.format(record)  # traces alone have several lines
+        click.echo(line if record.levelno <= _TRACE or record.exc_info else as_options(line), err=True)
 
 
 def set_up_logging(level: str = "INFO", *, traces: bool = False) -> logging.Logger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,20 +15,31 @@ if TYPE_CHECKING:
 # The command that was called and its groups, innermost first: their options are what messages name.
 CALLED: list[click.Command] = []
 
-NAMED = 10  # paths in a line; of more only the number is said
+_JOINERS = "\u200c\u200d"  # invisible, and part of how words and emoji are written
+
+
+def shown(text: str | Path) -> str:
+    """A name or a line as any terminal can show it: what would break the line or command the terminal is spelt out."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    odd = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, bytes that are no text, ends of lines
+    return "".join(
+        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in odd and sign not in _JOINERS else sign
+        for sign in text
+    )
 
 
 def left_out_lines(left_out: Mapping[Path, str]) -> list[str]:
     """A line a reason of what lies in folders and is no photo."""
-    groups: dict[str, list[str]] = {}
-    for path, why in left_out.items():
-        groups.setdefault(why.replace("`", ""), []).append(click.format_filename(path))
-    more = {why: f" and {len(names) - NAMED} more" if len(names) > NAMED else "" for why, names in groups.items()}
-    return [f"left out ({why}): {', '.join(names[:NAMED])}{more[why]}" for why, names in groups.items()]
+    from faceenc.media import by_reason
+
+    return [shown(line) for line in by_reason(left_out)]
 
 
 def as_options(message: str) -> str:
     """A message of the rooms below, which names fields (`output`, `on_no_face=whole`), in the words of this command line."""
+    message = shown(message)
     if "`" not in message:
         return message
     siblings = [command for group in CALLED if isinstance(group, click.Group) for command in group.commands.values()]

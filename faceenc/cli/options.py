@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
+from faceenc.cli.stopping import stop_code, stoppable, terminated
+
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Option = Callable[..., Callable[[_Decorated], _Decorated]]
 # In a context's meta: arguments for `set_up_logging`, and words that go with the next release -> today's.
 _SAID, _RENAMED = "faceenc.cli.said", "faceenc.cli.renamed"
-_INTERRUPTED = 130  # exit code after Ctrl-C
 INCOMPLETE = 3  # exit code where a part is done
 _WIDEST = 26  # of the column of options
 _LONG = 10  # options: a shorter help needs no headings
@@ -80,14 +81,18 @@ class Command(click.Command):
             logger = set_up_logging(**ctx.meta.get(_SAID, {}))
             for old, today in ctx.meta.get(_RENAMED, {}).items():
                 logger.warning("%s is %s now; the old word goes with the next release", old, today)
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            from faceenc.cli.messages import as_options
+        with stoppable():
+            try:
+                done = super().invoke(ctx)
+            except KeyboardInterrupt as stop:
+                from faceenc.cli.messages import as_options
 
-            remedy = as_options("; ".join(getattr(stop, "__notes__", ()))) or "run the same command again"
-            click.echo(f"stopped: {remedy}", err=True)
-            ctx.exit(_INTERRUPTED)
+                remedy = as_options("; ".join(getattr(stop, "__notes__", ()))) or "run the same command again"
+                click.echo(f"stopped: {remedy}", err=True)
+                ctx.exit(stop_code())
+            if terminated():  # a command that closes what it writes, as the camera's, ends as if it were done
+                ctx.exit(stop_code())
+            return done
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import as_options, left_out_lines
+from faceenc.cli.messages import as_options, left_out_lines, shown
 from faceenc.cli.options import PATH, command, device_option, to_write
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
@@ -90,7 +90,7 @@ def recognize(
         print_table(rows, title="people in the photos")
         if any(row["name"].endswith(" ?") for row in rows):
             click.echo("?: too blurred or too small a face to rely on the name")
-        click.echo(f"marked photos: {click.format_filename(output)}")
+        click.echo(f"marked photos: {shown(output)}")
     if failed:
         context.exit(DataError.exit_code)
 
@@ -142,7 +142,7 @@ def _record(person: Recognized) -> dict[str, object]:
 
 
 def _rows(photo: Path, found: list[Recognized]) -> list[dict[str, str]]:
-    name = click.format_filename(Path(*photo.parts[-2:]))  # more would not fit; the JSON has the whole path
+    name = shown(Path(*photo.parts[-2:]))  # more would not fit; the JSON has the whole path
     if not found:
         return [{"photo": name, "face": "-", "box": "no face found", "name": "", "probability": "", "likeliest": ""}]
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from faceenc.data.crops import Complaints, LabelledPhoto, crops_key, cut_faces, 
 from faceenc.data.faceset import TEST_SHARE, FaceSet
 from faceenc.data.people import Split, check_numbers, cut_people, read_split, write_manifest
 from faceenc.faces import ALIGNED_SIZE, Framing
-from faceenc.media import PHOTO_SUFFIXES, look_into, look_into_person, person_of, protected_copies
+from faceenc.media import PHOTO_SUFFIXES, by_reason, look_into, look_into_person, person_of, protected_copies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
+logger = logging.getLogger(__name__)
 
 SPLIT_FILE = "manifest.csv"
 
@@ -148,8 +151,8 @@ def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
     for folder in sorted(folders, key=lambda folder: (person_of(folder), folder.name)):
         photos = look_into_person(folder, strays)
         found += [LabelledPhoto(photo, person_of(folder), f"{folder.name}/{photo.name}") for photo in photos]
-    left_out = [f"{path.relative_to(root).as_posix()}: {why}" for path, why in sorted(strays.items())]
-    Complaints("left out", left_out).log()
+    for line in by_reason(dict(sorted(strays.items())), below=root):
+        logger.warning("%s", line)
     if not found:
         wanted = "images" if flat else "one sub-folder a person with images in it"
         known = " ".join(sorted(suffix[1:] for suffix in PHOTO_SUFFIXES))

@@ -17,6 +17,8 @@ from .drawing import draw_marks as draw_marks
 from .drawing import fit_line as fit_line
 from .drawing import ink as ink
 from .fonts import load_font as load_font
+from .photos.listing import NAMED as NAMED
+from .photos.listing import by_reason as by_reason
 from .photos.listing import list_photos as list_photos
 from .photos.listing import look_into as look_into
 from .photos.listing import look_into_person as look_into_person
@@ -38,6 +40,7 @@ from .photos.record import Photo as Photo
 from .photos.record import PhotoFormat as PhotoFormat
 from .photos.record import format_named as format_named
 from .photos.record import output_path as output_path
+from .photos.record import short_stem as short_stem
 from .photos.writing import check_format as check_format
 from .photos.writing import encode_photo as encode_photo
 from .photos.writing import save_photo as save_photo

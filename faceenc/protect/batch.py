@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.core import ConfigError, cache_dir
-from faceenc.media import output_path, photo_format
+from faceenc.media import output_path, photo_format, short_stem
 from faceenc.protect.options import Options
 from faceenc.protect.protector import Protector
 from faceenc.recognizers import ENSEMBLE, load_ensemble
@@ -59,7 +59,7 @@ def plan_photos(
 
     def name(photo: Path) -> str:
         protected = output_path(photo, options.format or photo_format(photo))
-        return protected.name if folder is None else f"{photo.stem}{protected.suffix}"
+        return protected.name if folder is None else f"{short_stem(photo)}{protected.suffix}"
 
     beside = ("-preview.png",) if options.preview else ()
     tasks, others = plan_files(photos, folder, name=name, beside=beside, ledger=ledger)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceenc.core import DataError, Detector
-from faceenc.data import Complaints
 from faceenc.faces import main_face
-from faceenc.media import look_into, look_into_person, person_of, protected_copies, read_photo
+from faceenc.media import by_reason, look_into, look_into_person, person_of, protected_copies, read_photo
 from faceenc.recognizers.recognizer import Recognizer
 
 if TYPE_CHECKING:
@@ -83,7 +82,8 @@ def load_gallery(
         DataError: no such folder, or no usable photo in it.
     """
     listed, left_out = _survey(folder)
-    Complaints("left out of the gallery", [f"{path}: {why}" for path, why in sorted(left_out.items())]).log()
+    for line in by_reason(dict(sorted(left_out.items())), place=" of the gallery"):
+        logger.warning("%s", line)
     total = sum(len(files) for files in listed.values())
     embeddings: dict[str, dict[str, NDArray[np.float64]]] = {judge.name: {} for judge in judges}
     done = 0

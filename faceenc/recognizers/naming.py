@@ -15,7 +15,7 @@ from PIL import Image
 
 from faceenc.core import Detector, Face
 from faceenc.faces import ALIGNED_SIZE, frame_face
-from faceenc.media import Mark, draw_marks, to_tensor
+from faceenc.media import Mark, draw_marks, short_stem, to_tensor
 from faceenc.recognizers.predictions import ask
 from faceenc.recognizers.resnet import FaceResNet
 
@@ -126,7 +126,8 @@ def name_outputs(photos: Sequence[Path], output: Path) -> list[Path]:
     files = []
     for photo in photos:
         alone = stems[photo.stem.casefold()] == 1
-        stem = photo.stem if alone else f"{photo.resolve().parent.name}-{photo.stem}"
+        parent = os.path.basename(os.path.dirname(os.path.abspath(photo)))  # noqa: PTH100, PTH119, PTH120 - follows no link
+        stem = short_stem(photo if alone else Path(f"{parent}-{photo.stem}.png"))
         number = 1
         while True:
             file = output / f"{stem}-recognized{f'-{number}' if number > 1 else ''}.png"

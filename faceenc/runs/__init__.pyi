@@ -5,6 +5,7 @@ from .executor import Processes as Processes
 from .file_work import BUSY as BUSY
 from .files import StoppedError as StoppedError
 from .files import exit_code as exit_code
+from .files import record_rest as record_rest
 from .files import run_files as run_files
 from .ledger import Ledger as Ledger
 from .plan import FileResult as FileResult

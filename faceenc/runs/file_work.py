@@ -87,7 +87,7 @@ class FileWork:
         stands = digest(task.target)
         self.ledger.refresh()
         if stands is None or not self.ledger.knows(task.target, stands):
-            return FileResult(task.source, task.target, "failed", str(self._foreign(task.target)))
+            return FileResult(task.source, task.target, "failed", str(self._foreign(task.source, task.target)))
         entry = self.ledger.latest(task.target)
         if entry is None or entry.target != stands or not means(entry.settings, self.settings):
             return None
@@ -116,17 +116,17 @@ class FileWork:
             described = self.work(task.source, place / task.target.name)
             details: dict[str, Any] = _replaced(described, place, task.target.parent)
             files = {file.name: _sealed(file) for file in sorted(place.iterdir())}
-            new = {name: self._is_new(task.target.with_name(name)) for name in files}
+            new = {name: self._is_new(task.source, task.target.with_name(name)) for name in files}
             record = {"source_sha256": source, "settings": named_fields(self.settings)}
             record |= {"seconds": round(time.monotonic() - began, 3), "details": details}
             self.ledger.add(record, task.source, task.target, files)
             for name in sorted(files, key=lambda name: name == task.target.name):  # whoever sees the target sees the others
-                _put(place / name, task.target.with_name(name), new=new[name])
+                _put(place / name, task.target.with_name(name), task.source, new=new[name])
         finally:
             shutil.rmtree(place, ignore_errors=True)
         return details
 
-    def _is_new(self, file: Path) -> bool:
+    def _is_new(self, source: Path, file: Path) -> bool:
         """Whether nothing is in the way; what is must be ours."""
         if self.force:
             return False
@@ -135,12 +135,12 @@ class FileWork:
         self.ledger.refresh()
         stands = digest(file)
         if stands is None or not self.ledger.knows(file, stands):
-            raise self._foreign(file)
+            raise self._foreign(source, file)
         return False
 
-    def _foreign(self, file: Path) -> DataError:
+    def _foreign(self, source: Path, file: Path) -> DataError:
         what = "was changed since it was made" if self.ledger.knows(file) else "exists already"
-        return DataError(f"{file} {what}: move it away, or overwrite it with `force`")
+        return DataError(f"cannot do {source}: {file} {what}: move it away, or overwrite it with `force`")
 
 
 def _sealed(file: Path) -> str:
@@ -151,7 +151,7 @@ def _sealed(file: Path) -> str:
     return sha256
 
 
-def _put(file: Path, target: Path, *, new: bool) -> None:
+def _put(file: Path, target: Path, source: Path, *, new: bool) -> None:
     """Move a file into place; a new one never over another, even if that came there in this very moment."""
     if not new:
         file.replace(target)
@@ -159,7 +159,9 @@ def _put(file: Path, target: Path, *, new: bool) -> None:
     try:
         put_new(file, target)
     except FileExistsError as error:
-        raise DataError(f"{target} exists already: move it away, or overwrite it with `force`") from error
+        raise DataError(
+            f"cannot do {source}: {target} exists already: move it away, or overwrite it with `force`"
+        ) from error
 
 
 def _replaced(value: Any, place: Path, folder: Path) -> Any:

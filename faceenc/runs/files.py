@@ -6,11 +6,13 @@ A run that was stopped goes on where it was by being started again.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
+from faceenc.core import DataError
 from faceenc.runs.executor import Executor, Failure, InProcess, Processes
 from faceenc.runs.file_work import BUSY, FileWork, Work
 from faceenc.runs.ledger import Ledger
@@ -96,6 +98,24 @@ def exit_code(results: Sequence[FileResult]) -> int:
     """0 if all files are done, now or before; 3 if some failed; 2 if all did."""
     failed = sum(result.status == "failed" for result in results)
     return 0 if not failed else 2 if failed == len(results) else 3
+
+
+def record_rest(results: Sequence[FileResult], ledger: Path, locks: Path | None = None) -> None:
+    """Record of what failed and of what is no photo why no file is made of it; what the record says already stays.
+
+    Nothing is recorded in a folder without a record: no photo was done there. A full disk costs the lines alone.
+
+    Args:
+        results: of a run, and of `plan.plan_files`.
+        ledger: as of `run_files`.
+        locks: as of `run_files`.
+    """
+    remarks = {one.source: (one.status, one.message) for one in results if one.status in ("failed", "left out")}
+    if remarks and os.path.isfile(ledger):  # noqa: PTH113 - which never raises
+        record = Ledger(ledger, locks)
+        with suppress(OSError, DataError):
+            record.remark(remarks)
+        record.tidy()
 
 
 def _settle_all(

@@ -1,4 +1,5 @@
-"""The record of a folder run: a line of JSON a finished file, for processes and runs that work at the same time.
+"""The record of a folder run: a line of JSON a finished file, for processes and runs that work at the same time; and one for
+each source of which no file is made, which says why.
 
 A line is written before its file is put in place. So whatever stands under a target's name was either recorded here before,
 or is somebody else's; and a kill at any moment leaves nothing of ours that the next run would take for a stranger's.
@@ -116,8 +117,34 @@ class Ledger:
             raise RuntimeError("a line is only added while its target is held")
         made = {self.name(target.with_name(name)): sha256 for name, sha256 in files.items()}
         paths = {"source": self.name(source), "target": self.name(target), "files": made}
-        line = json.dumps(paths | dict(record)).encode() + b"\n"
-        lock_byte(self._locks, _APPENDING, wait=True)
+        self._append(json.dumps(paths | dict(record)).encode() + b"\n", self._locks)
+
+    def remark(self, remarks: Mapping[Path, tuple[str, str]]) -> None:
+        """Write lines about sources of which nothing is made, while no target is held; each says so until it changes.
+
+        Args:
+            remarks: of each source, its status ("failed", "left out") and the reason.
+
+        Raises:
+            OSError: as of `add`.
+            DataError: as of `refresh`.
+        """
+        self.refresh()
+        named = {self.name(source): said for source, said in remarks.items()}
+        new = [
+            json.dumps({"source": source, "status": status, "reason": reason}).encode() + b"\n"
+            for source, (status, reason) in named.items()
+            if self._remarks.get(source) != (status, reason)
+        ]
+        if new:
+            locks = self._open_locks()
+            try:
+                self._append(b"".join(new), locks)
+            finally:
+                os.close(locks)
+
+    def _append(self, line: bytes, locks: int) -> None:
+        lock_byte(locks, _APPENDING, wait=True)
         try:
             with self.path.open("ab+") as file:
                 if file.tell():
@@ -128,7 +155,7 @@ class Ledger:
                 file.flush()
                 os.fsync(file.fileno())
         finally:
-            unlock_byte(self._locks, _APPENDING)
+            unlock_byte(locks, _APPENDING)
 
     def refresh(self) -> None:
         """Take note of the lines that were added since the last time; torn and foreign ones are passed over.
@@ -188,16 +215,21 @@ class Ledger:
         self._identity = 0, 0
         self._latest: dict[str, LedgerEntry] = {}
         self._made: dict[str, set[str]] = {}
+        self._remarks: dict[str, tuple[str, str]] = {}  # of each source, unless it was done since
 
     def _note(self, line: bytes) -> None:
         try:
             record = json.loads(line)
+            if "status" in record:
+                self._remarks[record["source"]] = record["status"], record["reason"]
+                return
             files, target = dict(record["files"]), record["target"]
             _ = record["details"]
             entry = LedgerEntry(record["source_sha256"], record["settings"], files[target], self._read, len(line))
         except (ValueError, KeyError, TypeError):
             return
         self._latest[target] = entry
+        self._remarks.pop(record.get("source"), None)
         for name, sha256 in files.items():
             self._made.setdefault(name, set()).add(sha256)
 

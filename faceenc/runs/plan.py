@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from faceenc.core import DataError
 from faceenc.media import list_photos
 from faceenc.runs.ledger import Ledger, digest
 
@@ -66,38 +69,40 @@ def plan_files(
         The tasks, and what can be said by now about everything else: folders without photos, with outputs alone or that
         cannot be read have failed, earlier outputs that were named themselves are skipped, what is no photo is left out.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # by the true path: the photo, and the target that it would have alone
-    others = []
-    left_out: dict[Path, str] = {}
-    below: dict[Path, list[Path]] = {}
-    for source in sources:
-        listed = list_photos([source], output=output)
-        others += [FileResult(folder, None, "failed", str(error)) for folder, error in listed.errors.items()]
-        left_out |= listed.left_out
-        below[source] = listed.photos
-        for photo in listed.photos:
-            inside = photo.relative_to(source).parent if photo != source else Path()
-            place = photo.parent if output is None else output / inside
-            found.setdefault(photo.resolve(), (photo, place / name(photo)))
-    made = {_key(target) for photo, target in found.values() if target.stem != photo.stem}
+    listed = list_photos(sources, output=output)
+    others = [FileResult(folder, None, "failed", str(error)) for folder, error in listed.errors.items()]
+    left_out = listed.left_out
+    below: dict[Path, list[Path]] = {source: [] for source in sources}
+    found: dict[Path, Path] = {}  # of each photo, the target that it would have alone
+    for photo, source in listed.asked.items():
+        below[source].append(photo)
+        inside = photo.relative_to(source).parent if photo != source else Path()
+        found[photo] = (photo.parent if output is None else output / inside) / name(photo)
+    named_so = {_key(target): photo for photo, target in found.items() if target.stem != photo.stem}
+    made: set[str] = set()
     for record in _records(ledger, below):
         left_out = {file: why for file, why in left_out.items() if file.name != record.path.name and not record.knows(file)}
-        made |= {_key(photo) for photo, _ in found.values() if record.knows(photo) and record.knows(photo, digest(photo))}
-    others += [FileResult(file, None, "left out", why) for file, why in left_out.items()]
+        made |= {_key(photo) for photo in found if record.knows(photo) and record.knows(photo, digest(photo))}
     named = set(sources)
+    for photo in found:
+        if (key := _key(photo)) in named_so and key not in made:
+            made.add(key)
+            if photo not in named:
+                left_out[photo] = f"named as the copy of {named_so[key]}: rename it if it is a photo"
+    others += [FileResult(file, None, "left out", why) for file, why in left_out.items()]
     others += [
         FileResult(photo, None, "skipped", "made by an earlier run")
-        for photo, _ in found.values()
+        for photo in found
         if photo in named and _key(photo) in made
     ]
     others += [
         FileResult(source, None, "failed", f"all photos in {source} were made by faceenc: name the folder of the originals")
         for source, photos in below.items()
-        if photos and source.is_dir() and all(_key(photo) in made for photo in photos)
+        if photos and source not in photos and all(_key(photo) in made for photo in photos)
     ]
-    kept = {path: pair for path, pair in found.items() if _key(pair[0]) not in made}
-    taken = {_key(path) for path in kept} | {_key(photo) for photo, _ in kept.values()}
-    return [Task(photo, _free(target, beside, taken)) for photo, target in kept.values()], others
+    kept = {photo: target for photo, target in found.items() if _key(photo) not in made}
+    taken = {_key(path) for photo in kept for path in (photo, Path(os.path.realpath(photo)))}
+    return [Task(photo, _free(target, beside, taken)) for photo, target in kept.items()], others
 
 
 def _records(ledger: Path | None, below: Mapping[Path, Sequence[Path]]) -> list[Ledger]:
@@ -111,15 +116,16 @@ def _records(ledger: Path | None, below: Mapping[Path, Sequence[Path]]) -> list[
         for folder in photo.parents
         if folder.is_relative_to(source)
     }
-    records = [Ledger(path) for path in {ledger, *(folder / ledger.name for folder in folders)}]
-    for record in records:
-        record.refresh()
-    return records
+    records = {path: Ledger(path) for path in {ledger, *(folder / ledger.name for folder in folders)}}
+    for path, record in records.items():
+        with suppress(DataError) if path != ledger else nullcontext():  # a folder may say what is in it and nothing else
+            record.refresh()
+    return [*records.values()]
 
 
 def _key(path: Path) -> str:
     """The same for paths that some file system takes for the same."""
-    return unicodedata.normalize("NFC", str(path.parent.resolve() / path.name)).casefold()
+    return unicodedata.normalize("NFC", str(Path(os.path.realpath(path.parent)) / path.name)).casefold()
 
 
 def _free(target: Path, beside: Sequence[str], taken: set[str]) -> Path:

@@ -79,12 +79,15 @@ def dismiss(worker: Worker, line: Connection, *, patience: float) -> int | None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits, lest a process be started by half; and one that is started meanwhile never sees it, nor says so."""
+    """Ctrl-C and SIGTERM wait, lest a process be started by half; one that is started meanwhile never sees Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
     pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    held = [number for number, handler in handlers.items() if callable(handler)]  # others end, or ignore, as they do
+    for number in held:
+        signal.signal(number, lambda number, _: pressed.append(number))
     try:
         if sys.platform == "win32":
             yield
@@ -96,9 +99,10 @@ def _interrupts_held() -> Iterator[None]:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
+        for number in held:
+            signal.signal(number, handlers[number])
+    for one in pressed:
+        signal.raise_signal(one)
 
 
 def _serve(line: Connection) -> None:

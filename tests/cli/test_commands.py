@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import HEADINGS, Command, Option, bench_main, conclude, main, resumable
+from faceenc.cli import HEADINGS, Command, Option, as_options, bench_main, conclude, main, resumable, shown
 from faceenc.core import ASSETS, Box, Face, builtin_configs
 from faceenc.faces import Found
 from faceenc.media import read_photo
@@ -162,6 +162,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         (tmp_path / "run.json").touch()
     remedies = "run the same command again", f"go on with --output {tmp_path} --resume"
     assert said == [(130, f"stopped: {remedy}\n") for remedy in remedies]
+
+
+def test_names_do_not_break_the_line_nor_command_the_terminal() -> None:
+    odd = "new\nline \x1b[31m \u202egpj caf\udce9 \u2028"
+    assert shown(odd) == "new\\nline \\x1b[31m \\u202egpj caf\\udce9 \\u2028"
+    for plain in ("\U0001f468\u200d\U0001f469", "\u674e\u96f7", "a\u00a0b", "jose\u0301"):
+        assert shown(plain) == plain
+    assert as_options(f"{odd} `no_option`") == f"{shown(odd)} `no_option`"
 
 
 def test_what_is_needed_is_not_shown_as_optional() -> None:

@@ -66,12 +66,12 @@ def test_folder_of_photos(photos: Path, caplog: pytest.LogCaptureFixture) -> Non
     assert [line for line in caplog.messages if "protected" in line] == [
         f"protected copy, left out: s1/1-protected{end}.png" for end in ("-2", "-preview", "")
     ]
-    assert [line for line in caplog.messages if line.startswith("left out: ")] == [
-        "left out: loose.png: a photo in no person's folder",
-        "left out: s1/notes.txt: no photo",
-        "left out: s2/2019: a folder within: move its photos up",
-        "left out: s4: a folder without photos",
-        "left out: s4/2019: a folder within: move its photos up",
+    assert [line for line in caplog.messages if line.startswith("left out (")] == [
+        "left out (a photo in no person's folder): loose.png",
+        "left out (hidden): s1/.hidden.png",
+        "left out (no photo): s1/notes.txt",
+        "left out (a folder within: move its photos up): s2/2019, s4/2019",
+        "left out (a folder without photos): s4",
     ]
     assert list_people(photos)["s1"] == [photos / "s1" / f"{number}.png" for number in (1, 2, 3, 4)]
     assert faces.images.shape == (12, SIZE, SIZE, 3)

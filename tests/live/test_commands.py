@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 import threading
@@ -22,6 +23,7 @@ from faceenc.media import Video, count_frames, read_image, write_png
 from tests.conftest import FRBENCH_NET
 from tests.face_photos import write_people
 from tests.live_clips import moving, read_frames, write_clip
+from tests.photo_files import too_deep
 
 FRAMES = 4
 
@@ -217,6 +219,12 @@ def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
 def test_photos_that_cannot_be_enrolled(tmp_path: Path) -> None:
     write_people(tmp_path / "photos", {"s1": 2})
     assert "at least 3 are needed" in one_line("enroll", "Ada", tmp_path / "photos")
+    if sys.platform != "win32":
+        deep = too_deep(tmp_path / "photos")
+        said = run("enroll", "Ada", tmp_path / "photos").stderr.splitlines()
+        assert said[0].startswith(f"WARNING: cannot read {deep}")
+        assert "2 photos of Ada: at least 3 are needed" in said[-1]
+        shutil.rmtree(deep)
     write_png(tmp_path / "photos" / "blank.png", np.full((90, 120, 3), 90, np.uint8))
     assert "no face found in" in one_line("enroll", "Ada", tmp_path / "photos")
     assert not (tmp_path / "masks").exists()

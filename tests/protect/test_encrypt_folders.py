@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from PIL import Image
 
 from faceenc.media import read_photo
 from tests.encrypting import LOUD, QUICK, check_refused, contents, photos, portrait, records, run, save, tinted
+from tests.photo_files import too_deep
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and folders")
 PATIENCE = 120  # seconds until a test gives up waiting
@@ -31,18 +31,6 @@ def fill(folder: Path) -> Path:
     for number, name in enumerate(NAMES, start=1):
         save(folder / name, portrait(f"s{number}/1"))
     return folder
-
-
-def too_deep(folder: Path) -> Path:
-    """Makes folders in it, so deep that no system opens the last one by its path; returns the first one."""
-    name, place = "d" * 250, os.open(folder, os.O_RDONLY)
-    for _ in range(17):
-        os.mkdir(name, dir_fd=place)
-        below = os.open(name, os.O_RDONLY, dir_fd=place)
-        os.close(place)
-        place = below
-    os.close(place)
-    return folder / name
 
 
 @contextmanager
@@ -140,6 +128,13 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
         f"left out (a video: faceenc video takes it): {folder / 'a.mov'}, {folder / 'b.mov'}",
         f"left out (a camera's raw file: export it as JPEG or TIFF): {folder / 'b.cr2'}",
     ]
+    record = tmp_path / "out" / "faceenc-run.jsonl"
+    first = [json.loads(line) for line in record.read_text().splitlines()]
+    assert {line["source"].removeprefix("../in/"): line.get("status", "done") for line in first} == {
+        "good.png": "done", "wall.png": "failed", "half.jpg": "failed", "empty.png": "failed",
+        "a.mov": "left out", "b.mov": "left out", "b.cr2": "left out",
+    }  # fmt: skip
+    assert all(line["reason"] for line in first if "status" in line)
     (folder / "a.mov").unlink()
     (folder / "b.mov").unlink()
     said = [line for line in done.stderr.splitlines() if not line.startswith("INFO: ")]
@@ -155,6 +150,7 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     left = f"left out (a camera's raw file: export it as JPEG or TIFF): {folder / 'b.cr2'}"
     assert again.stdout.splitlines() == [f"{good}: done already", "1 of 2 photos protected, 1 without a face", left]
     told = records(run(folder, *QUICK, "--output", tmp_path / "out", "--json"))
+    assert [json.loads(line) for line in record.read_text().splitlines()] == first, "nothing is recorded twice"
     assert [(record["source"], record["message"]) for record in told if record["status"] == "left out"] == [
         (str(folder / "b.cr2"), "a camera's raw file: export it as JPEG or TIFF")
     ]
@@ -162,8 +158,9 @@ def test_good_and_bad_photos_together(tmp_path: Path) -> None:
     deep = too_deep(folder)
     again = run(folder, *QUICK, "--output", tmp_path / "out")
     assert again.exit_code == 3
-    assert again.stderr.splitlines()[-1].startswith(f"error: cannot read the folder {deep}")
+    assert again.stderr.splitlines()[-1].startswith(f"error: cannot read {deep}")
     assert again.stdout.splitlines()[-1] == "1 of 3 photos protected, 1 without a face, 1 failed"
+    assert f"cannot read {deep}" in json.loads(record.read_text().splitlines()[-1])["reason"]
     shutil.rmtree(deep)
     check_refused(run(tmp_path / "out", *QUICK), f"all photos in {tmp_path / 'out'} were made by faceenc")
     assert run(folder, *QUICK, "--output", tmp_path / "out", "--on-no-face", "fail").exit_code == 3

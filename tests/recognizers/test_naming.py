@@ -181,7 +181,8 @@ def test_folders_are_searched_in_order_and_without_the_output(tmp_path: Path) ->
     assert [photo.relative_to(tmp_path).as_posix() for photo in listed.photos] == [
         "b/2.JPG", "z.webp", "a/x.jpeg", "b/1.png", "none.png",
     ]  # fmt: skip
-    assert (listed.errors, listed.left_out) == ({}, {tmp_path / "notes.txt": "no photo"})
+    why = {"notes.txt": "no photo", ".git": "hidden", "a/.hidden.png": "hidden"}
+    assert (listed.errors, listed.left_out) == ({}, {tmp_path / name: reason for name, reason in why.items()})
     (tmp_path / "empty").mkdir()
     listed = list_photos([tmp_path / "empty"], output=tmp_path / "out")
     assert listed.photos == []

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from faceenc.core import AssetError, DataError, atomic_file, write_atomically
-from faceenc.runs import FileResult, StoppedError, Task, exit_code, plan_files, run_files
+from faceenc.runs import FileResult, StoppedError, Task, exit_code, plan_files, record_rest, run_files
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
@@ -572,7 +572,9 @@ def test_a_plan_keeps_sub_folders_and_lets_no_two_meet(tmp_path: Path) -> None:
         "b/a.png": "in/out/a-4.png",
         "none.gif": "in/out/none.png",
     }
-    empty, notes, notes_too = others
+    hidden = {tmp_path / "in" / name for name in (".git", ".h.png")}
+    assert {other.source for other in others if other.message == "hidden"} == hidden
+    empty, notes, notes_too = (other for other in others if other.message != "hidden")
     assert (notes.source, notes.status, notes.message) == (tmp_path / "in" / "n.txt", "left out", "no photo")
     assert notes_too.source == tmp_path / "empty" / "n.txt"
     assert (empty.source, empty.status) == (tmp_path / "empty", "failed")
@@ -597,7 +599,8 @@ def test_what_was_made_is_no_photo(tmp_path: Path) -> None:
         "c-x.png": "c-x-x.png",
         "s/a-x.png": "s/a-x-x.png",
     }
-    assert others == []
+    why = f"named as the copy of {tmp_path / 'a.jpg'}: rename it if it is a photo"
+    assert [(other.source, other.status, other.message) for other in others] == [(tmp_path / "a-x.png", "left out", why)]
     _, others = plan_files(sorted(tmp_path.glob("*.*")), None, name=name_marked)
     assert [(other.source.name, other.status) for other in others] == [("a-x.png", "skipped")]
 
@@ -625,3 +628,37 @@ def test_a_folder_of_results_alone_says_so(output: str, studio: Studio) -> None:
     assert tasks == []
     assert told.status == "failed"
     assert told.message == f"all photos in {studio.out} were made by faceenc: name the folder of the originals"
+
+
+@posix
+def test_a_folder_that_says_what_is_in_it_and_nothing_else_costs_no_other(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        fill(folder, ["a.jpg", "half/b.jpg", "half/c"])
+        (folder / "half").chmod(0o444)
+        folder.chmod(0o755)
+        with as_nobody():
+            tasks, others = plan_files([folder], folder / "out", name=name_png, ledger=folder / "out" / "run.jsonl")
+            assert planned(tasks, folder) == {"a.jpg": "out/a.png", "half/b.jpg": "out/half/b.png"}
+            assert [(other.source, other.status) for other in others] == [(folder / "half" / "c", "failed")]
+        (folder / "half").chmod(0o755)
+
+
+def test_what_is_not_made_is_recorded_once_until_it_changes(studio: Studio) -> None:
+    (studio.photos / "0.png").write_bytes(b"no picture")
+    clip = FileResult(studio.photos / "clip.mov", None, "left out", "a video")
+    record_rest([clip], studio.ledger)
+    assert not studio.out.exists(), "nothing was done there"
+    for _ in range(2):
+        record_rest([clip, *studio.run()], studio.ledger)
+    rest = [line for line in studio.lines() if "status" in line]
+    assert [(line["source"], line["status"]) for line in rest] == [("../in/clip.mov", "left out"), ("../in/0.png", "failed")]
+    assert rest[0]["reason"] == "a video"
+    assert "it is no image" in rest[1]["reason"]
+    Image.new("RGB", (3, 3)).save(studio.photos / "0.png")
+    record_rest(studio.run(), studio.ledger)
+    assert "status" not in studio.lines()[-1]
+    (studio.photos / "0.png").write_bytes(b"no picture")
+    record_rest(studio.run(), studio.ledger)
+    assert studio.lines()[-1]["status"] == "failed", "the last line about a source counts"
+    assert {path.name for path in studio.out.iterdir() if path.name.startswith(".")} == set()

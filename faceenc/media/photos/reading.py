@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import warnings
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 def photo_format(path: str | Path) -> PhotoFormat:
     """What `Photo.format` of a file will be, by its header; PNG if it cannot be read, which `read_photo` will say."""
-    if not Path(path).is_file():  # opening a pipe may wait for ever
+    if not os.path.isfile(path):  # noqa: PTH113 - which never raises; opening a pipe may wait for ever
         return "PNG"
     try:
         with warnings.catch_warnings(), Path(path).open("rb") as file:

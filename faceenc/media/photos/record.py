@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ READ_SUFFIXES = {
 }
 SUFFIXES: dict[PhotoFormat, str] = {name: READ_SUFFIXES[name][0] for name in get_args(PhotoFormat)}
 PROTECTED = "-protected"  # what a protected copy's name adds to the photo's
+_LONGEST = 255 - len(f"{PROTECTED}-9999-preview.heic")  # bytes of a stem
 PHOTO_SUFFIXES = frozenset(suffix for suffixes in READ_SUFFIXES.values() for suffix in suffixes)
 # How files begin that are photos whatever they are called; TIFF is not among them, for raw files begin so too.
 _SURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|GIF8|RIFF.{4}WEBP|.{4}ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|avif)", re.DOTALL)
@@ -74,10 +76,18 @@ class Photo:
         return np.array(Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB"))
 
 
+def short_stem(path: Path) -> str:
+    """A file's stem, cut where the names of what is made of it would be longer than file systems take."""
+    stem = path.stem
+    while len(os.fsencode(stem)) > _LONGEST:
+        stem = stem[:-1]
+    return stem
+
+
 def output_path(source: str | Path, output_format: PhotoFormat) -> Path:
     """Where the protected copy goes if nobody says: beside the source, as STEM-protected.png (or .jpg and so on)."""
     source = Path(source)
-    return source.with_name(f"{source.stem}{PROTECTED}{SUFFIXES[output_format]}")
+    return source.with_name(f"{short_stem(source)}{PROTECTED}{SUFFIXES[output_format]}")
 
 
 def format_named(path: Path) -> PhotoFormat | None:
