@@ -50,9 +50,11 @@ def fill(folder: Path, chance: random.Random) -> dict[Path, Statuses]:
     if len(places) > 1 and chance.random() < 0.4:
         locked = chance.choice(places[1:])
         mode = chance.choice([0o000, 0o400, 0o100])
+        parents = {path: {*path.parents, *Path(os.path.realpath(path)).parents} for path in expected}
+        expected = {
+            path: statuses for path, statuses in expected.items() if parents[path].isdisjoint((locked, locked.resolve()))
+        }
         locked.chmod(mode)
-        inside = {path for path in expected if locked in path.parents}
-        expected = {path: statuses for path, statuses in expected.items() if path not in inside}
     return expected
 
 

@@ -47,7 +47,7 @@ def palette(pixels: Pixels) -> bytes:
 
 # By the name of the file.
 FORMATS: dict[str, Callable[[Pixels], bytes]] = {
-    "phone.heic": lambda x: encoded(x, "HEIF", quality=95),
+    "phone.heic": lambda x: encoded(STORED[6](x), "HEIF", quality=95, exif=oriented(6)),
     "scan.tif": tiff16,
     "turned.jpg": lambda x: encoded(STORED[6](x), "JPEG", quality=95, exif=oriented(6)),
     "print.jpe": lambda x: encoded(Image.fromarray(x).convert("CMYK"), "JPEG", quality=95),

@@ -189,6 +189,32 @@ def test_several_processes_share_the_photos(tmp_path: Path) -> None:
 
 
 @POSIX
+def test_a_folder_as_phones_and_messengers_leave_it(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    names = ("plain.jpg", "whatsapp.jfif", "old.jpe", "phone.mpo", "photo.jpg_large")
+    for number, name in enumerate(names, start=1):
+        save(album / name, portrait(f"s{number}/1"), format="JPEG")
+    save(tmp_path / "elsewhere" / "linked.jpg", portrait("s6/1"))
+    (album / "2019").symlink_to("../elsewhere")
+    (album / "again.jpg").symlink_to("plain.jpg")
+    (album / "IMG_1.MOV").write_bytes(b"x")
+    (album / ".DS_Store").touch()
+    done = run(album, *QUICK, "--output", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-5:] == [
+        "5 of 5 photos protected",
+        f"left out (hidden): {album / '.DS_Store'}",
+        f"left out (a video: faceenc video takes it): {album / 'IMG_1.MOV'}",
+        f"left out (a link to a folder: name that folder itself): {album / '2019'}",
+        f"left out (the same photo as {album / 'plain.jpg'}): {album / 'again.jpg'}",
+    ]
+    assert set(photos(tmp_path / "out")) == {Path(name).with_suffix(".png").name for name in names}
+    alone = run(album / names[-1], *QUICK)
+    assert alone.exit_code == 0, alone.output
+    assert (album / "photo-protected.png").exists()
+
+
+@POSIX
 def test_killed_then_interrupted_then_finished(whole: dict[str, bytes], tmp_path: Path) -> None:
     """The same bytes as without any of that."""
     words = [fill(tmp_path / "in"), *QUICK, "--output", tmp_path / "out"]
