@@ -101,17 +101,23 @@ def enroll(
         progress: called for photos and steps.
 
     Raises:
-        DataError: too few photos, or one that cannot be read or shows no face.
+        DataError: too few photos; those that cannot be read or show no face are left out, which is logged.
     """
-    if len(paths) < FEWEST:
-        raise DataError(f"{len(paths)} photos of {name}: at least {FEWEST} are needed, better 10 or more from all sides")
     photos, answers = [], []
     for number, path in enumerate(paths, start=1):
-        views, answer = _photo_views(path, identifier, detector)
-        photos.append(views)
-        answers.append(answer)
+        try:
+            views, answer = _photo_views(path, identifier, detector)
+        except DataError as error:
+            log.warning("%s; left out", error)
+        else:
+            photos.append(views)
+            answers.append(answer)
         if progress is not None:
             progress("photos", number, len(paths))
+    if len(photos) < FEWEST:
+        raise DataError(
+            f"{len(photos)} usable photos of {name}: at least {FEWEST} are needed, better 10 or more from all sides"
+        )
     held = photos[_HELD - 1 :: _HELD]
     made = [views for number, views in enumerate(photos, start=1) if number % _HELD]
     rng = torch.Generator().manual_seed(seed)

@@ -203,6 +203,7 @@ def test_who_is_enrolled_is_known_by_name(tmp_path: Path, clip: Path) -> None:
     from faceenc.live import Controls, Frame, Processor, Tracker, live_detector, load_identifier, make_method
 
     write_people(tmp_path / "photos", {"s1": 4})
+    write_png(tmp_path / "photos" / "s1" / "blank.png", np.full((90, 120, 3), 90, np.uint8))  # is left out
     assert run("enroll", "Ada", tmp_path / "photos" / "s1", "--steps", 1).exit_code == 0
     identifier, masks = load_identifier()
     with live_detector() as detector:
@@ -223,10 +224,14 @@ def test_photos_that_cannot_be_enrolled(tmp_path: Path) -> None:
         deep = too_deep(tmp_path / "photos")
         said = run("enroll", "Ada", tmp_path / "photos").stderr.splitlines()
         assert said[0].startswith(f"WARNING: cannot read {deep}")
-        assert "2 photos of Ada: at least 3 are needed" in said[-1]
+        assert "2 usable photos of Ada: at least 3 are needed" in said[-1]
         shutil.rmtree(deep)
     write_png(tmp_path / "photos" / "blank.png", np.full((90, 120, 3), 90, np.uint8))
-    assert "no face found in" in one_line("enroll", "Ada", tmp_path / "photos")
+    (tmp_path / "photos" / "torn.png").write_bytes((tmp_path / "photos" / "blank.png").read_bytes()[:60])
+    said = run("enroll", "Ada", tmp_path / "photos").stderr.splitlines()
+    assert [line for line in said if "blank.png" in line and "no face found" in line and line.endswith("left out")]
+    assert [line for line in said if "torn.png" in line and line.endswith("left out")]
+    assert "2 usable photos of Ada" in said[-1]
     assert not (tmp_path / "masks").exists()
 
 
