@@ -48,6 +48,7 @@ from .protect import Options as Options
 from .protect import Protected as Protected
 from .protect import Protector as Protector
 from .protect import Strength as Strength
+from .recognizers import Description as Description
 from .recognizers import Recognizer as Recognizer
 from .recognizers import load_recognizer as load_recognizer
 

@@ -96,6 +96,7 @@ def verify(
     person: str | None = None,
     thorough: bool = False,
     device: str = "cpu",
+    trust_code: bool = False,
     progress: Progress | None = None,
 ) -> Evidence:
     """Ask recognisers whether a protected photo still shows the people of its original.
@@ -111,6 +112,7 @@ def verify(
         person: the gallery's sub-folder with the person's own other photos.
         thorough: search the protected photo for faces at full size, however large it is.
         device: where nets compute, "cpu" or "cuda".
+        trust_code: whether judges may be code of others, see `load_recognizer`.
         progress: is told how far the gallery is.
 
     Raises:
@@ -127,6 +129,7 @@ def verify(
         person=person,
         thorough=thorough,
         device=device,
+        trust_code=trust_code,
         progress=progress,
     )
 
@@ -140,6 +143,7 @@ def benchmark(
     seed: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    trust_code: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Attack recognisers of known people as a configuration says, and write the report.
@@ -152,6 +156,7 @@ def benchmark(
         seed: instead of the configuration's seeds.
         device: where nets compute, "cpu" or "cuda".
         jobs: processes that compute cells, of one thread each.
+        trust_code: whether recognisers may be code of others, see `load_recognizer`.
         progress: is called with what is done, how much of it, and how much there is.
 
     Raises:
@@ -163,7 +168,15 @@ def benchmark(
 
     folder = None if output is None else Path(output)
     return run_config(
-        config, output=folder, resume=resume, limit=limit, seed=seed, device=device, jobs=jobs, progress=progress or silent
+        config,
+        output=folder,
+        resume=resume,
+        limit=limit,
+        seed=seed,
+        device=device,
+        jobs=jobs,
+        trust_code=trust_code,
+        progress=progress or silent,
     )
 
 
@@ -175,6 +188,7 @@ def transfer(
     limit: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    trust_code: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
@@ -185,7 +199,14 @@ def transfer(
 
     folder = None if output is None else Path(output)
     return run_transfer_config(
-        config, output=folder, resume=resume, limit=limit, device=device, jobs=jobs, progress=progress or silent
+        config,
+        output=folder,
+        resume=resume,
+        limit=limit,
+        device=device,
+        jobs=jobs,
+        trust_code=trust_code,
+        progress=progress or silent,
     )
 
 

@@ -57,6 +57,7 @@ def run_config(
     seed: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    trust_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Attack recognisers of known people, and write the report.
@@ -69,6 +70,7 @@ def run_config(
         seed: instead of the configuration's seeds.
         device: where nets compute.
         jobs: processes that compute cells, of one thread each.
+        trust_code: whether recognisers may be code of others.
         progress: is told of data, training and cells.
 
     Raises:
@@ -81,9 +83,9 @@ def run_config(
         settings = replace(settings, seeds=(seed,))
     with _folder(output, settings.name, resume) as folder:
         data = load_data(settings.data, progress=progress)
-        plan = make_plan(settings, data, limit=limit, device=device, progress=progress)
-        setup = partial(prepare_classification, settings, limit, device)
-        command = _command("run", config, limit=limit, seed=seed, device=device)
+        plan = make_plan(settings, data, limit=limit, device=device, trust_code=trust_code, progress=progress)
+        setup = partial(prepare_classification, settings, limit, device, trust_code)
+        command = _command("run", config, limit=limit, seed=seed, device=device, trust_code=trust_code)
         return _measure(Classification(plan, progress), folder, command, progress, jobs, setup)
 
 
@@ -95,6 +97,7 @@ def run_transfer_config(
     limit: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    trust_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
@@ -106,6 +109,7 @@ def run_transfer_config(
         limit: attack only so many photos.
         device: where nets compute.
         jobs: processes that compute cells, of one thread each.
+        trust_code: whether recognisers may be code of others.
         progress: is told of data, recognisers and cells.
 
     Raises:
@@ -114,9 +118,9 @@ def run_transfer_config(
     settings = read_transfer_config(find_config(str(config)))
     with _folder(output, settings.name, resume) as folder:
         data = load_data(settings.data, progress=progress)
-        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress)
-        setup = partial(prepare_transfer, settings, limit, device)
-        command = _command("transfer", config, limit=limit, device=device)
+        plan = make_transfer_plan(settings, data, limit=limit, device=device, trust_code=trust_code, progress=progress)
+        setup = partial(prepare_transfer, settings, limit, device, trust_code)
+        command = _command("transfer", config, limit=limit, device=device, trust_code=trust_code)
         return _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
 
 
@@ -162,8 +166,11 @@ def _measure(
         return Report(folder.path, render(folder.path) if folder.has_rows else None, failures)
 
 
-def _command(name: str, config: str | Path, *, limit: int | None, device: str, seed: int | None = None) -> str:
+def _command(
+    name: str, config: str | Path, *, limit: int | None, device: str, seed: int | None = None, trust_code: bool = False
+) -> str:
     """How to run this again from anywhere: no folder of this machine is named."""
     options = {"--limit": limit, "--seed": seed, "--device": device if device != "cpu" else None}
     words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    words += ["--trust-code"] if trust_code else []
     return shlex.join(["faceenc-bench", name, Path(config).name, *words])

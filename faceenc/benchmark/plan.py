@@ -17,7 +17,7 @@ from faceenc.benchmark.costs import cell_memory, cell_seconds
 from faceenc.core import Attack
 from faceenc.data import FaceSet
 from faceenc.media import to_tensor
-from faceenc.recognizers import FaceResNet, Transformed
+from faceenc.recognizers import FaceResNet, ForeignClassifier, Transformed
 
 Rows = NDArray[np.int64]
 
@@ -90,9 +90,9 @@ class Subject:
     """
 
     name: str
-    model: FaceResNet | Transformed
+    model: FaceResNet | ForeignClassifier | Transformed
     record: Mapping[str, Any]
-    surrogate: tuple[str, FaceResNet] | None = None
+    surrogate: tuple[str, FaceResNet | ForeignClassifier] | None = None
 
 
 @dataclass(frozen=True, eq=False)

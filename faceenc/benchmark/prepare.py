@@ -11,18 +11,34 @@ from faceenc.benchmark.plan import Plan, Subject
 from faceenc.benchmark.runner import silent
 from faceenc.core import CheckpointError, ConfigError, Progress, cache_dir, describe_environment
 from faceenc.data import FaceSet, expand, load_data
-from faceenc.recognizers import Transformed, accuracy, defence, load_checkpoint, load_recognizer, weights_sha256
+from faceenc.recognizers import (
+    ForeignClassifier,
+    Transformed,
+    accuracy,
+    defence,
+    load_checkpoint,
+    load_recognizer,
+    weights_sha256,
+)
 from faceenc.train import trained
 
 
-def prepare_classification(config: Config, limit: int | None, device: str) -> Classification:
+def prepare_classification(config: Config, limit: int | None, device: str, trust_code: bool = False) -> Classification:
     """What a worker measures on, made of what the driver left in the cache: faces, and recognisers trained before."""
     data = load_data(config.data, progress=silent)
-    return Classification(make_plan(config, data, limit=limit, device=device, progress=silent, describe=False))
+    plan = make_plan(config, data, limit=limit, device=device, trust_code=trust_code, progress=silent, describe=False)
+    return Classification(plan)
 
 
 def make_plan(
-    config: Config, data: FaceSet, *, limit: int | None, device: str, progress: Progress, describe: bool = True
+    config: Config,
+    data: FaceSet,
+    *,
+    limit: int | None,
+    device: str,
+    trust_code: bool = False,
+    progress: Progress,
+    describe: bool = True,
 ) -> Plan:
     """Everything a run needs; recognisers without a checkpoint are trained unless they were before.
 
@@ -31,6 +47,7 @@ def make_plan(
         data: the people.
         limit: attack only the first so many test images.
         device: "cpu" or "cuda".
+        trust_code: whether recognisers may be code of others.
         progress: called with the steps of the training.
         describe: also find out what run.json says of recognisers and machine.
 
@@ -42,7 +59,7 @@ def make_plan(
     return Plan(
         config={**config.resolved(), "limit": limit, "device": device},
         data=data,
-        subjects=tuple(_subject(part, data, device, progress, describe) for part in config.recognizers),
+        subjects=tuple(_subject(part, data, device, progress, describe, trust_code) for part in config.recognizers),
         entries=config.entries,
         seeds=config.seeds,
         batch_size=config.batch_size,
@@ -67,10 +84,12 @@ def check_people(config: Config, data: FaceSet) -> None:
             )
 
 
-def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool) -> Subject:
+def _subject(
+    config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool, trust_code: bool
+) -> Subject:
     if config.checkpoint:
         path = expand(config.checkpoint)
-        recognizer = load_recognizer(str(path))
+        recognizer = load_recognizer(str(path), trust_code=trust_code)
         if recognizer.classifier is None:
             raise ConfigError(
                 f"[[recognizers]] {config.name}: {path} knows nobody by name, which is measured here; for recognisers of"
@@ -87,14 +106,25 @@ def _subject(config: RecognizerConfig, data: FaceSet, device: str, progress: Pro
                 f'checkpoint {path} wants its crops "{model.framing}", the data has them "{data.framing}":'
                 f' set framing = "{model.framing}" in [data]'
             )
+        if isinstance(model, ForeignClassifier) and model.input_size != data.images.shape[1]:
+            raise CheckpointError(
+                f"{path} takes pictures of {model.input_size} pixels, the data has them of {data.images.shape[1]}: set"
+                f" size = {model.input_size} in [data]"
+            )
         model.to(device)
+        licence, sha256 = recognizer.licence, recognizer.network
     else:
         folder = cache_dir() / "recognizers"
         model, path = trained(data, config.training, folder=folder, device=device, progress=progress)
-        record = load_checkpoint(path)[1]
+        record, licence, sha256 = load_checkpoint(path)[1], "", weights_sha256(model)
     defended = Transformed(model, defence(config.defence)).eval() if config.defence else model
     known: dict[str, Any] = {}
     if describe:
-        known = {"sha256": weights_sha256(model), "train": record, "clean_accuracy": accuracy(defended, data, data.test)}
+        known = {
+            "sha256": sha256,
+            "train": record,
+            "clean_accuracy": accuracy(defended, data, data.test),
+        }
+        known |= {"licence": licence} if licence else {}
         known |= {"defence": config.defence, "aware": config.aware} if config.defence else {}
     return Subject(config.name, defended, known, None if config.aware else (f"{config.name}, bare", model))

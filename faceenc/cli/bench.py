@@ -9,7 +9,7 @@ import click
 from faceenc import __version__
 from faceenc.cli.bench_list import list_names
 from faceenc.cli.common import Group
-from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write
+from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write, trust_option
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import resolve_device
@@ -34,6 +34,7 @@ def bench_main() -> None:
 @measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
 @measured("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
 @device_option
+@trust_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
@@ -47,6 +48,7 @@ def run(
     seed: int | None,
     device: str,
     jobs: int,
+    trust_code: bool,
     dry_run: bool,
 ) -> None:
     """Run a benchmark and write its report.
@@ -70,6 +72,7 @@ def run(
             seed=seed,
             device=resolve_device(device),
             jobs=jobs,
+            trust_code=trust_code,
             progress=progress,
         )
     if report.page is not None:
@@ -113,10 +116,19 @@ def _conclude(context: click.Context, report: Report) -> None:
 @running("--resume", is_flag=True, help="Go on with the killed run in --output.")
 @measured("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
 @device_option
+@trust_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
 @click.pass_context
 def transfer(
-    context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, device: str, jobs: int
+    context: click.Context,
+    /,
+    config: str,
+    output: Path | None,
+    resume: bool,
+    limit: int | None,
+    device: str,
+    jobs: int,
+    trust_code: bool,
 ) -> None:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
 
@@ -133,6 +145,7 @@ def transfer(
             limit=limit,
             device=resolve_device(device),
             jobs=jobs,
+            trust_code=trust_code,
             progress=progress,
         )
     _conclude(context, report)

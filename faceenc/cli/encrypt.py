@@ -9,6 +9,7 @@ import click
 
 from faceenc.cli.options import (
     PATH,
+    RECOGNISERS,
     FilePath,
     command,
     device_option,
@@ -17,6 +18,7 @@ from faceenc.cli.options import (
     how_strong,
     running,
     to_write,
+    trust_option,
     who,
 )
 from faceenc.core import ConfigError, resolve_device
@@ -53,12 +55,10 @@ if TYPE_CHECKING:
 @evidence("--gallery", type=PATH, metavar="FOLDER",
               help="People, a sub-folder each: adds ranks to the evidence.")  # fmt: skip
 @how_strong("--surrogate", "surrogates", multiple=True, metavar="RECOGNISER",
-              help="What to attack: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors),"
-                   " frbench:NAME; may be repeated."
+              help=f"What to attack: dlib, {RECOGNISERS}; may be repeated."
                    "  [default: dlib, sface, faceplugin and mobilefacenet]")  # fmt: skip
 @evidence("--judge", "judges", multiple=True, metavar="RECOGNISER",
-              help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
-                   " frbench:NAME; may be repeated.")  # fmt: skip
+              help=f"One more recogniser to ask: {RECOGNISERS}; may be repeated.")  # fmt: skip
 @evidence("--thorough", is_flag=True, help="Search the saved photo for faces at full size, however large it is.")
 @to_write("--format", type=click.Choice(["png", "same", "jpeg", "webp", "tiff", "heif"]),
               help="Of the output; same is the photo's own.  [default: that of --output's name, else png]")  # fmt: skip
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
               help="Its first line is the key's passphrase; also FACEENC_PASSPHRASE.")  # fmt: skip
 @running("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photos at the same time.")
 @device_option
+@trust_option
 @running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
 @running("--force", is_flag=True, help="Overwrite, and do again what is done.")
 @evidence("--json", "as_json", is_flag=True, help="Print one line of JSON a photo.")

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from faceenc.cli.messages import left_out_lines, shown
-from faceenc.cli.options import PATH, SURROGATE_WORDS, Eps, command, device_option, formerly, how_strong, running
+from faceenc.cli.options import (
+    PATH,
+    RECOGNISERS,
+    SURROGATE_WORDS,
+    Eps,
+    command,
+    device_option,
+    formerly,
+    how_strong,
+    running,
+    trust_option,
+)
 from faceenc.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -22,13 +33,15 @@ log = logging.getLogger(__name__)
 @click.argument("name")
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTO|FOLDER...", type=PATH)
 @how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
-              help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
-                   " frbench:NAME.")  # fmt: skip
+              help=f"What to hide from: dlib, {RECOGNISERS}.")  # fmt: skip
 @how_strong("--eps", type=Eps(), default="8/255", show_default=True, help="Strength of the noise.")
 @how_strong("--steps", type=click.IntRange(1, 2000), default=120, show_default=True, help="More hide better.")
 @device_option
+@trust_option
 @running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
-def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int, device: str) -> None:
+def enroll(
+    name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps: int, seed: int, device: str, trust_code: bool
+) -> None:
     """Make NAME's mask from PHOTOS of them, for faceenc webcam --method mask.
 
     A mask is one noise that hides the face in many photos; laying it over a frame takes no time. Give 10 photos or more,
@@ -50,7 +63,7 @@ def enroll(name: str, photos: tuple[Path, ...], surrogate: str, eps: int, steps:
         log.info("%s", line)
     copies = protected_copies(found.photos)
     listed = [photo for photo in found.photos if photo not in copies]
-    options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device))
+    options = LiveOptions(surrogate=surrogate, eps=eps, seed=seed, device=resolve_device(device), trust_code=trust_code)
     with progress_bars() as progress, LiveProtector(options) as protector:
         made, path = protector.enroll(name, listed, steps=steps, progress=progress)
     click.echo(f"mask of {name}: {shown(path)} ({made.photos} photos)")

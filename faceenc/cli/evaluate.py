@@ -6,12 +6,12 @@ import json
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from faceenc.cli.messages import shown
-from faceenc.cli.options import PATH, command, device_option, formerly, measured, running, to_write
+from faceenc.cli.options import PATH, command, device_option, formerly, measured, running, to_write, trust_option
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import ConfigError, resolve_device
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from faceenc.core import Progress
     from faceenc.data import FaceSet
-    from faceenc.recognizers import FaceResNet, Recognizer
+    from faceenc.faces import Framing
+    from faceenc.recognizers import FaceResNet, ForeignClassifier, Recognizer
     from faceenc.train import Evaluation
 
 
@@ -32,7 +33,8 @@ _SHOWN = 10  # lines of a table; the files have them all
 
 @command(cls=formerly({"--model": "--judge"}))
 @measured("--judge", "judges", multiple=True, required=True, metavar="RECOGNISER",
-              help="The trained recogniser (.safetensors); may be repeated.")  # fmt: skip
+              help="A recogniser that knows people by name: a trained one (.safetensors), or one of others with classes;"
+                   " may be repeated.")  # fmt: skip
 @measured("--data", "source", required=True, metavar="FOLDER|orl",
               help="One sub-folder of photos a person, named as the recogniser names them, or the demo faces.")  # fmt: skip
 @measured("--part", type=click.Choice(["test", "train", "all"]), default="test", show_default=True,
@@ -44,6 +46,7 @@ _SHOWN = 10  # lines of a table; the files have them all
 @to_write("--json", "as_json", is_flag=True, help="Print a line of JSON for each recogniser instead of the tables.")
 @running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the resampled people.")
 @device_option
+@trust_option
 def evaluate(
     judges: tuple[str, ...],
     source: str,
@@ -53,6 +56,7 @@ def evaluate(
     as_json: bool,
     seed: int,
     device: str,
+    trust_code: bool,
 ) -> None:
     """Measure how well a recogniser knows its people.
 
@@ -63,7 +67,7 @@ def evaluate(
     from faceenc.recognizers import load_recognizers, threshold_doubt
 
     device = resolve_device(device)
-    recognizers = load_recognizers(judges)
+    recognizers = load_recognizers(judges, trust_code=trust_code)
     folders = [output / Path(one.name).stem if output and len(recognizers) > 1 else output for one in recognizers]
     if output and len({*folders}) < len(recognizers):
         raise ConfigError("--output: two of the recognisers have one name: write them into folders of their own, one by one")
@@ -116,13 +120,15 @@ def _evaluate(
     return found
 
 
-def _load(source: str, model: FaceResNet, progress: Progress) -> FaceSet:
+def _load(source: str, model: FaceResNet | ForeignClassifier, progress: Progress) -> FaceSet:
     """The photos, cut out as the model wants them."""
     from faceenc.data import load_folder, load_orl
 
+    if model.framing not in ("square", "aligned"):
+        raise ConfigError(f'its crops are "{model.framing}": expected "square" or "aligned", in which photos are read here')
     advance = partial(progress, "photos")
     if source != "orl":
-        return load_folder(Path(source), model.input_size, framing=model.framing, progress=advance)
+        return load_folder(Path(source), model.input_size, framing=cast("Framing", model.framing), progress=advance)
     if model.framing != "square":
         raise ConfigError(
             f'--data orl: its crops are "square", the recogniser wants them "{model.framing}"; name a folder of photos'

@@ -190,6 +190,21 @@ LIVE_WORDS = {
 }  # fmt: skip
 
 
+# What --surrogate and --judge take, besides dlib.
+RECOGNISERS = (
+    "sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), frbench:NAME, onnx:FILE or another kind of"
+    " faceenc-bench list"
+)
+
+
+def trust_option(function: _Decorated) -> _Decorated:
+    """--trust-code, the same in every command that takes recognisers."""
+    decorated: _Decorated = running(
+        "--trust-code", is_flag=True, help="Run code of others: factories, functions, entry points, TorchScript.",
+    )(function)  # fmt: skip
+    return decorated
+
+
 def device_option(function: _Decorated) -> _Decorated:
     """--device, the same in every command that computes; `faceenc.core.resolve_device` says what it means here."""
     decorated: _Decorated = running(

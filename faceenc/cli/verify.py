@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from faceenc.cli.evidence_tables import print_evidence, what_is_seen
-from faceenc.cli.options import JUDGE_WORDS, PATH, command, device_option, evidence, formerly, who
+from faceenc.cli.options import JUDGE_WORDS, PATH, RECOGNISERS, command, device_option, evidence, formerly, trust_option, who
 from faceenc.cli.progress import progress_bars
 from faceenc.core import resolve_device
 
@@ -23,10 +23,10 @@ _STILL_MATCHES = 1
 @who("--as", "person", metavar="NAME",
               help="The sub-folder of the gallery with the person's own other photos.")  # fmt: skip
 @evidence("--judge", "judges", multiple=True, metavar="RECOGNISER",
-              help="One more recogniser to ask: sface, faceplugin, mobilefacenet, a trained one (.safetensors),"
-                   " frbench:NAME; may be repeated.")  # fmt: skip
+              help=f"One more recogniser to ask: {RECOGNISERS}; may be repeated.")  # fmt: skip
 @evidence("--thorough", is_flag=True, help="Search PROTECTED for faces at full size, however large it is.")
 @device_option
+@trust_option
 @evidence("--json", "as_json", is_flag=True, help="Print one line of JSON instead of the tables.")
 @click.pass_context
 def verify(
@@ -38,6 +38,7 @@ def verify(
     judges: tuple[str, ...],
     thorough: bool,
     device: str,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
     """Ask recognisers whether PROTECTED still shows the people of ORIGINAL.
@@ -64,6 +65,7 @@ def verify(
             person=person,
             thorough=thorough,
             device=resolve_device(device),
+            trust_code=trust_code,
             progress=progress,
         )
     line = summary_line(evidence)

@@ -12,6 +12,7 @@ from faceenc.cli.options import (
     INCOMPLETE,
     LIVE_WORDS,
     PATH,
+    RECOGNISERS,
     Eps,
     command,
     device_option,
@@ -19,6 +20,7 @@ from faceenc.cli.options import (
     formerly,
     how_strong,
     running,
+    trust_option,
     who,
 )
 from faceenc.cli.progress import progress_bars
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
 @how_strong("--method", type=click.Choice(["pgd", "mask"]), default="pgd", show_default=True,
               help="Gradient steps, or a mask of faceenc enroll.")  # fmt: skip
 @how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
-              help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
-                   " frbench:NAME.")  # fmt: skip
+              help=f"What to hide from: dlib, {RECOGNISERS}.")  # fmt: skip
 @how_strong("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
 @device_option
+@trust_option
 @how_strong("--eps", type=Eps(), default="10/255", show_default=True, help="Strength of the noise.")
 @how_strong("--steps", type=click.IntRange(1, 100), default=16, show_default=True, help="Gradient steps a frame.")
 @who("--to", "target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
@@ -62,7 +64,7 @@ def video(context: click.Context, /, source: Path, output: Path, as_json: bool, 
     """
     from faceenc.live import LiveOptions, LiveProtector
 
-    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces", "seed")
+    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces", "trust_code", "seed")
     protector = LiveProtector(
         LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
     )

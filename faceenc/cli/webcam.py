@@ -11,6 +11,7 @@ from faceenc.cli.options import (
     INCOMPLETE,
     LIVE_WORDS,
     PATH,
+    RECOGNISERS,
     Eps,
     camera,
     command,
@@ -18,6 +19,7 @@ from faceenc.cli.options import (
     formerly,
     how_strong,
     to_write,
+    trust_option,
     who,
 )
 from faceenc.cli.progress import progress_bars
@@ -40,9 +42,9 @@ _TITLE = "faceenc"
 @how_strong("--engine", type=click.Choice(["exact", "fused", "bf16", "auto"]), default="auto", show_default=True,
               help="Of the gradients: bf16 where the processor has it, else fused.")  # fmt: skip
 @how_strong("--surrogate", default="dlib", show_default=True, metavar="RECOGNISER",
-              help="What to hide from: dlib, sface, faceplugin, mobilefacenet, a trained recogniser (.safetensors), or"
-                   " frbench:NAME.")  # fmt: skip
+              help=f"What to hide from: dlib, {RECOGNISERS}.")  # fmt: skip
 @device_option
+@trust_option
 @how_strong("--eps", type=Eps(), default="8/255", show_default=True, help="Strength of the noise.")
 @how_strong("--steps", type=click.IntRange(1, 20), help="Gradient steps a frame.  [default: 1; for auto at most, and 4]")
 @who("--to", "target", metavar="NAME", help="Whom to be taken for; needs that person's --consent.")
@@ -77,7 +79,7 @@ def webcam(context: click.Context, /, **options: Any) -> None:
         check_display()  # before seconds are spent on loading networks
     from faceenc.live import LiveOptions, LiveProtector, open_source
 
-    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces")
+    names = ("surrogate", "method", "engine", "eps", "steps", "target", "consents", "max_faces", "trust_code")
     protector = LiveProtector(
         LiveOptions(**{name: options[name] for name in names}, device=resolve_device(options["device"]))
     )

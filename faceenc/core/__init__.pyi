@@ -46,6 +46,7 @@ from .locks import stands as stands
 from .locks import unlock_byte as unlock_byte
 from .ranges import RANGES as RANGES
 from .ranges import check_ranges as check_ranges
+from .toml import TOP as TOP
 from .toml import build as build
 from .toml import builtin_configs as builtin_configs
 from .toml import check_keys as check_keys

@@ -15,6 +15,7 @@ from .crops import BY_KEY_POINTS as BY_KEY_POINTS
 from .crops import AlignedCrop as AlignedCrop
 from .crops import ArcFaceCrop as ArcFaceCrop
 from .crops import CropRule as CropRule
+from .crops import PointsCrop as PointsCrop
 from .crops import SquareCrop as SquareCrop
 from .detection import FaceDetector as FaceDetector
 from .detection import main_face as main_face
@@ -29,6 +30,7 @@ from .search import FaceSearch as FaceSearch
 from .search import Found as Found
 from .templates import ALIGNED_BORDER as ALIGNED_BORDER
 from .templates import ALIGNED_SIZE as ALIGNED_SIZE
+from .templates import ARCFACE_FIVE as ARCFACE_FIVE
 from .templates import ARCFACE_SIZE as ARCFACE_SIZE
 from .templates import CHIP_FIVE as CHIP_FIVE
 from .templates import CHIP_SIZE as CHIP_SIZE

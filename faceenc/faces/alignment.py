@@ -114,8 +114,23 @@ def arcface_similarity(face: Face) -> Similarity:
     """
     if "arcface" not in face.landmarks:
         return key_points_similarity(face, points=ARCFACE_POINTS)
+    return five_points_similarity(face, ARCFACE_FIVE)
+
+
+def five_points_similarity(face: Face, points: Sequence[complex]) -> Similarity:
+    """The crop in which a face's five points lie at `points`; by eyes and mouth where the detector gave no more.
+
+    Args:
+        face: as detected in the photo.
+        points: in ArcFace's order, in pixels from the crop's corner.
+
+    Raises:
+        ValueError: the landmarks lie on one another.
+    """
+    if "arcface" not in face.landmarks:
+        return key_points_similarity(face, points=[*points[:2], (points[3] + points[4]) / 2])
     found = [complex(*point) - _CENTRE for point in face.landmarks["arcface"]]
-    return fit_similarity([point - _CENTRE for point in ARCFACE_FIVE], found)
+    return fit_similarity([point - _CENTRE for point in points], found)
 
 
 def square_similarity(face: Face, *, size: int, margin: float) -> Similarity:

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from faceenc.faces.alignment import Similarity, arcface_similarity, fit_similarity, key_points_similarity, square_similarity
+from faceenc.faces.alignment import (
+    Similarity,
+    arcface_similarity,
+    fit_similarity,
+    five_points_similarity,
+    key_points_similarity,
+    square_similarity,
+)
 from faceenc.faces.framing import SQUARE_MARGIN, align_face, frame_face
 from faceenc.faces.templates import (
     ALIGNED_BORDER,
     ALIGNED_POINTS,
     ALIGNED_SIZE,
     ALIGNED_SQUARE,
+    ARCFACE_FIVE,
     ARCFACE_POINTS,
     ARCFACE_SIZE,
 )
@@ -132,3 +140,20 @@ class ArcFaceCrop(CropRule):
 
     def in_picture(self) -> Similarity:
         return fit_similarity(ARCFACE_POINTS, ALIGNED_POINTS)
+
+
+@dataclass(frozen=True)
+class PointsCrop(ArcFaceCrop):
+    """Upright, with the five points at places of the recogniser's own.
+
+    Attributes:
+        points: right eye, left eye, nose tip, right and left corner of the mouth, each x + iy in pixels of the crop.
+    """
+
+    points: tuple[complex, ...] = ARCFACE_FIVE
+
+    def similarity(self, face: Face) -> Similarity:
+        return five_points_similarity(face, self.points)
+
+    def in_picture(self) -> Similarity:
+        return fit_similarity([*self.points[:2], (self.points[3] + self.points[4]) / 2], ALIGNED_POINTS)

@@ -47,6 +47,7 @@ class LiveOptions:
         max_faces: a frame; the largest ones.
         seed: of all randomness.
         device: where nets compute.
+        trust_code: whether the surrogate may be code of others.
     """
 
     surrogate: str = DLIB
@@ -59,6 +60,7 @@ class LiveOptions:
     max_faces: int = 4
     seed: int = 0
     device: str = "cpu"
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         if self.target is not None and self.method in ("mask", "noise"):
@@ -204,7 +206,9 @@ class LiveProtector:
 
     def _load(self) -> _Tools:
         if self._tools is None:
-            identifier, masks = load_identifier(self.options.surrogate, device=self.options.device)
+            identifier, masks = load_identifier(
+                self.options.surrogate, device=self.options.device, trust_code=self.options.trust_code
+            )
             for name, embeddings in self._targets.items():
                 identifier.impersonate(name, embeddings)  # an unknown name shows now
             self._tools = _Tools(identifier, masks, self._stack.enter_context(live_detector()))

@@ -17,7 +17,7 @@ from faceenc.live.masks import MaskBook, load_masks
 from faceenc.live.methods import METHODS, AutoMethod, MaskMethod, Method, NoiseMethod, PgdMethod
 from faceenc.live.tracking import NearOrWide
 from faceenc.protect import audit, load_consent, read_consent, same_name
-from faceenc.recognizers import DLIB, load_recognizer, threshold_doubt
+from faceenc.recognizers import DLIB, load_surrogate, threshold_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +39,9 @@ def live_detector() -> Iterator[NearOrWide]:
         yield NearOrWide(near, wide, YuNet(min_score=_MIN_SCORE))
 
 
-def load_identifier(spec: str = DLIB, *, device: str = "cpu") -> tuple[Identifier, MaskBook]:
-    """The recogniser to hide from, and the masks made against it; arguments and errors as of `load_recognizer`."""
-    recognizer = load_recognizer(spec, device=device)
+def load_identifier(spec: str = DLIB, *, device: str = "cpu", trust_code: bool = False) -> tuple[Identifier, MaskBook]:
+    """The recogniser to hide from, and the masks made against it; arguments and errors as of `load_surrogate`."""
+    recognizer = load_surrogate(spec, device=device, trust_code=trust_code)
     if recognizer.classifier is not None and (doubt := threshold_doubt(recognizer.classifier.threshold, recognizer.record)):
         log.warning("%s: %s", spec, doubt)
     masks = load_masks(recognizer.network)

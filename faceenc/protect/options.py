@@ -34,6 +34,7 @@ class Options:
         thorough: search the saved file for faces at full size.
         budget: seconds a photo for making the noise; None sets no limit.
         seed: of all randomness.
+        trust_code: whether surrogates and judges may be code of others, see `load_recognizer`.
     """
 
     strength: Strength = STRENGTHS["balanced"]
@@ -53,6 +54,7 @@ class Options:
     thorough: bool = False
     budget: float | None = None
     seed: int = 0
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         if self.strength.rounds_away:

@@ -40,7 +40,7 @@ from faceenc.recognizers import (
     choose_judges,
     load_ensemble,
     load_gallery,
-    load_recognizers,
+    load_surrogates,
     operating_point,
 )
 
@@ -74,10 +74,14 @@ class Protector:
         self._judges: list[Recognizer] = []
         try:
             chosen = options.surrogates or options.target is not None
-            self._surrogates = load_recognizers(options.attacked, device=device) if chosen else load_ensemble(device=device)
+            self._surrogates = (
+                load_surrogates(options.attacked, device=device, trust_code=options.trust_code)
+                if chosen
+                else load_ensemble(device=device)
+            )
             if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
                 self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
-            self._judges = choose_judges(self._surrogates, options.judges, device=device)
+            self._judges = choose_judges(self._surrogates, options.judges, device=device, trust_code=options.trust_code)
             self._own, self._gallery, self._targets = None, None, None
             if options.person is not None and options.gallery is not None:
                 self._own = embed_person(options.gallery / options.person, self._surrogates, self._search)

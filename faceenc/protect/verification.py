@@ -29,6 +29,7 @@ def verify_photo(
     person: str | None = None,
     thorough: bool = False,
     device: str = "cpu",
+    trust_code: bool = False,
     progress: Progress | None = None,
 ) -> Evidence:
     """Ask recognisers whether a protected photo still shows the people of its original.
@@ -41,6 +42,7 @@ def verify_photo(
         person: the gallery's sub-folder with the person's own other photos.
         thorough: search the protected photo for faces at full size, however large it is.
         device: where nets compute.
+        trust_code: whether judges may be code of others.
         progress: is told how far the gallery is.
 
     Raises:
@@ -50,7 +52,7 @@ def verify_photo(
     if person is not None and gallery is None:
         raise ConfigError("`person` names a sub-folder of the gallery: add `gallery=FOLDER`")
     before, after = (take_photo(picture).pixels for picture in (original, protected))
-    recognizers = load_judges(judges, device=device)
+    recognizers = load_judges(judges, device=device, trust_code=trust_code)
     with FaceSearch() as search:
         known = None if gallery is None else _gallery(gallery, person, recognizers, search, progress)
         ask = partial(gather_evidence, judges=recognizers, search=search, gallery=known, person=person, thorough=thorough)

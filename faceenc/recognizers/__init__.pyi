@@ -21,6 +21,8 @@ from .dlib.weights import MATCH_DISTANCE as MATCH_DISTANCE
 from .dlib.weights import MEANS as MEANS
 from .dlib.weights import read_network as read_network
 from .ensemble import Ensemble as Ensemble
+from .foreign.description import Description as Description
+from .foreign.net import ForeignClassifier as ForeignClassifier
 from .gallery import Gallery as Gallery
 from .gallery import list_people as list_people
 from .gallery import load_gallery as load_gallery
@@ -31,6 +33,8 @@ from .loading import load_ensemble as load_ensemble
 from .loading import load_judges as load_judges
 from .loading import load_recognizer as load_recognizer
 from .loading import load_recognizers as load_recognizers
+from .loading import load_surrogate as load_surrogate
+from .loading import load_surrogates as load_surrogates
 from .loading import offered_recognizers as offered_recognizers
 from .matching import FAR as FAR
 from .matching import apply_threshold as apply_threshold

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from faceenc.core import ASSETS, AssetError, cache_dir
+from faceenc.core import ASSETS, AssetError, ConfigError, cache_dir
 from faceenc.faces import AlignedCrop, ArcFaceCrop, SquareCrop
 from faceenc.recognizers.dlib.crops import DlibCrop
 from faceenc.recognizers.dlib.network import DLIB, load_dlibnet
 from faceenc.recognizers.dlib.original import describe, has_dlib
+from faceenc.recognizers.foreign.description import Description
+from faceenc.recognizers.foreign.factories import entry_points
+from faceenc.recognizers.foreign.loading import is_foreign, load_foreign
 from faceenc.recognizers.frbench import load_frbench
 from faceenc.recognizers.operating_points import operating_point
 from faceenc.recognizers.packaged.nets import PACKAGED, load_packaged
@@ -23,6 +26,16 @@ DLIB_TORCH = "dlib-torch"
 FRBENCH = "frbench:"
 # What photos are protected against by default: four nets of four makers, trained on different people.
 ENSEMBLE: tuple[str, ...] = (DLIB, "sface", "faceplugin", "mobilefacenet")
+
+
+_FOREIGN = {
+    "onnx:FILE.onnx": "a model of ONNX, run by onnxruntime and attacked in torch",
+    "torch:FILE.pt2": "a program of torch.export.save, or TorchScript (--trust-code)",
+    "package.module:factory": "what a function of yours makes, any torch module; --trust-code",
+    "timm:NAME": "one of timm's nets",
+    "call:package.module:function": "a function that only answers, and gives no gradients; --trust-code",
+    "FILE.toml": "one of these, described",
+}
 
 
 class Offered(NamedTuple):
@@ -55,20 +68,29 @@ def offered_recognizers() -> list[Offered]:
         *(Offered(name, ASSETS[name].credit, ASSETS[name].licence, kept(name)) for name in PACKAGED),
         Offered("FILE.safetensors", "what `faceenc train` wrote"),
         Offered(f"{FRBENCH}NAME", "one of frbench's, which frbench-download fetches"),
+        *(Offered(name, what) for name, what in _FOREIGN.items()),
+        *(Offered(name, f"{point.value}, by an installed package; --trust-code") for name, point in entry_points().items()),
     ]
 
 
-def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
+def load_recognizer(
+    spec: str, *, device: str = "cpu", trust_code: bool = False, description: Description | None = None
+) -> Recognizer:
     """A recogniser.
 
     Args:
         spec: "dlib" (by its own code where dlib-bin is installed), "dlib-torch" (never so), "sface", "faceplugin",
-            "mobilefacenet", "frbench:NAME", or the path of a checkpoint that `faceenc train` wrote. It becomes the name.
+            "mobilefacenet", "frbench:NAME", the path of a checkpoint that `faceenc train` wrote, or one of others:
+            "onnx:FILE", "torch:FILE", "timm:NAME", "package.module:factory", "call:package.module:function", the name of an
+            entry point of the group "faceenc.recognizers", or a TOML file of a `Description`. It becomes the name.
         device: where its nets compute, as torch names it.
+        trust_code: whether code of others may run: factories, functions, entry points, TorchScript.
+        description: how to feed a recogniser of others; None is the TOML file of the model's name beside it.
 
     Raises:
         AssetError: weights, or the package that reads them, cannot be had.
-        CheckpointError: no such checkpoint, damaged, or not one of ours.
+        CheckpointError: no such checkpoint or model, damaged, or not what it should be.
+        ConfigError: code of others is not trusted, or the description makes no sense.
     """
     if spec in (DLIB, DLIB_TORCH):
         found = _dlib(original=spec == DLIB and has_dlib())
@@ -76,19 +98,38 @@ def load_recognizer(spec: str, *, device: str = "cpu") -> Recognizer:
         found = _frbench(spec)
     elif spec in PACKAGED:
         found = _packaged(spec)
+    elif is_foreign(spec):
+        found = load_foreign(spec, description=description, trust_code=trust_code)
     else:
         found = _checkpoint(Path(spec))
     return found if device == "cpu" else found.on(device)
 
 
-def load_recognizers(specs: Sequence[str], *, device: str = "cpu") -> list[Recognizer]:
+def load_recognizers(specs: Sequence[str], *, device: str = "cpu", trust_code: bool = False) -> list[Recognizer]:
     """Each once, in order; arguments and errors as of `load_recognizer`."""
-    return [load_recognizer(spec, device=device) for spec in dict.fromkeys(specs)]
+    return [load_recognizer(spec, device=device, trust_code=trust_code) for spec in dict.fromkeys(specs)]
 
 
-def load_judges(specs: Sequence[str] = (), *, device: str = "cpu") -> list[Recognizer]:
+def load_surrogate(spec: str, *, device: str = "cpu", trust_code: bool = False) -> Recognizer:
+    """A recogniser that gives gradients; arguments and errors as of `load_recognizer`.
+
+    Raises:
+        ConfigError: it gives none.
+    """
+    found = load_recognizer(spec, device=device, trust_code=trust_code)
+    if not found.differentiable:
+        raise ConfigError(f"{spec} gives no gradients, which attacks need that are made here: use it as a judge only")
+    return found
+
+
+def load_surrogates(specs: Sequence[str], *, device: str = "cpu", trust_code: bool = False) -> list[Recognizer]:
+    """Each once, in order; arguments and errors as of `load_surrogate`."""
+    return [load_surrogate(spec, device=device, trust_code=trust_code) for spec in dict.fromkeys(specs)]
+
+
+def load_judges(specs: Sequence[str] = (), *, device: str = "cpu", trust_code: bool = False) -> list[Recognizer]:
     """dlib, and those that are named."""
-    return load_recognizers([DLIB, *specs], device=device)
+    return load_recognizers([DLIB, *specs], device=device, trust_code=trust_code)
 
 
 def load_ensemble(*, device: str = "cpu") -> list[Recognizer]:
@@ -116,17 +157,20 @@ def load_ensemble(*, device: str = "cpu") -> list[Recognizer]:
     return found
 
 
-def choose_judges(attacked: Sequence[Recognizer], specs: Sequence[str] = (), *, device: str = "cpu") -> list[Recognizer]:
+def choose_judges(
+    attacked: Sequence[Recognizer], specs: Sequence[str] = (), *, device: str = "cpu", trust_code: bool = False
+) -> list[Recognizer]:
     """dlib, what is attacked, and those that are named; each network once, and dlib's by its own code where that is at hand.
 
     Args:
         attacked: loaded already, and not loaded again.
         specs: as of `load_recognizer`, as are the errors.
         device: see there.
+        trust_code: see there.
     """
     known = {one.name: one for one in attacked}
     dlib = known.get(DLIB if has_dlib() else DLIB_TORCH) or load_recognizer(DLIB, device=device)
-    named = [known.get(spec) or load_recognizer(spec, device=device) for spec in dict.fromkeys(specs)]
+    named = [known.get(spec) or load_recognizer(spec, device=device, trust_code=trust_code) for spec in dict.fromkeys(specs)]
     judges: dict[str, Recognizer] = {}
     for judge in (dlib, *attacked, *named):
         judges.setdefault(judge.network, judge)

@@ -25,12 +25,14 @@ class PictureModel:
     Attributes:
         name: in tables.
         network: fingerprint of its weights; an attack on the same network is white-box. Several are joined by "|".
+        licence: of its weights; "" where nobody says.
         model: (N, 3, 224, 224) aligned pictures in [0, 1] -> (N, D) embeddings; differentiable, frozen, in evaluation mode.
     """
 
     name: str
     network: str
     model: nn.Module
+    licence: str = ""
 
     @property
     def joint(self) -> bool:
@@ -39,7 +41,7 @@ class PictureModel:
 
     def defended(self, by: str) -> PictureModel:
         """The same behind a defence, such as "jpeg75"."""
-        return PictureModel(f"{self.name}+{by}", self.network, Transformed(self.model, defence(by)).eval())
+        return PictureModel(f"{self.name}+{by}", self.network, Transformed(self.model, defence(by)).eval(), self.licence)
 
 
 def picture_model(recognizer: Recognizer, name: str = "") -> PictureModel:
@@ -50,7 +52,7 @@ def picture_model(recognizer: Recognizer, name: str = "") -> PictureModel:
     crop, size = recognizer.crops.in_picture(), recognizer.size
     whole = (crop, size) == (Similarity(1 + 0j, 0j), ALIGNED_SIZE)
     model = recognizer.embedding if whole else Recut(recognizer.embedding, crop, size)
-    return PictureModel(name or recognizer.name, recognizer.network, model.eval())
+    return PictureModel(name or recognizer.name, recognizer.network, model.eval(), recognizer.licence)
 
 
 def joined(name: str, members: Sequence[PictureModel], thresholds: Sequence[float]) -> PictureModel:

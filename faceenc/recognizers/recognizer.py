@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from faceenc.core import Face
     from faceenc.faces import CropRule, Similarity
+    from faceenc.recognizers.foreign.net import ForeignClassifier
     from faceenc.recognizers.resnet import FaceResNet
 
 _BATCH = 32
@@ -49,16 +50,18 @@ class Recognizer:
         name: in tables and records.
         network: fingerprint of the weights; an attack on the same network is white-box.
         crops: how its crops are cut out of a photo.
-        embedding: crops -> (N, D) embeddings; frozen, in evaluation mode, with gradients.
+        embedding: crops -> (N, D) embeddings; frozen, in evaluation mode, with gradients where it is `differentiable`.
         metric: "euclidean", or "cosine": 1 - cosine of embeddings of length 1, in [0, 2].
         licence: of the weights; "" where nobody says.
-        classifier: crops -> (N, K) logits of the people it knows by name; None for a recogniser of strangers only.
+        classifier: crops -> (N, K) logits of the people it knows by name (its `classes`, its `threshold` for strangers);
+            None for a recogniser of strangers only.
         device: where its nets compute; crops and answers stay where the caller has them.
-        record: of its training, as its checkpoint has it; empty where there is none.
+        record: of its training, as its checkpoint has it; of one of others, how it is fed; empty where there is none.
         judging: answers instead of `embedding` where it judges, in its vendor's way that costs more.
         describe: one uint8 crop -> (D,) by the vendor's own code: slow, and exact.
         wide_views: noise made over wide views of it holds for other recognisers. Ours, trained on turned and mirrored faces,
             withstand such noise themselves.
+        differentiable: it gives gradients; what does not judges, and is attacked by attacks that only ask.
     """
 
     name: str
@@ -67,12 +70,13 @@ class Recognizer:
     embedding: nn.Module
     metric: Literal["euclidean", "cosine"] = "cosine"
     licence: str = ""
-    classifier: FaceResNet | None = None
+    classifier: FaceResNet | ForeignClassifier | None = None
     device: str = "cpu"
     record: Mapping[str, Any] = field(default_factory=dict)
     judging: nn.Module | None = None
     describe: Callable[[NDArray[np.uint8]], NDArray[np.float64]] | None = None
     wide_views: bool = False
+    differentiable: bool = True
 
     def on(self, device: str) -> Recognizer:
         """The same with its nets on another device; this one must not be used any more."""

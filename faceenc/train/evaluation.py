@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faceenc.core import CheckpointError, DataError, Progress, write_atomically
 from faceenc.data import FaceSet
-from faceenc.recognizers import FaceResNet, logits_of
+from faceenc.recognizers import FaceResNet, ForeignClassifier, logits_of
 from faceenc.report import wilson
 from faceenc.train.calibration import RESAMPLES, group_bootstrap, measure_calibration
 
@@ -123,7 +123,7 @@ def evaluate(
 
 
 def evaluate_model(
-    model: FaceResNet,
+    model: FaceResNet | ForeignClassifier,
     data: FaceSet,
     rows: NDArray[np.int64],
     *,

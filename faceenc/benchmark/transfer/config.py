@@ -31,14 +31,14 @@ from faceenc.core import (
     read_toml,
 )
 from faceenc.data import DataConfig, FaceSet, expand, load_data
-from faceenc.recognizers import FAR, PictureModel, defence, joined, load_recognizer, picture_model
+from faceenc.recognizers import FAR, PictureModel, defence, joined, load_recognizer, load_surrogate, picture_model
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EmbedderConfig:
-    """[[recognizers]]: `source` is "dlib", a checkpoint that `faceenc train` wrote, or "frbench:NAME"."""
+    """[[recognizers]]: `source` is as `load_recognizer` takes it: "dlib", a trained checkpoint, "onnx:FILE" ..."""
 
     name: str
     source: str
@@ -204,14 +204,23 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
             raise ConfigError(f"attack {entry.name!r} is noise and has no goal: give it one at most")
 
 
-def prepare_transfer(config: TransferConfig, limit: int | None, device: str) -> TransferMeasurement:
+def prepare_transfer(
+    config: TransferConfig, limit: int | None, device: str, trust_code: bool = False
+) -> TransferMeasurement:
     """What a worker measures on, made of what the driver left in the cache."""
     data = load_data(config.data, progress=silent)
-    return TransferMeasurement(make_transfer_plan(config, data, limit=limit, device=device, progress=silent))
+    plan = make_transfer_plan(config, data, limit=limit, device=device, trust_code=trust_code, progress=silent)
+    return TransferMeasurement(plan)
 
 
 def make_transfer_plan(
-    config: TransferConfig, data: FaceSet, *, limit: int | None, device: str = "cpu", progress: Progress
+    config: TransferConfig,
+    data: FaceSet,
+    *,
+    limit: int | None,
+    device: str = "cpu",
+    trust_code: bool = False,
+    progress: Progress,
 ) -> TransferPlan:
     """Everything a measurement needs; nets compute on the device.
 
@@ -220,7 +229,8 @@ def make_transfer_plan(
         CheckpointError: a checkpoint cannot be read or wants other crops.
         DataError: too few people for thresholds.
     """
-    embedders = {one.name: _load(one, device) for one in config.recognizers}
+    attacked = {part for name in config.surrogates for part in name.split("+")}
+    embedders = {one.name: _load(one, device, trust_code, attacked) for one in config.recognizers}
     surrogates = []
     for number, name in enumerate(config.surrogates):
         progress("surrogates", number, len(config.surrogates))
@@ -249,5 +259,7 @@ def make_transfer_plan(
     )
 
 
-def _load(config: EmbedderConfig, device: str) -> PictureModel:
-    return picture_model(load_recognizer(str(expand(config.source)), device=device), config.name)
+def _load(config: EmbedderConfig, device: str, trust_code: bool, attacked: set[str]) -> PictureModel:
+    load = load_surrogate if config.name in attacked else load_recognizer
+    found = load(str(expand(config.source)), device=device, trust_code=trust_code)
+    return picture_model(found, config.name)

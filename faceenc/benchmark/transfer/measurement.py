@@ -74,6 +74,7 @@ class TransferMeasurement:
             },
             "surrogates": [{"name": s.name, "network": s.network} for s in plan.surrogates],
             "judges": [{"name": j.name, "network": j.embedder.network, "threshold": j.threshold} for j in self._judges],
+            "licences": {judge.name: judge.licence for judge in plan.judges if judge.licence},
             "far": plan.far,
         }  # fmt: skip
 
