@@ -4,6 +4,7 @@ from .config import read_config as read_config
 from .estimate import estimate_time as estimate_time
 from .folder import RunFolder as RunFolder
 from .from_config import Report as Report
+from .from_config import plan_transfer as plan_transfer
 from .from_config import run_config as run_config
 from .from_config import run_transfer_config as run_transfer_config
 from .parity import crosscheck as crosscheck
@@ -17,10 +18,12 @@ from .runner import Measured as Measured
 from .runner import Measurement as Measurement
 from .runner import run_benchmark as run_benchmark
 from .runner import silent as silent
+from .transfer.config import load_pictures as load_pictures
 from .transfer.config import make_transfer_plan as make_transfer_plan
 from .transfer.config import prepare_transfer as prepare_transfer
 from .transfer.config import read_transfer_config as read_transfer_config
 from .transfer.config import transfer_config as transfer_config
+from .transfer.estimate import estimate_transfer as estimate_transfer
 from .transfer.goals import EMBEDDING_GOALS as EMBEDDING_GOALS
 from .transfer.goals import goal_for as goal_for
 from .transfer.lfw import judge_pairs as judge_pairs

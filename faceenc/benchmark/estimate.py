@@ -12,6 +12,7 @@ from faceenc.attacks import PGD, Dodge, gradient_engine
 from faceenc.benchmark.config import Config
 from faceenc.benchmark.costs import JUDGING, attack_seconds
 from faceenc.benchmark.prepare import check_people
+from faceenc.core import Model
 from faceenc.data import FaceSet
 from faceenc.recognizers import FaceResNet
 
@@ -64,7 +65,12 @@ def estimate_time(config: Config, data: FaceSet, *, limit: int | None) -> pd.Dat
 
 
 def _seconds_per_step(model: FaceResNet, engine: str) -> float:
-    x = torch.full((IMAGES, 3, model.input_size, model.input_size), 0.5)
+    return step_seconds(model, model.input_size, engine=engine)
+
+
+def step_seconds(model: Model, side: int, *, engine: str = "exact") -> float:
+    """Seconds of a gradient step on one picture of `side` pixels, asked about its first output."""
+    x = torch.full((IMAGES, 3, side, side), 0.5)
     goal = Dodge(torch.zeros(IMAGES, dtype=torch.long))
     ask = gradient_engine(model, engine)
     ask(x, goal)

@@ -15,7 +15,14 @@ from faceenc.benchmark.config import read_config
 from faceenc.benchmark.folder import RunFolder
 from faceenc.benchmark.prepare import make_plan, prepare_classification
 from faceenc.benchmark.runner import Measurement, run_benchmark, silent
-from faceenc.benchmark.transfer.config import make_transfer_plan, prepare_transfer, read_transfer_config
+from faceenc.benchmark.transfer.config import (
+    load_pictures,
+    load_transfer_sources,
+    make_transfer_plan,
+    prepare_transfer,
+    read_transfer_config,
+)
+from faceenc.benchmark.transfer.estimate import estimate_transfer
 from faceenc.benchmark.transfer.measurement import TransferMeasurement
 from faceenc.core import ConfigError, Progress, find_config
 from faceenc.data import load_data
@@ -113,11 +120,24 @@ def run_transfer_config(
     """
     settings = read_transfer_config(find_config(str(config)))
     with _folder(output, settings.name, resume) as folder:
-        data = load_data(settings.data, progress=progress)
-        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress)
+        recognizers = load_transfer_sources(settings, device)
+        data = load_pictures(settings, progress=progress)
+        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress, recognizers=recognizers)
         setup = partial(prepare_transfer, settings, limit, device)
         command = _command("transfer", config, limit=limit, device=device)
         return _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
+
+
+def plan_transfer(config: str | Path = "transfer", *, limit: int | None = None, progress: Progress = silent) -> pd.DataFrame:
+    """What `run_transfer_config` would do, and about how long it would take here: as of `estimate_transfer`.
+
+    Raises:
+        As of `run_config`.
+    """
+    settings = read_transfer_config(find_config(str(config)))
+    recognizers = load_transfer_sources(settings, "cpu")
+    data = load_pictures(settings, progress=progress)
+    return estimate_transfer(make_transfer_plan(settings, data, limit=limit, progress=progress, recognizers=recognizers))
 
 
 def _free_folder(name: str) -> Path:

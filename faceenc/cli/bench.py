@@ -17,6 +17,8 @@ from faceenc.core import resolve_device
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from faceenc.benchmark import Report
 
 
@@ -89,8 +91,12 @@ def _print_estimate(config: str, limit: int | None, seed: int | None) -> None:
         settings = replace(settings, seeds=(seed,))
     with progress_bars() as progress:
         table = estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
-    print_table(table, title=f"plan of {settings.name}")
-    click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
+    _print_plan(table, settings.name, ", besides training")
+
+
+def _print_plan(table: pd.DataFrame, name: str, besides: str = "") -> None:
+    print_table(table.assign(seconds=table["seconds"].round(1)), title=f"plan of {name}")
+    click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes{besides}")
 
 
 def _conclude(context: click.Context, report: Report) -> None:
@@ -114,17 +120,32 @@ def _conclude(context: click.Context, report: Report) -> None:
 @measured("--limit", type=click.IntRange(min=1), help="Attack only so many photos.")
 @device_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
 def transfer(
-    context: click.Context, /, config: str, output: Path | None, resume: bool, limit: int | None, device: str, jobs: int
+    context: click.Context,
+    /,
+    config: str,
+    output: Path | None,
+    resume: bool,
+    limit: int | None,
+    device: str,
+    jobs: int,
+    dry_run: bool,
 ) -> None:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
 
-    CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
-    surrogates and judges, dodging and impersonation, and the verification view.
+    CONFIG is a TOML file or the name of a built-in configuration. The default, "transfer", needs nothing else: it makes
+    noise on one of the face nets that packages carry and lets it and three others judge, on the ORL faces. The report holds
+    the matrix of surrogates and judges, dodging and impersonation, and the verification view.
     """
-    from faceenc.benchmark import run_transfer_config
+    from faceenc.benchmark import plan_transfer, run_transfer_config
 
+    if dry_run:
+        with progress_bars() as progress:
+            table = plan_transfer(config, limit=limit, progress=progress)
+        _print_plan(table, config)
+        return
     with progress_bars() as progress:
         report = run_transfer_config(
             config,

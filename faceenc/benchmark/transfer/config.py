@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from faceenc.benchmark.entries import attack_fields, read_entry, same_run
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.benchmark.runner import silent
+from faceenc.benchmark.sources import load_sources
 from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
 from faceenc.benchmark.transfer.measurement import TransferMeasurement
 from faceenc.benchmark.transfer.pairs import halves, threshold_of
@@ -31,14 +33,14 @@ from faceenc.core import (
     read_toml,
 )
 from faceenc.data import DataConfig, FaceSet, expand, load_data
-from faceenc.recognizers import FAR, PictureModel, defence, joined, load_recognizer, picture_model
+from faceenc.recognizers import FAR, Recognizer, defence, joined, picture_model
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EmbedderConfig:
-    """[[recognizers]]: `source` is "dlib", a checkpoint that `faceenc train` wrote, or "frbench:NAME"."""
+    """[[recognizers]]: `source` is what `load_recognizer` takes."""
 
     name: str
     source: str
@@ -206,21 +208,49 @@ def _check_names(config: TransferConfig, names: list[str]) -> None:
 
 def prepare_transfer(config: TransferConfig, limit: int | None, device: str) -> TransferMeasurement:
     """What a worker measures on, made of what the driver left in the cache."""
-    data = load_data(config.data, progress=silent)
-    return TransferMeasurement(make_transfer_plan(config, data, limit=limit, device=device, progress=silent))
+    recognizers = load_transfer_sources(config, device)
+    data = load_pictures(config, progress=silent)
+    plan = make_transfer_plan(config, data, limit=limit, device=device, progress=silent, recognizers=recognizers)
+    return TransferMeasurement(plan)
+
+
+def load_transfer_sources(config: TransferConfig, device: str) -> dict[str, Recognizer]:
+    """The recognisers by their names in the configuration, all of it looked for first: as of `load_sources`."""
+    sources = {one.name: one.source for one in config.recognizers}
+    return load_sources(sources, folders=[config.data.source], files=[config.lfw_pairs], device=device)
+
+
+def load_pictures(config: TransferConfig, *, progress: Progress) -> FaceSet:
+    """The people in the one picture that all recognisers take their crops from: aligned, the built-in ORL faces as well."""
+    return load_data(config.data, progress=progress, orl_framing="aligned")
 
 
 def make_transfer_plan(
-    config: TransferConfig, data: FaceSet, *, limit: int | None, device: str = "cpu", progress: Progress
+    config: TransferConfig,
+    data: FaceSet,
+    *,
+    limit: int | None,
+    device: str = "cpu",
+    progress: Progress,
+    recognizers: Mapping[str, Recognizer] | None = None,
 ) -> TransferPlan:
     """Everything a measurement needs; nets compute on the device.
+
+    Args:
+        config: what to compute.
+        data: the people, aligned.
+        limit: attack only so many photos.
+        device: "cpu" or "cuda".
+        progress: called with the surrogates.
+        recognizers: by their names in the configuration; None loads them.
 
     Raises:
         AssetError: weights cannot be had.
         CheckpointError: a checkpoint cannot be read or wants other crops.
         DataError: too few people for thresholds.
     """
-    embedders = {one.name: _load(one, device) for one in config.recognizers}
+    known = recognizers or load_transfer_sources(config, device)
+    embedders = {one.name: picture_model(known[one.name], one.name) for one in config.recognizers}
     surrogates = []
     for number, name in enumerate(config.surrogates):
         progress("surrogates", number, len(config.surrogates))
@@ -247,7 +277,3 @@ def make_transfer_plan(
         lfw_pairs=expand(config.lfw_pairs) if config.lfw_pairs else None,
         same_config=partial(config.means, limit=limit, device=device),
     )
-
-
-def _load(config: EmbedderConfig, device: str) -> PictureModel:
-    return picture_model(load_recognizer(str(expand(config.source)), device=device), config.name)
