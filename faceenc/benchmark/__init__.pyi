@@ -31,7 +31,7 @@ from .transfer.lfw import pairs_table as pairs_table
 from .transfer.lfw import read_pairs as read_pairs
 from .transfer.measurement import TransferMeasurement as TransferMeasurement
 from .transfer.pairs import borrow as borrow
-from .transfer.pairs import draw_pairs as draw_pairs
-from .transfer.pairs import halves as halves
-from .transfer.pairs import threshold_of as threshold_of
 from .transfer.plan import TransferPlan as TransferPlan
+from .verification.pairs import draw_pairs as draw_pairs
+from .verification.pairs import halves as halves
+from .verification.pairs import threshold_of as threshold_of

@@ -149,7 +149,7 @@ def test_people_are_halved_by_name_and_thresholds_know_the_first_half_only(peopl
     with pytest.raises(DataError, match="1 / far"):
         threshold_of(judge, people, both.fit, far=1e-5)
     with pytest.raises(DataError, match="aligned"):
-        halves(replace(people, framing="square"))
+        _ = plan_for(replace(people, framing="square")).halves
 
 
 def test_pairs_are_of_one_person_and_everyone_comes_first_once(people: FaceSet) -> None:

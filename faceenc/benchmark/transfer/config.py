@@ -18,8 +18,8 @@ from faceenc.benchmark.runner import silent
 from faceenc.benchmark.sources import load_sources
 from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
 from faceenc.benchmark.transfer.measurement import TransferMeasurement
-from faceenc.benchmark.transfer.pairs import halves, threshold_of
 from faceenc.benchmark.transfer.plan import TransferPlan
+from faceenc.benchmark.verification.pairs import halves, threshold_of
 from faceenc.core import (
     ConfigError,
     Progress,
