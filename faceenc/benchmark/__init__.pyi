@@ -1,9 +1,12 @@
 from .classification import Classification as Classification
 from .config import Config as Config
 from .config import read_config as read_config
+from .config import read_task as read_task
 from .estimate import estimate_time as estimate_time
 from .folder import RunFolder as RunFolder
 from .from_config import Report as Report
+from .from_config import named_config as named_config
+from .from_config import plan_run as plan_run
 from .from_config import plan_transfer as plan_transfer
 from .from_config import run_config as run_config
 from .from_config import run_transfer_config as run_transfer_config
@@ -32,6 +35,14 @@ from .transfer.lfw import read_pairs as read_pairs
 from .transfer.measurement import TransferMeasurement as TransferMeasurement
 from .transfer.pairs import borrow as borrow
 from .transfer.plan import TransferPlan as TransferPlan
+from .verification.config import VerificationConfig as VerificationConfig
+from .verification.config import verification_config as verification_config
+from .verification.crops import Crops as Crops
+from .verification.crops import load_crops as load_crops
+from .verification.measurement import VerificationMeasurement as VerificationMeasurement
 from .verification.pairs import draw_pairs as draw_pairs
 from .verification.pairs import halves as halves
 from .verification.pairs import threshold_of as threshold_of
+from .verification.plan import VerificationPlan as VerificationPlan
+from .verification.plan import VerificationSubject as VerificationSubject
+from .verification.prepare import make_verification_plan as make_verification_plan

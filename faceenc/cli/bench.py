@@ -30,10 +30,18 @@ def bench_main() -> None:
 
 
 @bench_main.command()
-@click.argument("config", default="demo")
+@click.argument("config", required=False)
+@measured(
+    "--recognizer",
+    "recognizers",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Instead of the configuration's; repeatable. Without CONFIG it is measured on pairs of strangers.",
+)
+@measured("--data", metavar="FOLDER|orl", help="Instead of the configuration's people: one sub-folder a person.")
 @to_write("-o", "--output", type=PATH, help="The run's folder.  [default: runs/NAME, numbered]")
 @running("--resume", is_flag=True, help="Go on with the killed run in --output.")
-@measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
+@measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images, or pairs.")
 @measured("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
 @device_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
@@ -42,7 +50,9 @@ def bench_main() -> None:
 def run(
     context: click.Context,
     /,
-    config: str,
+    config: str | None,
+    recognizers: tuple[str, ...],
+    data: str | None,
     output: Path | None,
     resume: bool,
     limit: int | None,
@@ -55,17 +65,22 @@ def run(
 
     CONFIG is a TOML file or the name of a built-in configuration. The default, "demo", needs nothing else: it fetches the
     ORL faces, trains a ResNet-18 on them, attacks it and writes the report, in about ten minutes on two processor cores.
+    With --recognizer the default is "verification": each recogniser is attacked on pairs of strangers at its own crops.
 
     Exit code 3 if some cells could not be computed, because their process was killed twice: --resume tries them again.
     """
-    from faceenc.benchmark import run_config
+    from faceenc.benchmark import named_config, plan_run, run_config
 
     if dry_run:
-        _print_estimate(config, limit, seed)
+        with progress_bars() as progress:
+            table = plan_run(config, recognizers=recognizers, data=data, limit=limit, seed=seed, progress=progress)
+        _print_plan(table, str(named_config(config, recognizers)), ", besides training")
         return
     with progress_bars() as progress:
         report = run_config(
             config,
+            recognizers=recognizers,
+            data=data,
             output=output,
             resume=resume,
             limit=limit,
@@ -77,21 +92,6 @@ def run(
     if report.page is not None:
         _print_summary(report.folder)
     _conclude(context, report)
-
-
-def _print_estimate(config: str, limit: int | None, seed: int | None) -> None:
-    from dataclasses import replace
-
-    from faceenc.benchmark import estimate_time, read_config
-    from faceenc.core import find_config
-    from faceenc.data import load_data
-
-    settings = read_config(find_config(config))
-    if seed is not None:
-        settings = replace(settings, seeds=(seed,))
-    with progress_bars() as progress:
-        table = estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
-    _print_plan(table, settings.name, ", besides training")
 
 
 def _print_plan(table: pd.DataFrame, name: str, besides: str = "") -> None:

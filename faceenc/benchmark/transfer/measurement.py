@@ -130,7 +130,8 @@ def _judges(plan: TransferPlan, progress: Progress) -> list[PairJudge]:
     found = []
     for number, judge in enumerate(plan.judges):
         progress("judges", number, len(plan.judges))
-        found += pair_judges(judge, plan.data, plan.halves, plan.pairs, far=plan.far, variants=plan.variants)
+        through = [judge.defended(variant) if variant else judge for variant in plan.variants]
+        found += pair_judges(judge, plan.data, plan.halves, plan.pairs, far=plan.far, through=through)
     progress("judges", len(plan.judges), len(plan.judges))
     return found
 

@@ -1,10 +1,11 @@
 """Identification among a gallery: closed set (who is nearest?) and open set (is the nearest near enough?).
 
 Convention
-    Closed set: the share of probes whose person is among the k nearest people (rank k). Open set: a face gets the name of the
-    nearest person if that one is within a threshold; the share of probes that get their own name (1 - FNIR), and of those
-    that would get another's if their own person were not in the gallery (FPIR). The threshold is fitted on other people at an
-    FPIR of 1 % (Grother and others, FRVT part 2, https://doi.org/10.6028/NIST.IR.8271). No photo is searched for in itself.
+    Closed set: the share of probes whose person is among the k nearest people (rank k). Open set: a face gets the name of
+    the nearest person if that one is within a threshold; the share of probes that get their own name (1 - FNIR), and of
+    those that would get another's if their own person were not in the gallery (FPIR). The threshold is fitted on other
+    people at an FPIR of 1 % (Grother and others, FRVT part 2, https://doi.org/10.6028/NIST.IR.8271). No photo is searched
+    for in itself.
 """
 
 from __future__ import annotations

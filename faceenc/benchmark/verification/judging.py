@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from faceenc.attacks import MoveAway, MoveTo
 from faceenc.benchmark.verification.pairs import Halves, Pairs, checked_threshold, names, pictures
 from faceenc.benchmark.verification.views import Verification, fit_verification
-from faceenc.core import Outcome
+from faceenc.core import Goal, Outcome
 from faceenc.data import FaceSet
 from faceenc.media import psnr, ssim
 from faceenc.recognizers import PictureModel, embed
@@ -46,21 +47,32 @@ class PairJudge:
 
 
 def pair_judges(
-    judge: PictureModel, data: FaceSet, halves: Halves, pairs: Pairs, *, far: float, variants: Sequence[str] = ("",)
+    bare: PictureModel, data: FaceSet, halves: Halves, pairs: Pairs, *, far: float, through: Sequence[PictureModel]
 ) -> list[PairJudge]:
-    """A recogniser as judge, once for each defence in `variants`; "" is none.
+    """A recogniser as judge, once for each of the ways in which pictures reach it.
 
     Thresholds are fitted on untouched photos: a judge does not know what became of a picture.
+
+    Args:
+        bare: without a defence.
+        data: the people, as it is shown them.
+        halves: thresholds come from the first.
+        pairs: of the second.
+        far: false accept rate of the threshold.
+        through: the same with its defences, or bare itself.
     """
-    references, targets = (embed(judge.model, pictures(data, rows)) for rows in (pairs.references, pairs.targets))
-    verification = fit_verification(judge, data, halves, pairs)
+    references, targets = (embed(bare.model, pictures(data, rows)) for rows in (pairs.references, pairs.targets))
+    verification = fit_verification(bare, data, halves, pairs)
     threshold = checked_threshold(verification.fitted, far=far, name=data.name)
-    found = []
-    for variant in variants:
-        through = judge.defended(variant) if variant else judge
-        probes = embed(through.model, pictures(data, pairs.probes))
-        found.append(PairJudge(through.name, through, threshold, references, targets, probes, verification))
-    return found
+    x = pictures(data, pairs.probes)
+    return [PairJudge(one.name, one, threshold, references, targets, embed(one.model, x), verification) for one in through]
+
+
+def pair_goal(name: str, judge: PairJudge, count: int) -> Goal:
+    """What is wanted of the first `count` pairs: "dodge", no match of the genuine one, or a match of the impostor one."""
+    if name == IMPERSONATE:
+        return MoveTo(judge.targets[:count].unsqueeze(-2), judge.threshold)
+    return MoveAway(judge.references[:count].unsqueeze(-2), judge.threshold)
 
 
 def pair_rows(
