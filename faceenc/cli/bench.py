@@ -209,7 +209,8 @@ def _print_summary(folder: Path) -> None:
 
     summary = pd.read_csv(folder / "summary.csv")
     several = summary["judge"].nunique() > 1
-    title = "accuracy" if several else f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
+    what = "pairs that match" if (folder / "verification.csv").is_file() else "accuracy"
+    title = what if several else f"{what}, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
     summary = summary[summary["eps"] > 0]
     elsewhere = (summary["recognizer"] != summary["judge"]).any()
     columns = {

@@ -14,6 +14,9 @@ import pandas as pd
 
 from faceenc.report import tables
 from faceenc.report.flags import blackbox, checks
+from faceenc.report.words import is_verification
+
+_OF_PAIRS = ("gradients-masked", "threshold-fitted-on-test")
 
 # None: the run holds nothing that this check could examine.
 _Hits = Callable[[checks.RunResults], list[checks.Hit] | None]
@@ -49,7 +52,16 @@ def survey(
     rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None
 ) -> dict[str, list[Flag] | None]:
     """Flags by the name of their check; None for a check that found nothing to examine."""
-    return raised(CHECKS, checks.RunResults(rows, tables.summarize(rows), run, crosscheck))
+    return raised(checks_of(run), checks.RunResults(rows, tables.summarize(rows), run, crosscheck))
+
+
+def checks_of(run: Mapping[str, Any]) -> Sequence[Check]:
+    """The checks of a run's task: of pairs also those on gradients and thresholds that a measurement of transfer makes."""
+    if not is_verification(run):
+        return CHECKS
+    from faceenc.report.flags.transfer import TRANSFER_CHECKS
+
+    return (*CHECKS, *(check for check in TRANSFER_CHECKS if check.flag in _OF_PAIRS))
 
 
 def raised(catalogue: Sequence[Check], results: checks.RunResults) -> dict[str, list[Flag] | None]:
