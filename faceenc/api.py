@@ -135,8 +135,10 @@ def verify(
 
 
 def benchmark(
-    config: str | Path = "demo",
+    config: str | Path | None = None,
     *,
+    recognizers: Sequence[str] = (),
+    data: str | Path | None = None,
     output: str | Path | None = None,
     resume: bool = False,
     limit: int | None = None,
@@ -146,13 +148,16 @@ def benchmark(
     trust_code: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Attack recognisers of known people as a configuration says, and write the report.
+    """Attack recognisers as a configuration says, of known people by name or of strangers by pairs, and write the report.
 
     Args:
-        config: a TOML file, or the name of a built-in configuration.
+        config: a TOML file, or the name of a built-in configuration; None is "demo", and "verification" where recognisers
+            are named.
+        recognizers: as `load_recognizer` takes them, instead of the configuration's.
+        data: a folder with one sub-folder a person or "orl", instead of the configuration's people.
         output: the run's folder; None is runs/NAME, numbered.
         resume: go on with the killed run in `output`.
-        limit: attack only the first so many test images.
+        limit: attack only the first so many test images, or pairs.
         seed: instead of the configuration's seeds.
         device: where nets compute, "cpu" or "cuda".
         jobs: processes that compute cells, of one thread each.
@@ -168,16 +173,9 @@ def benchmark(
 
     folder = None if output is None else Path(output)
     return run_config(
-        config,
-        output=folder,
-        resume=resume,
-        limit=limit,
-        seed=seed,
-        device=device,
-        jobs=jobs,
-        trust_code=trust_code,
-        progress=progress or silent,
-    )
+        config, recognizers=recognizers, data=data, output=folder, resume=resume, limit=limit, seed=seed, device=device,
+        jobs=jobs, trust_code=trust_code, progress=progress or silent,
+    )  # fmt: skip
 
 
 def transfer(

@@ -80,7 +80,8 @@ class Classification:
         x, labels = self.plan.pixels(rows), self.plan.labels(rows)
         targets = start = None
         if cell.goal == "impersonate":
-            targets = draw_targets(labels.cpu(), [self.plan.data.files[row] for row in rows], len(model.classes), cell.seed)
+            files = [self.plan.data.files[row] for row in rows]
+            targets = draw_targets(labels.cpu(), files, len(self.plan.data.classes), cell.seed)
             if getattr(cell.entry.attack, "needs_photo_of_target", False):
                 start = self.plan.photos_of(targets)
         goal: Goal = Dodge(labels) if targets is None else Impersonate(targets.to(labels.device))
@@ -145,7 +146,7 @@ class Classification:
         targets: torch.Tensor | None,
         outcome: Outcome,
     ) -> list[dict[str, Any]]:
-        n, classes, x = len(rows), self.plan.data.classes, x.cpu()
+        n, classes, x = len(rows), self._models[cell.recognizer].classes, x.cpu()
         clean = self._clean_outputs(cell.recognizer)[:n].softmax(1)
         adversarial = outcome.outputs.softmax(1)
         delta = outcome.adversarial - x

@@ -7,32 +7,39 @@ Linf, as plain numbers ("1.0") for L2.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from faceenc.attacks import BATCH_SIZE, LINF, MinimumSearch, parse_eps
-from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, same_run
+from faceenc.benchmark.entries import attack_fields, read_entry, read_minimum, read_seeds, same_run
 from faceenc.benchmark.plan import AttackEntry
+from faceenc.benchmark.verification.config import TASK as VERIFICATION
+from faceenc.benchmark.verification.config import VerificationConfig, portable, short_name, verification_config
 from faceenc.core import ConfigError, build, check_keys, checked, folder_name, listed, read_toml
 from faceenc.data import DataConfig
 from faceenc.recognizers import defence
 from faceenc.train import Training
 
+CLASSIFICATION = "classification"
+
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """[[recognizers]]: `checkpoint` is a faceenc safetensors file; without it one is trained as [training] says.
+    """[[recognizers]]: a classifier; without `source` and `checkpoint` one is trained as [training] says.
 
     Attributes:
         name: in tables.
-        checkpoint: see above.
+        source: a classifier as `load_recognizer` takes it, which has to know the people of the data by name.
+        checkpoint: a file that `faceenc train` wrote on this very data.
         defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.recognizers.defence`).
         aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
         training: how the recogniser is trained; by default as the [training] of the top level says, if there is one.
     """
 
     name: str = "resnet18"
+    source: str = ""
     checkpoint: str = ""
     defence: str = ""
     aware: bool = True
@@ -40,6 +47,8 @@ class RecognizerConfig:
 
     def __post_init__(self) -> None:
         defence(self.defence)
+        if self.source and self.checkpoint:
+            raise ConfigError("[[recognizers]] has a source and a checkpoint: leave one of them out")
         if not self.aware and not self.defence:
             raise ConfigError('[[recognizers]] aware = false is about a defence: set one, such as defence = "jpeg75"')
 
@@ -78,7 +87,7 @@ class Config:
 
     def resolved(self) -> dict[str, Any]:
         """JSON-like, for run.json."""
-        record = dataclasses.asdict(self)
+        record = dataclasses.asdict(self._portable())
         del record["entries"]
         record["attacks"] = [
             {"name": e.name, "attack": type(e.attack).__name__, "goals": e.goals, "eps": e.eps, "images": e.images}
@@ -89,11 +98,37 @@ class Config:
 
     def means(self, recorded: dict[str, Any], *, limit: int | None, device: str) -> bool:
         """As of `faceenc.benchmark.entries.same_run`."""
-        return same_run(recorded, self, self.entries, limit=limit, device=device)
+        return same_run(recorded, self._portable(), self.entries, limit=limit, device=device)
+
+    def of(self, recognizers: Sequence[str], data: str | None) -> Config:
+        """The same for other recognisers, or other people, where any are named."""
+        subjects = tuple(RecognizerConfig(name=short_name(source), source=source) for source in dict.fromkeys(recognizers))
+        people = self.data if data is None else dataclasses.replace(self.data, source=data)
+        return dataclasses.replace(self, recognizers=subjects or self.recognizers, data=people)
+
+    def _portable(self) -> Config:
+        subjects = tuple(dataclasses.replace(one, source=portable(one.source)) for one in self.recognizers)
+        return dataclasses.replace(self, recognizers=subjects)
+
+
+def read_task(path: Path) -> Config | VerificationConfig:
+    """Read and check a configuration of either task: "classification", which is meant where none stands, or "verification".
+
+    Raises:
+        ConfigError: as of `read_config`.
+    """
+    return read_toml(path, _task)
+
+
+def _task(table: dict[str, Any]) -> Config | VerificationConfig:
+    task = table.get("task", CLASSIFICATION)
+    if task not in (CLASSIFICATION, VERIFICATION):
+        raise ConfigError(f"task is {task!r}: expected {CLASSIFICATION!r} or {VERIFICATION!r}")
+    return verification_config(table) if task == VERIFICATION else _config(table)
 
 
 def read_config(path: Path) -> Config:
-    """Read and check a configuration.
+    """Read and check a configuration of classifiers.
 
     Raises:
         ConfigError: not TOML, an unknown key (names the nearest known one), a value of the wrong kind or out of range.
@@ -102,7 +137,9 @@ def read_config(path: Path) -> Config:
 
 
 def _config(table: dict[str, Any]) -> Config:
-    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks", "training"}
+    if (task := table.get("task", CLASSIFICATION)) != CLASSIFICATION:
+        raise ConfigError(f"task is {task!r}: only faceenc-bench run takes it, here {CLASSIFICATION!r} is expected")
+    known = {field.name for field in dataclasses.fields(Config)} - {"entries"} | {"attacks", "training", "task"}
     check_keys(table, known, "the top level")
     for part in ("name", "attacks", "eps"):
         if part not in table:
@@ -120,7 +157,7 @@ def _config(table: dict[str, Any]) -> Config:
         entries=tuple(read_entry(part, eps, huge) for part in listed(table, "attacks")),
         eps=eps,
         huge_eps=huge,
-        seeds=_seeds(table.get("seeds", [0])),
+        seeds=read_seeds(table.get("seeds", [0])),
         batch_size=checked(table.get("batch_size", BATCH_SIZE), int, "batch_size"),
         example_eps=parse_eps(table.get("example_eps", table["eps"][-1]), LINF),
         crosscheck=checked(table.get("crosscheck", 0), int, "crosscheck"),
@@ -134,14 +171,10 @@ def _config(table: dict[str, Any]) -> Config:
     return config
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
-    seeds: tuple[int, ...] = checked(value, tuple[int, ...], "seeds", "seed")
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"seeds is {value!r}: expected a list of different numbers, at least one, such as [0]")
-    return seeds
-
-
 def _recognizer(part: Any, training: Any) -> RecognizerConfig:
-    if training is not None and isinstance(part, dict) and not part.get("checkpoint"):
-        part = {"training": training} | part
+    if isinstance(part, dict):
+        if training is not None and not (part.get("checkpoint") or part.get("source")):
+            part = {"training": training} | part
+        if isinstance(part.get("source"), str) and "name" not in part:
+            part = {"name": short_name(part["source"])} | part
     return build(RecognizerConfig, part, "[[recognizers]]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from faceenc.attacks import PGD, ArtFGSM, ArtPGD
+from faceenc.attacks import PGD, ArtFGSM, ArtPGD, Transfer
 from faceenc.core import Attack
 
 ART_EXTRA = 1.15  # ART's bookkeeping over plain gradient steps, with frozen weights
@@ -22,6 +22,8 @@ def attack_seconds(attack: Attack, per_step: Mapping[str, float]) -> float:
     """For one image at one size, by seconds of a gradient step with each engine."""
     if isinstance(attack, PGD):
         return attack.steps * attack.restarts * per_step[attack.engine]
+    if isinstance(attack, Transfer):
+        return attack.steps * attack.views * per_step["exact"]
     if isinstance(attack, ArtPGD):
         return attack.steps * max(1, attack.random_starts) * per_step["exact"] * ART_EXTRA
     if steps := getattr(attack, "gradient_steps", 0.0):

@@ -102,6 +102,18 @@ def _same_entry(recorded: Any, entry: AttackEntry) -> bool:
     return means(line, now | {"images": entry.images}) and means(parameters, entry.attack)
 
 
+def read_seeds(value: Any) -> tuple[int, ...]:
+    """The `seeds` of a configuration.
+
+    Raises:
+        ConfigError: no list of different numbers.
+    """
+    seeds: tuple[int, ...] = checked(value, tuple[int, ...], "seeds", "seed")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ConfigError(f"seeds is {value!r}: expected a list of different numbers, at least one, such as [0]")
+    return seeds
+
+
 @dataclass(frozen=True)
 class _MinimumTable:
     """[minimum]: for each image the smallest noise with which PGD succeeds.

@@ -11,12 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faceenc.benchmark.classification import Classification
-from faceenc.benchmark.config import read_config
+from faceenc.benchmark.config import Config, read_task
+from faceenc.benchmark.estimate import estimate_time
 from faceenc.benchmark.folder import RunFolder
 from faceenc.benchmark.prepare import make_plan, prepare_classification
 from faceenc.benchmark.runner import Measurement, run_benchmark, silent
-from faceenc.benchmark.transfer.config import make_transfer_plan, prepare_transfer, read_transfer_config
+from faceenc.benchmark.transfer.config import (
+    load_pictures,
+    load_transfer_sources,
+    make_transfer_plan,
+    prepare_transfer,
+    read_transfer_config,
+)
+from faceenc.benchmark.transfer.estimate import estimate_transfer
 from faceenc.benchmark.transfer.measurement import TransferMeasurement
+from faceenc.benchmark.verification.config import VerificationConfig, portable
+from faceenc.benchmark.verification.measurement import VerificationMeasurement
+from faceenc.benchmark.verification.prepare import (
+    estimate_verification,
+    make_verification_plan,
+    prepare_verification,
+)
 from faceenc.core import ConfigError, Progress, find_config
 from faceenc.data import load_data
 from faceenc.report import render
@@ -49,8 +64,10 @@ class Report:
 
 
 def run_config(
-    config: str | Path = "demo",
+    config: str | Path | None = None,
     *,
+    recognizers: Sequence[str] = (),
+    data: str | Path | None = None,
     output: Path | None = None,
     resume: bool = False,
     limit: int | None = None,
@@ -60,10 +77,13 @@ def run_config(
     trust_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Attack recognisers of known people, and write the report.
+    """Attack recognisers, of known people by name or of strangers by pairs, and write the report.
 
     Args:
-        config: a TOML file, or the name of a built-in configuration.
+        config: a TOML file, or the name of a built-in configuration; None is "demo", and "verification" where recognisers
+            are named.
+        recognizers: as `load_recognizer` takes them, instead of the configuration's.
+        data: a folder of people or "orl", instead of the configuration's.
         output: the run's folder; None is runs/NAME, numbered.
         resume: go on with the killed run in `output`.
         limit: attack only the first so many test images.
@@ -78,15 +98,61 @@ def run_config(
         RunError: the folder holds another run, or none to resume.
         FaceencError: data or recognisers cannot be had.
     """
-    settings = read_config(find_config(str(config)))
-    if seed is not None:
-        settings = replace(settings, seeds=(seed,))
+    config = named_config(config, recognizers)
+    settings = read_run(config, recognizers, data, seed)
     with _folder(output, settings.name, resume) as folder:
-        data = load_data(settings.data, progress=progress)
-        plan = make_plan(settings, data, limit=limit, device=device, trust_code=trust_code, progress=progress)
-        setup = partial(prepare_classification, settings, limit, device, trust_code)
-        command = _command("run", config, limit=limit, seed=seed, device=device, trust_code=trust_code)
-        return _measure(Classification(plan, progress), folder, command, progress, jobs, setup)
+        command = _command(
+            "run", config, limit=limit, seed=seed, device=device, trust_code=trust_code, recognizers=recognizers, data=data
+        )
+        measurement: Measurement[Any]
+        setup: Callable[[], Measurement[Any]]
+        if isinstance(settings, VerificationConfig):
+            pairs = make_verification_plan(settings, limit=limit, device=device, trust_code=trust_code, progress=progress)
+            measurement = VerificationMeasurement(pairs, progress)
+            setup = partial(prepare_verification, settings, limit, device, trust_code)
+        else:
+            people = load_data(settings.data, progress=progress)
+            plan = make_plan(settings, people, limit=limit, device=device, trust_code=trust_code, progress=progress)
+            measurement = Classification(plan, progress)
+            setup = partial(prepare_classification, settings, limit, device, trust_code)
+        return _measure(measurement, folder, command, progress, jobs, setup)
+
+
+def named_config(config: str | Path | None, recognizers: Sequence[str]) -> str | Path:
+    """What is meant where no configuration is named."""
+    return config or ("verification" if recognizers else "demo")
+
+
+def read_run(
+    config: str | Path, recognizers: Sequence[str], data: str | Path | None, seed: int | None
+) -> Config | VerificationConfig:
+    """A configuration with what is said instead of it, as of `run_config`."""
+    settings = read_task(find_config(str(config)))
+    if recognizers or data is not None:
+        settings = settings.of([str(one) for one in recognizers], None if data is None else str(data))
+    return settings if seed is None else replace(settings, seeds=(seed,))
+
+
+def plan_run(
+    config: str | Path | None = None,
+    *,
+    recognizers: Sequence[str] = (),
+    data: str | Path | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    trust_code: bool = False,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """What `run_config` would do, one row an attack, and about how many seconds it would take here, besides training.
+
+    Raises:
+        As of `run_config`.
+    """
+    settings = read_run(named_config(config, recognizers), recognizers, data, seed)
+    if isinstance(settings, VerificationConfig):
+        plan = make_verification_plan(settings, limit=limit, trust_code=trust_code, progress=progress)
+        return estimate_verification(plan)
+    return estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
 
 
 def run_transfer_config(
@@ -117,11 +183,30 @@ def run_transfer_config(
     """
     settings = read_transfer_config(find_config(str(config)))
     with _folder(output, settings.name, resume) as folder:
-        data = load_data(settings.data, progress=progress)
-        plan = make_transfer_plan(settings, data, limit=limit, device=device, trust_code=trust_code, progress=progress)
+        recognizers = load_transfer_sources(settings, device, trust_code=trust_code)
+        data = load_pictures(settings, progress=progress)
+        plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress, recognizers=recognizers)
         setup = partial(prepare_transfer, settings, limit, device, trust_code)
         command = _command("transfer", config, limit=limit, device=device, trust_code=trust_code)
         return _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
+
+
+def plan_transfer(
+    config: str | Path = "transfer",
+    *,
+    limit: int | None = None,
+    trust_code: bool = False,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """What `run_transfer_config` would do, and about how long it would take here: as of `estimate_transfer`.
+
+    Raises:
+        As of `run_config`.
+    """
+    settings = read_transfer_config(find_config(str(config)))
+    recognizers = load_transfer_sources(settings, "cpu", trust_code=trust_code)
+    data = load_pictures(settings, progress=progress)
+    return estimate_transfer(make_transfer_plan(settings, data, limit=limit, progress=progress, recognizers=recognizers))
 
 
 def _free_folder(name: str) -> Path:
@@ -167,10 +252,24 @@ def _measure(
 
 
 def _command(
-    name: str, config: str | Path, *, limit: int | None, device: str, seed: int | None = None, trust_code: bool = False
+    name: str,
+    config: str | Path,
+    *,
+    limit: int | None,
+    device: str,
+    seed: int | None = None,
+    recognizers: Sequence[str] = (),
+    data: str | Path | None = None,
+    trust_code: bool = False,
 ) -> str:
     """How to run this again from anywhere: no folder of this machine is named."""
-    options = {"--limit": limit, "--seed": seed, "--device": device if device != "cpu" else None}
+    own = [word for one in recognizers for word in ("--recognizer", portable(str(one)))]
+    options = {
+        "--data": None if data is None else portable(str(data)),
+        "--limit": limit,
+        "--seed": seed,
+        "--device": device if device != "cpu" else None,
+    }
     words = [word for option, value in options.items() if value is not None for word in (option, str(value))]
     words += ["--trust-code"] if trust_code else []
-    return shlex.join(["faceenc-bench", name, Path(config).name, *words])
+    return shlex.join(["faceenc-bench", name, Path(config).name, *own, *words])

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.attacks import MinimumSearch
+from faceenc.benchmark.classes import Reordered
 from faceenc.benchmark.costs import cell_memory, cell_seconds
 from faceenc.core import Attack
 from faceenc.data import FaceSet
@@ -90,9 +91,9 @@ class Subject:
     """
 
     name: str
-    model: FaceResNet | ForeignClassifier | Transformed
+    model: FaceResNet | ForeignClassifier | Transformed | Reordered
     record: Mapping[str, Any]
-    surrogate: tuple[str, FaceResNet | ForeignClassifier] | None = None
+    surrogate: tuple[str, FaceResNet | ForeignClassifier | Reordered] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from faceenc.benchmark.classes import matched_classes
 from faceenc.benchmark.classification import Classification
 from faceenc.benchmark.config import Config, RecognizerConfig
 from faceenc.benchmark.plan import Plan, Subject
@@ -84,18 +85,33 @@ def check_people(config: Config, data: FaceSet) -> None:
             )
 
 
+def _named(config: RecognizerConfig, data: FaceSet, device: str, trust_code: bool) -> tuple[Any, dict[str, Any]]:
+    """A classifier by its source, with the data's people as its first classes, and what run.json says of it."""
+    recognizer = load_recognizer(str(expand(config.source)), trust_code=trust_code)
+    if recognizer.classifier is None:
+        raise ConfigError(
+            f"[[recognizers]] {config.name}: {config.source} knows nobody by name, which is measured here; recognisers of"
+            " strangers are measured by faceenc-bench run verification --recognizer"
+        )
+    model = matched_classes(recognizer.classifier, data, config.source).to(device)
+    return model, {"network": recognizer.network, "licence": recognizer.licence, "train": dict(recognizer.record)}
+
+
 def _subject(
     config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool, trust_code: bool
 ) -> Subject:
-    if config.checkpoint:
+    facts: dict[str, Any] = {}
+    if config.source:
+        model, facts = _named(config, data, device, trust_code)
+    elif config.checkpoint:
         path = expand(config.checkpoint)
         recognizer = load_recognizer(str(path), trust_code=trust_code)
         if recognizer.classifier is None:
             raise ConfigError(
-                f"[[recognizers]] {config.name}: {path} knows nobody by name, which is measured here; for recognisers of"
-                " strangers there is faceenc-bench transfer"
+                f"[[recognizers]] {config.name}: {path} knows nobody by name, which is measured here; recognisers"
+                " of strangers are measured by faceenc-bench run verification --recognizer"
             )
-        model, record = recognizer.classifier, dict(recognizer.record)
+        model, facts = recognizer.classifier, {"train": dict(recognizer.record)}
         if model.classes != data.classes:
             raise CheckpointError(
                 f"checkpoint {path} knows {len(model.classes)} people, the data has {len(data.classes)}"
@@ -112,19 +128,15 @@ def _subject(
                 f" size = {model.input_size} in [data]"
             )
         model.to(device)
-        licence, sha256 = recognizer.licence, recognizer.network
+        facts |= {"network": recognizer.network, "licence": recognizer.licence}
     else:
         folder = cache_dir() / "recognizers"
         model, path = trained(data, config.training, folder=folder, device=device, progress=progress)
-        record, licence, sha256 = load_checkpoint(path)[1], "", weights_sha256(model)
+        facts = {"train": load_checkpoint(path)[1]}
     defended = Transformed(model, defence(config.defence)).eval() if config.defence else model
     known: dict[str, Any] = {}
     if describe:
-        known = {
-            "sha256": sha256,
-            "train": record,
-            "clean_accuracy": accuracy(defended, data, data.test),
-        }
-        known |= {"licence": licence} if licence else {}
+        known = {"sha256": facts.pop("network", "") or weights_sha256(model), **facts}
+        known |= {"clean_accuracy": accuracy(defended, data, data.test)}
         known |= {"defence": config.defence, "aware": config.aware} if config.defence else {}
     return Subject(config.name, defended, known, None if config.aware else (f"{config.name}, bare", model))

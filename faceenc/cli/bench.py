@@ -17,6 +17,8 @@ from faceenc.core import resolve_device
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from faceenc.benchmark import Report
 
 
@@ -28,10 +30,18 @@ def bench_main() -> None:
 
 
 @bench_main.command()
-@click.argument("config", default="demo")
+@click.argument("config", required=False)
+@measured(
+    "--recognizer",
+    "recognizers",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Instead of the configuration's; repeatable. Without CONFIG it is measured on pairs of strangers.",
+)
+@measured("--data", metavar="FOLDER|orl", help="Instead of the configuration's people: one sub-folder a person.")
 @to_write("-o", "--output", type=PATH, help="The run's folder.  [default: runs/NAME, numbered]")
 @running("--resume", is_flag=True, help="Go on with the killed run in --output.")
-@measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images.")
+@measured("--limit", type=click.IntRange(min=1), help="Attack only the first so many test images, or pairs.")
 @measured("--seed", type=click.IntRange(min=0), help="Instead of the configuration's seeds.")
 @device_option
 @trust_option
@@ -41,7 +51,9 @@ def bench_main() -> None:
 def run(
     context: click.Context,
     /,
-    config: str,
+    config: str | None,
+    recognizers: tuple[str, ...],
+    data: str | None,
     output: Path | None,
     resume: bool,
     limit: int | None,
@@ -55,17 +67,24 @@ def run(
 
     CONFIG is a TOML file or the name of a built-in configuration. The default, "demo", needs nothing else: it fetches the
     ORL faces, trains a ResNet-18 on them, attacks it and writes the report, in about ten minutes on two processor cores.
+    With --recognizer the default is "verification": each recogniser is attacked on pairs of strangers at its own crops.
 
     Exit code 3 if some cells could not be computed, because their process was killed twice: --resume tries them again.
     """
-    from faceenc.benchmark import run_config
+    from faceenc.benchmark import named_config, plan_run, run_config
 
     if dry_run:
-        _print_estimate(config, limit, seed)
+        with progress_bars() as progress:
+            table = plan_run(
+                config, recognizers=recognizers, data=data, limit=limit, seed=seed, trust_code=trust_code, progress=progress
+            )
+        _print_plan(table, str(named_config(config, recognizers)), ", besides training")
         return
     with progress_bars() as progress:
         report = run_config(
             config,
+            recognizers=recognizers,
+            data=data,
             output=output,
             resume=resume,
             limit=limit,
@@ -80,20 +99,9 @@ def run(
     _conclude(context, report)
 
 
-def _print_estimate(config: str, limit: int | None, seed: int | None) -> None:
-    from dataclasses import replace
-
-    from faceenc.benchmark import estimate_time, read_config
-    from faceenc.core import find_config
-    from faceenc.data import load_data
-
-    settings = read_config(find_config(config))
-    if seed is not None:
-        settings = replace(settings, seeds=(seed,))
-    with progress_bars() as progress:
-        table = estimate_time(settings, load_data(settings.data, progress=progress), limit=limit)
-    print_table(table, title=f"plan of {settings.name}")
-    click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes, besides training")
+def _print_plan(table: pd.DataFrame, name: str, besides: str = "") -> None:
+    print_table(table.assign(seconds=table["seconds"].round(1)), title=f"plan of {name}")
+    click.echo(f"about {table['seconds'].sum() / 60:.0f} minutes{besides}")
 
 
 def _conclude(context: click.Context, report: Report) -> None:
@@ -118,6 +126,7 @@ def _conclude(context: click.Context, report: Report) -> None:
 @device_option
 @trust_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
 def transfer(
     context: click.Context,
@@ -129,14 +138,21 @@ def transfer(
     device: str,
     jobs: int,
     trust_code: bool,
+    dry_run: bool,
 ) -> None:
     """Make noise on some recognisers and let all judge it, on people whom neither attack nor threshold knows.
 
-    CONFIG is a TOML file or the name of a built-in configuration, such as "transfer". The report holds the matrix of
-    surrogates and judges, dodging and impersonation, and the verification view.
+    CONFIG is a TOML file or the name of a built-in configuration. The default, "transfer", needs nothing else: it makes
+    noise on one of the face nets that packages carry and lets it and three others judge, on the ORL faces. The report holds
+    the matrix of surrogates and judges, dodging and impersonation, and the verification view.
     """
-    from faceenc.benchmark import run_transfer_config
+    from faceenc.benchmark import plan_transfer, run_transfer_config
 
+    if dry_run:
+        with progress_bars() as progress:
+            table = plan_transfer(config, limit=limit, trust_code=trust_code, progress=progress)
+        _print_plan(table, config)
+        return
     with progress_bars() as progress:
         report = run_transfer_config(
             config,
@@ -201,7 +217,8 @@ def _print_summary(folder: Path) -> None:
 
     summary = pd.read_csv(folder / "summary.csv")
     several = summary["judge"].nunique() > 1
-    title = "accuracy" if several else f"accuracy, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
+    what = "pairs that match" if (folder / "verification.csv").is_file() else "accuracy"
+    title = what if several else f"{what}, {summary['clean_accuracy'].iloc[0]:.1%} without noise"
     summary = summary[summary["eps"] > 0]
     elsewhere = (summary["recognizer"] != summary["judge"]).any()
     columns = {

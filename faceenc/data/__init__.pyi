@@ -15,6 +15,7 @@ from .demo import load_orl as load_orl
 from .demo import read_orl as read_orl
 from .faceset import FaceSet as FaceSet
 from .faceset import cached as cached
+from .folder import list_photos as list_photos
 from .folder import load_faces as load_faces
 from .folder import load_folder as load_folder
 from .folder import photos_table as photos_table

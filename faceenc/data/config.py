@@ -26,7 +26,7 @@ class DataConfig:
     Attributes:
         source: "orl" (the built-in demo) or a folder with one sub-folder a person. `~` and `$VARIABLES` are replaced.
         size: side of the crops in pixels.
-        framing: "aligned" or "square", see `faceenc.faces.frame_face`; the demo's crops are square ones.
+        framing: "aligned" or "square", see `faceenc.faces.frame_face`; the demo's crops are what the measurement wants.
         test_share: share of each person's photos that are for testing.
         min_images: people with fewer photos are left out.
         on_no_face: "skip", "whole" or "fail": what becomes of photos without a face.
@@ -59,18 +59,21 @@ def expand(path: str) -> Path:
     expanded = os.path.expandvars(path)
     if match := re.search(r"\$(\w+|\{\w+\})", expanded):
         name = match[1].strip("{}")
-        raise ConfigError(f"{path!r} names the variable {name}, which is not set: set it, as in {name}=/path/to/data")
+        rest = expanded.replace(match[0], "FOLDER")
+        raise ConfigError(
+            f"{path!r} names the variable {name}, which is not set: export {name}=FOLDER, so that there is {rest}"
+        )
     return Path(expanded).expanduser()
 
 
-def load_data(config: DataConfig, *, progress: Progress) -> FaceSet:
-    """The people that the configuration names: the built-in ORL faces or a folder of folders."""
+def load_data(config: DataConfig, *, progress: Progress, orl_framing: Framing = "square") -> FaceSet:
+    """The people that the configuration names: the built-in ORL faces, in the framing said here, or a folder of folders."""
     from faceenc.data.demo import load_orl
     from faceenc.data.folder import load_folder
 
     report = partial(progress, "faces")
     if config.source == "orl":
-        return load_orl(config.size, progress=report)
+        return load_orl(config.size, framing=orl_framing, progress=report)
     return load_folder(
         expand(config.source),
         config.size,

@@ -6,14 +6,14 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from PIL import Image
 
 from faceenc.core import ASSETS, DataError, fetch
 from faceenc.data.faceset import FaceSet, cached
-from faceenc.faces import ALIGNED_SIZE, SQUARE_MARGIN, FaceDetector, crop_square
+from faceenc.faces import ALIGNED_SIZE, FaceDetector, Framing, frame_face
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,19 +26,26 @@ _ENLARGE = 4
 _BORDER = 100  # pixels
 
 
-def load_orl(size: int = ALIGNED_SIZE, *, progress: Callable[[int, int], None] | None = None) -> FaceSet:
+def load_orl(
+    size: int = ALIGNED_SIZE, *, framing: Framing = "square", progress: Callable[[int, int], None] | None = None
+) -> FaceSet:
     """40 people with 10 grey images each, cropped to the face; images 1 to 7 are for training, 8 to 10 for testing.
 
     Args:
         size: side of the crops in pixels.
+        framing: how faces are cut out, see `frame_face`.
         progress: is called with (done, total) images while the crops are made; they are kept for the next time.
 
     Raises:
         AssetError: the pictures or the detector cannot be fetched.
+        ValueError: an unknown `framing`.
     """
+    if framing not in get_args(Framing):
+        raise ValueError(f"framing must be one of {', '.join(get_args(Framing))}, got {framing!r}")
     asset = ASSETS["orl-faces"]
     key = f"{_RECIPE} {size} {asset.sha256} {ASSETS['blazeface-short'].sha256}"
-    return cached(f"orl-{size}.npz", key, lambda: _build(size, progress))
+    name = f"orl-{size}.npz" if framing == "square" else f"orl-{framing}-{size}.npz"
+    return cached(name, key, lambda: _build(size, framing, progress))
 
 
 def read_orl() -> dict[str, NDArray[np.uint8]]:
@@ -63,7 +70,7 @@ def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(np.asarray(large), ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
 
 
-def _build(size: int, progress: Callable[[int, int], None] | None) -> FaceSet:
+def _build(size: int, framing: Framing, progress: Callable[[int, int], None] | None) -> FaceSet:
     pictures = read_orl()
     crops = []
     with FaceDetector() as detector:
@@ -72,7 +79,7 @@ def _build(size: int, progress: Callable[[int, int], None] | None) -> FaceSet:
             faces = detector(large)
             if not faces:
                 raise DataError(f"no face found in ORL picture {name}; this MediaPipe release may have changed, try another")
-            crops.append(crop_square(large, faces[0].box, size=size, margin=SQUARE_MARGIN))
+            crops.append(frame_face(large, faces[0], size=size, framing=framing))
             if progress is not None:
                 progress(done, len(pictures))
     files = tuple(pictures)
@@ -88,4 +95,5 @@ def _build(size: int, progress: Callable[[int, int], None] | None) -> FaceSet:
         train=np.flatnonzero(~in_test).astype(np.int64),
         test=np.flatnonzero(in_test).astype(np.int64),
         credit=ASSETS["orl-faces"].credit,
+        framing=framing,
     )

@@ -131,6 +131,15 @@ def photos_table(path: str | Path, size: int = ALIGNED_SIZE, *, framing: Framing
     return cache_dir() / f"{cache_stem('folder', Path(path).expanduser().absolute(), size, framing)}.csv"
 
 
+def list_photos(path: str | Path) -> list[LabelledPhoto]:
+    """The photos of a folder with one sub-folder a person, by person and name; what is left out is named in the log.
+
+    Raises:
+        DataError: no such folder, or no photos.
+    """
+    return _list(Path(path).expanduser().absolute(), flat=False)
+
+
 def cache_stem(kind: str, root: Path, size: int, framing: Framing) -> str:
     """The name, without ending, of what the cache folder keeps about a folder."""
     return f"{kind}-{hashlib.sha256(str(root).encode(errors='surrogateescape')).hexdigest()[:16]}-{framing}-{size}"

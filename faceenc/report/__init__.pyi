@@ -1,6 +1,6 @@
 from .comparison import comparison_tables as comparison_tables
 from .flags.catalogue import CHECKS as CHECKS
-from .flags.catalogue import survey as survey
+from .flags.survey import survey as survey
 from .flags.transfer import TRANSFER_CHECKS as TRANSFER_CHECKS
 from .flags.transfer import survey_transfer as survey_transfer
 from .heatmap import heat_map as heat_map

@@ -13,10 +13,12 @@ from typing import Any
 import pandas as pd
 
 from faceenc.core import RunError, write_atomically
-from faceenc.report import comparison, minimum, plots, sections, tables, wording
-from faceenc.report.flags import catalogue
+from faceenc.report import comparison, minimum, pairs, plots, sections, tables, wording
+from faceenc.report.flags.catalogue import Flag
+from faceenc.report.flags.survey import checks_of, survey
 from faceenc.report.minimum import read_minimum
 from faceenc.report.transfer import render_transfer
+from faceenc.report.words import is_verification, words_of
 
 _SCHEMA = 1
 _CROSSCHECK_COLUMNS = [
@@ -78,14 +80,14 @@ def _render(folder: Path) -> Path:
     if run.meta.get("kind") == "transfer":
         return render_transfer(folder, run.rows, run.meta)
     summary = tables.summarize(run.rows)
-    survey = catalogue.survey(run.rows, run.meta, run.crosscheck)
-    flags = [flag for found in survey.values() for flag in found or []]
+    surveyed = survey(run.rows, run.meta, run.crosscheck)
+    flags = [flag for found in surveyed.values() for flag in found or []]
     pictures = {"accuracy": plots.accuracy(summary, run.meta)}
     if run.minimum is not None:
         pictures["minimum"] = minimum.minimum_picture(run.minimum)
     if run.examples:
         pictures["examples"] = plots.examples(folder / "examples", run.examples)
-    context = _context(run, summary, survey, flags)
+    context = _context(run, summary, surveyed, flags) | _of_pairs(folder, run, summary)
     context["pictures"] = {name: (base64.b64encode(data).decode(), _least_width(data)) for name, data in pictures.items()}
     _write(folder / "summary.csv", summary.to_csv(index=False).encode())
     _write(folder / "flags.csv", sections.flag_frame(flags).to_csv(index=False).encode())
@@ -161,24 +163,30 @@ def _read_crosscheck(path: Path) -> pd.DataFrame | None:
 
 
 def _context(
-    run: _Run, summary: pd.DataFrame, survey: Mapping[str, list[catalogue.Flag] | None], flags: Sequence[catalogue.Flag]
+    run: _Run, summary: pd.DataFrame, surveyed: Mapping[str, list[Flag] | None], flags: Sequence[Flag]
 ) -> dict[str, Any]:
     """Everything that the templates show, but for the pictures."""
-    meta = run.meta
+    meta, words = run.meta, words_of(run.meta)
+    # Of pairs, whoever aims at another person attacks other pairs.
+    dodging = summary[summary["goal"] == "dodge"] if is_verification(meta) else summary
+    rows = run.rows[run.rows["goal"] == "dodge"] if is_verification(meta) else run.rows
     headlines = wording.headlines(summary, meta)
     spoken = " ".join(sentence for headline in headlines for sentence in headline.sentences)
     return {
         **wording.NOTES,
+        **{name: getattr(words, name) for name in ("accuracy_note", "interval_note", "targeted_note", "worst_note")},
+        "lost_title": words.lost_title,
+        "kept_title": words.kept,
         **minimum.minimum_context(run.minimum),
         "title": f"Robustness report: {meta.get('name', 'unnamed run')}",
         "finished": bool(meta.get("finished")),
         "headlines": headlines,
         "accuracy_alt": f"Curves of accuracy against noise size, one for each attack. {spoken}",
-        "accuracy": sections.accuracy_tables(summary),
-        "success": sections.success_tables(summary),
+        "accuracy": sections.accuracy_tables(dodging, words),
+        "success": sections.success_tables(dodging, words),
         "comparison": comparison.comparison_tables(summary, meta),
-        "targeted": sections.targeted_tables(summary),
-        "worst": sections.worst_tables(tables.worst_case(run.rows)),
+        "targeted": sections.targeted_tables(summary, words),
+        "worst": sections.worst_tables(tables.worst_case(rows), words),
         "quality": sections.quality_tables(tables.quality(run.rows)),
         "examples_alt": wording.examples_words(run.examples),
         "art": sections.art_table(summary),
@@ -186,12 +194,23 @@ def _context(
         "crosscheck_words": [] if run.crosscheck is None else wording.crosscheck_words(run.crosscheck),
         "time": sections.time_table(summary, meta),
         "flags": sections.flag_table(flags),
-        "checks": sections.check_table(survey),
+        "checks": sections.check_table(surveyed, checks_of(meta)),
         "setup": sections.setup_tables(meta),
         "config": json.dumps(meta.get("config", {}), indent=2, ensure_ascii=False),
         "command": meta.get("command", "faceenc-bench run CONFIG.toml"),
         "notes": meta.get("config", {}).get("notes", ""),
         "credit": meta.get("data", {}).get("credit", ""),
+    }
+
+
+def _of_pairs(folder: Path, run: _Run, summary: pd.DataFrame) -> dict[str, Any]:
+    """What the templates show of pairs alone."""
+    if not is_verification(run.meta):
+        return {"subjects": None, "identification": []}
+    return {
+        "subjects": pairs.subjects_table(run.meta, summary),
+        "identification": pairs.identification_tables(folder, run.meta),
+        "identification_note": pairs.IDENTIFICATION_NOTE,
     }
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from faceenc.core import RunError
 from faceenc.report import tables
+from faceenc.report.words import is_verification
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,20 +47,33 @@ def accuracy(summary: pd.DataFrame, run: Mapping[str, Any]) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    panels = [cells for *_, cells in tables.panels(summary)]
+    panels = [(cells, "adversarial_accuracy") for *_, cells in tables.panels(summary)]
+    if is_verification(run):
+        panels = [
+            (cells[cells["goal"] == goal], column)
+            for cells, kept in panels
+            for goal, column in (("dodge", kept), ("impersonate", "target_rate"))
+            if (cells["goal"] == goal).any()
+        ]
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(8.6 if columns == 1 else 13, 4.9 * rows), layout="constrained")
-    for index, cells in enumerate(panels):
-        _draw_panel(figure.add_subplot(rows, columns, index + 1), cells, run)
+    for index, (cells, column) in enumerate(panels):
+        _draw_panel(figure.add_subplot(rows, columns, index + 1), cells, run, column)
     return png(figure)
 
 
-def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None:
+def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any], column: str) -> None:
     first = cells.iloc[0]
     norm, judge = str(first["norm"]), str(first["judge"])
     sizes = sorted({0.0, *(float(eps) for eps in cells["eps"].unique())})
-    clean = float(cells.loc[cells["n"] == cells["n"].max(), "clean_accuracy"].iloc[0])
+    aimed = column == "target_rate"
+    if aimed:
+        bounds = [tables.wilson(share * n, n) for share, n in zip(cells[column], cells["n"], strict=True)]
+        cells = cells.assign(adversarial_accuracy=cells[column])
+        cells = cells.assign(ci_low=[low for low, _ in bounds], ci_high=[high for _, high in bounds])
+    most = cells[cells["n"] == cells["n"].max()]
+    clean = float(most[most["eps"] == 0][column].iloc[0]) if aimed else float(most["clean_accuracy"].iloc[0])
     axes.axhline(100 * clean, color="#333333", linewidth=1, linestyle=(0, (6, 3)), label=f"Untouched, {100 * clean:.1f} %")
     curves = {(str(attack), str(goal)): curve for (attack, goal), curve in cells.groupby(["attack", "goal"])}
     others = sorted({attack for attack, _ in curves})
@@ -67,7 +81,7 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None
         if attack != tables.CONTROL:
             _draw_curve(axes, curves[attack, goal].sort_values("eps"), attack, goal, others.index(attack))
     chance = tables.chance(run, judge)
-    if chance is not None:
+    if chance is not None and not is_verification(run):
         axes.axhline(100 * chance, color="#333333", linewidth=1, linestyle=":", label=f"Guessing, {100 * chance:.1f} %")
     axes.set_xscale("symlog", linthresh=sizes[1] if len(sizes) > 1 else 1, linscale=0.6)
     axes.set_xticks(sizes, [tables.eps_text(eps, norm) for eps in sizes], minor=False)
@@ -76,7 +90,8 @@ def _draw_panel(axes: Axes, cells: pd.DataFrame, run: Mapping[str, Any]) -> None
     axes.set_xlim(0, sizes[-1] * 1.12 if sizes[-1] else 1)
     axes.set_ylim(-3, 103)
     axes.set_xlabel("Largest change of a colour value, eps" if norm == "linf" else "Length of the noise (L2), eps")
-    axes.set_ylabel("Photos still recognised, %")
+    pairs = "Impostor pairs that match, %" if aimed else "Genuine pairs that still match, %"
+    axes.set_ylabel(pairs if is_verification(run) else "Photos still recognised, %")
     recognizer = str(first["recognizer"])
     title = recognizer if recognizer == judge else f"noise made on {recognizer}, judged by {judge}"
     axes.set_title(f"{title} ({norm})", loc="left", fontsize=11, fontweight="bold")

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from faceenc.report import tables
-from faceenc.report.flags.catalogue import CHECKS, Flag
+from faceenc.report.flags.catalogue import CHECKS, Check, Flag
 from faceenc.report.tables import attack_order, attack_title, eps_text
 from faceenc.report.wording import interval, panel_title, points, records
+from faceenc.report.words import PHOTOS, Words
 
 
 class TableCell(NamedTuple):
@@ -31,29 +32,23 @@ class Table:
     words: int = 1
 
 
-def accuracy_tables(summary: pd.DataFrame) -> list[Table]:
+def accuracy_tables(summary: pd.DataFrame, words: Words = PHOTOS) -> list[Table]:
     """Accuracy at each eps under each attack, with the intervals."""
     return [
-        _grid(cells, f"Photos still recognised, % (Wilson 95 % interval): {title}", _accuracy_cell, clean=True)
+        _grid(cells, f"{words.kept}, % (Wilson 95 % interval): {title}", _accuracy_cell, clean=True)
         for title, cells in _panels(summary)
     ]
 
 
-def success_tables(summary: pd.DataFrame) -> list[Table]:
+def success_tables(summary: pd.DataFrame, words: Words = PHOTOS) -> list[Table]:
     """Success over the images that were recognised before the attack."""
-    return [
-        _grid(cells, f"No longer recognised, % of the photos recognised untouched: {title}", _success_cell)
-        for title, cells in _panels(summary[summary["eps"] > 0])
-    ]
+    return [_grid(cells, f"{words.lost}: {title}", _success_cell) for title, cells in _panels(summary[summary["eps"] > 0])]
 
 
-def targeted_tables(summary: pd.DataFrame) -> list[Table]:
+def targeted_tables(summary: pd.DataFrame, words: Words = PHOTOS) -> list[Table]:
     """Attacks that aim at another person: the share that was taken for that person."""
-    aimed = summary[(summary["goal"] == "impersonate") & (summary["eps"] > 0)]
-    return [
-        _grid(cells, f"Taken for the target, % of all photos (Wilson 95 % interval): {title}", _target_cell)
-        for title, cells in _panels(aimed)
-    ]
+    aimed = summary[(summary["goal"] == "impersonate") & ((summary["eps"] > 0) | (words is not PHOTOS))]
+    return [_grid(cells, f"{words.taken} (Wilson 95 % interval): {title}", _target_cell) for title, cells in _panels(aimed)]
 
 
 def quality_tables(quality: pd.DataFrame) -> list[Table]:
@@ -96,12 +91,12 @@ def _grid(
     return Table(caption, ["eps", *(["untouched"] if clean else []), *(attack_title(*a) for a in attacks)], lines)
 
 
-def worst_tables(worst: pd.DataFrame) -> list[Table]:
+def worst_tables(worst: pd.DataFrame, words: Words = PHOTOS) -> list[Table]:
     """Each image against whichever attack beats it."""
-    columns = ["eps", "attacks", "photos", "recognised, %", "interval, %"]
+    columns = ["eps", "attacks", words.photos, "standing, %", "interval, %"]
     return [
         Table(
-            f"Recognised untouched and under every attack of this size: {title}",
+            f"Standing untouched and under every attack of this size: {title}",
             columns,
             [
                 [
@@ -197,10 +192,10 @@ def flag_table(flags: Iterable[Flag]) -> Table:
     return Table("Flags raised", ["flag", "where", "saw", "may mean", "what to do"], rows, 5)
 
 
-def check_table(survey: Mapping[str, list[Flag] | None]) -> Table:
+def check_table(survey: Mapping[str, list[Flag] | None], checks: Sequence[Check] = CHECKS) -> Table:
     """Every check that was made and how it ended."""
     rows = []
-    for check in CHECKS:
+    for check in checks:
         flags = survey[check.flag]
         result = "nothing to examine" if flags is None else f"{len(flags)} raised" if flags else "passed"
         rows.append([TableCell(check.flag), TableCell(check.examines), TableCell(result)])

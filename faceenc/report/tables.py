@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from faceenc.core import RunError
+from faceenc.report.words import is_verification
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,9 @@ def main_eps(summary: pd.DataFrame, run: Mapping[str, Any], norm: str) -> float 
 
 
 def chance(run: Mapping[str, Any], judge: str) -> float | None:
-    """The accuracy of blind guessing; None when the run does not say how many people the judge knows."""
+    """The accuracy of blind guessing, of pairs the false match rate; None where the run does not say."""
+    if is_verification(run):
+        return float(run.get("far") or 0)
     classes = next((r.get("classes") for r in run.get("recognizers", []) if r.get("name") == judge), None)
     return 1 / classes if classes else None
 

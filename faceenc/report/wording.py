@@ -11,21 +11,11 @@ import pandas as pd
 from faceenc.report import tables
 from faceenc.report.flags.checks import EXACT
 from faceenc.report.tables import attack_title, eps_text
+from faceenc.report.words import Words, is_verification, words_of
 
 # Whatever every report says in the same words.
 NOTES = {
     "caveat": "Evaluated against these attacks only; a stronger attack may lower the accuracy.",
-    "accuracy_note": "Photos still recognised against the size of the noise: under Linf at 8/255 no"
-    " colour value moves by more than 8 of its 255 steps. Bands are Wilson 95 % intervals of the"
-    " in-house attacks; hollow markers are ART's. The scale is logarithmic from the"
-    " smallest noise on.",
-    "interval_note": "Intervals are Wilson 95 % intervals over distinct photos; with several seeds each photo counts"
-    " once, with its mean. Photos of one person are alike, so the true uncertainty about other people"
-    " is larger.",
-    "targeted_note": "A targeted attack is reported twice: the tables above count photos no longer recognised as their"
-    " owner; this one counts photos taken for the chosen other person.",
-    "worst_note": "A photo counts only if it is recognised untouched and under every attack, goal and seed that was"
-    " run at this size, random noise included.",
     "quality_note": "Of the judged 8-bit picture against the untouched one: higher is closer to the original; above"
     " 40 dB the difference is hard to see.",
     "time_note": "At the noise size of the headline, or the nearest that an attack was run at; one after the other, on the"
@@ -69,41 +59,68 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def headlines(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Headline]:
     """One for each recogniser, judge and norm, at the eps of `tables.main_eps`."""
-    found = []
+    found, words = [], words_of(run)
     for recognizer, judge, norm, cells in tables.panels(summary):
         eps = tables.main_eps(cells, run, norm)
         at = cells[cells["eps"] == eps]
         if eps is None or at.empty:
             continue
         by = {(c["attack"], c["goal"]): c for c in records(at)}
-        most = max(by.values(), key=lambda c: c["n"])
+        most = max((c for c in by.values() if c["goal"] == "dodge" or not is_verification(run)), key=lambda c: c["n"])
         size = eps_text(eps, norm)
         clean = points(most["clean_accuracy"])
-        sentences = [f"{judge} recognises {clean} % of {most['n']} untouched test photos."]
+        sentences = [words.untouched.format(judge=judge, clean=clean, n=most["n"])]
         low, high = tables.wilson(most["clean_accuracy"] * most["n"], most["n"])
         tiles = [("Untouched", f"{clean} %", f"{interval(low, high)} %")]
         for goal in ("dodge", "impersonate"):
             pair = [by[attack, goal] for attack in ("pgd", "art-pgd") if (attack, goal) in by]
-            sentences += [_attack_sentence(pair, size)] if pair else []
+            if pair and goal == "impersonate" and is_verification(run):
+                sentences.append(_impostor_sentence(pair, cells, size))
+                tiles += map(_impostor_tile, pair)
+                continue
+            sentences += [_attack_sentence(pair, size, words)] if pair else []
             tiles += map(_tile, pair)
         if noise := by.get((tables.NOISE, "dodge")):
-            sentences.append(f"Under random noise of the same size it recognises {points(noise['adversarial_accuracy'])} %.")
+            figure = points(noise["adversarial_accuracy"])
+            sentences.append(f"Under random noise of the same size {words.under} {figure} %.")
             tiles.append(_tile(noise))
         found.append(Headline(f"{panel_title(recognizer, judge, norm)}, eps {size}", sentences, tiles))
     return found
 
 
-def _attack_sentence(pair: Sequence[Mapping[str, Any]], size: str) -> str:
+def _attack_sentence(pair: Sequence[Mapping[str, Any]], size: str, words: Words) -> str:
     """In-house PGD and ART's, or whichever was run, against the truth and, if aimed, toward the target."""
     parts = []
     for cell in pair:
-        whose = "ART's" if cell["attack"].startswith("art-") else "ours"
+        whose = _whose(cell)
         hit = f", {points(cell['target_rate'])} % taken for that person" if cell["goal"] == "impersonate" else ""
         bounds = interval(cell["ci_low"], cell["ci_high"])
         parts.append(f"{points(cell['adversarial_accuracy'])} % with {whose} (95 % interval {bounds} %{hit})")
     if pair[0]["goal"] == "dodge":
-        return f"Under PGD noise of at most {size} it recognises {' and '.join(parts)}."
-    return f"When PGD aims at another person, it still recognises {' and '.join(parts)}."
+        return f"Under PGD noise of at most {size} {words.under} {' and '.join(parts)}."
+    return f"When PGD aims at another person, {words.aimed} {' and '.join(parts)}."
+
+
+def _impostor_sentence(pair: Sequence[Mapping[str, Any]], cells: pd.DataFrame, size: str) -> str:
+    untouched = cells[(cells["goal"] == "impersonate") & (cells["eps"] == 0)]["target_rate"].max()
+    parts = [
+        f"{points(cell['target_rate'])} % with {_whose(cell)} (95 % interval {interval(*_of_target(cell))} %)"
+        for cell in pair
+    ]
+    return f"Of {pair[0]['n']} impostor pairs {points(untouched)} % match untouched, and under PGD {' and '.join(parts)}."
+
+
+def _impostor_tile(cell: Mapping[str, Any]) -> tuple[str, str, str]:
+    name = f"{attack_title(cell['attack'])}, impostor pairs"
+    return name, f"{points(cell['target_rate'])} %", f"{interval(*_of_target(cell))} %"
+
+
+def _of_target(cell: Mapping[str, Any]) -> tuple[float, float]:
+    return tables.wilson(cell["target_rate"] * cell["n"], cell["n"])
+
+
+def _whose(cell: Mapping[str, Any]) -> str:
+    return "ART's" if cell["attack"].startswith("art-") else "ours"
 
 
 def _tile(cell: Mapping[str, Any]) -> tuple[str, str, str]:

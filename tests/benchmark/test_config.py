@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faceenc.attacks import L2, LINF, PGD, ArtHopSkipJump, parse_eps
-from faceenc.benchmark import make_plan, read_config, transfer_config
+from faceenc.benchmark import make_plan, read_config, read_task, transfer_config
 from faceenc.core import ConfigError, find_config
 from faceenc.data import FaceSet
 from faceenc.train import read_train_config
@@ -38,7 +38,7 @@ def test_every_shipped_configuration_can_be_read() -> None:
         if "surrogates" in table:
             assert transfer_config(table).name == file.stem
         elif "attacks" in table:
-            assert read_config(file).resolved()["name"] == file.stem
+            assert read_task(file).resolved()["name"] == file.stem
         else:
             assert read_train_config(file).name == file.stem
 

@@ -26,19 +26,32 @@ from faceenc.benchmark import (
     TransferPlan,
     borrow,
     draw_pairs,
+    estimate_transfer,
     goal_for,
     halves,
     judge_pairs,
+    load_pictures,
+    make_transfer_plan,
     pairs_table,
     read_pairs,
+    read_transfer_config,
     run_benchmark,
     threshold_of,
     transfer_config,
 )
 from faceenc.cli import bench_main
-from faceenc.core import AssetError, ConfigError, DataError, Model, RunError
+from faceenc.core import AssetError, ConfigError, DataError, Model, RunError, find_config
 from faceenc.data import FaceSet
-from faceenc.recognizers import FaceResNet, PictureModel, embed, joined, load_recognizer, picture_model, save_checkpoint
+from faceenc.recognizers import (
+    FaceResNet,
+    PictureModel,
+    embed,
+    joined,
+    load_recognizer,
+    offered_recognizers,
+    picture_model,
+    save_checkpoint,
+)
 from faceenc.report import (
     BORROWED,
     SUMMARY_COLUMNS,
@@ -136,7 +149,7 @@ def test_people_are_halved_by_name_and_thresholds_know_the_first_half_only(peopl
     with pytest.raises(DataError, match="1 / far"):
         threshold_of(judge, people, both.fit, far=1e-5)
     with pytest.raises(DataError, match="aligned"):
-        halves(replace(people, framing="square"))
+        _ = plan_for(replace(people, framing="square")).halves
 
 
 def test_pairs_are_of_one_person_and_everyone_comes_first_once(people: FaceSet) -> None:
@@ -506,3 +519,31 @@ def test_a_record_of_0_1_means_the_same_attacks() -> None:
 def test_configurations_that_make_no_sense_are_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words.replace("+", r"\+")):
         transfer_config(GOOD | change)
+
+
+def test_all_that_is_missing_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FACEENC_DATA", "FACEENC_RUNS"):
+        monkeypatch.delenv(name, raising=False)
+    for words in ([], ["--dry-run"]):
+        done = CliRunner().invoke(bench_main, ["transfer", "transfer-lfw", *words])
+        assert done.exit_code == 2
+        assert done.stderr.startswith("error: 3 things are missing: (1) '$FACEENC_DATA/lfw' names the variable")
+        assert "`faceenc train ... --output $FACEENC_RUNS/resnet-b` makes it" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_plans_its_work_from_what_packages_carry() -> None:
+    config = read_transfer_config(find_config("transfer"))
+    assert config.data.source == "orl"
+    assert {one.source for one in config.recognizers} <= {one.name for one in offered_recognizers() if one.licence}
+    # One net of the four, so that this takes no minute.
+    small = replace(config, recognizers=config.recognizers[:1], pairs=3)
+    data = load_pictures(small, progress=quiet)
+    assert data.images.shape == (400, 224, 224, 3)
+    plan = make_transfer_plan(small, data, limit=None, progress=quiet)
+    table = estimate_transfer(plan)
+    assert table["attack"].tolist() == [entry.name for entry in config.entries]
+    assert (table["seconds"] > 0).all()
+    assert (table["photos"] == 3).all()

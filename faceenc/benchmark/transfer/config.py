@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from faceenc.benchmark.entries import attack_fields, read_entry, same_run
 from faceenc.benchmark.folder import RENAMED_KEYS
 from faceenc.benchmark.plan import AttackEntry
 from faceenc.benchmark.runner import silent
+from faceenc.benchmark.sources import load_sources
 from faceenc.benchmark.transfer.goals import AWAY, EMBEDDING_GOALS
 from faceenc.benchmark.transfer.measurement import TransferMeasurement
-from faceenc.benchmark.transfer.pairs import halves, threshold_of
 from faceenc.benchmark.transfer.plan import TransferPlan
+from faceenc.benchmark.verification.pairs import halves, threshold_of
 from faceenc.core import (
     ConfigError,
     Progress,
@@ -31,7 +33,7 @@ from faceenc.core import (
     read_toml,
 )
 from faceenc.data import DataConfig, FaceSet, expand, load_data
-from faceenc.recognizers import FAR, PictureModel, defence, joined, load_recognizer, load_surrogate, picture_model
+from faceenc.recognizers import FAR, Recognizer, defence, joined, picture_model
 
 logger = logging.getLogger(__name__)
 
@@ -208,9 +210,30 @@ def prepare_transfer(
     config: TransferConfig, limit: int | None, device: str, trust_code: bool = False
 ) -> TransferMeasurement:
     """What a worker measures on, made of what the driver left in the cache."""
-    data = load_data(config.data, progress=silent)
-    plan = make_transfer_plan(config, data, limit=limit, device=device, trust_code=trust_code, progress=silent)
+    recognizers = load_transfer_sources(config, device, trust_code=trust_code)
+    data = load_pictures(config, progress=silent)
+    plan = make_transfer_plan(config, data, limit=limit, device=device, progress=silent, recognizers=recognizers)
     return TransferMeasurement(plan)
+
+
+def load_transfer_sources(config: TransferConfig, device: str, *, trust_code: bool = False) -> dict[str, Recognizer]:
+    """The recognisers by their names in the configuration, all of it looked for first: as of `load_sources`.
+
+    Raises:
+        ConfigError: noise is to be made on one that gives no gradients.
+    """
+    sources = {one.name: one.source for one in config.recognizers}
+    files = [config.lfw_pairs]
+    found = load_sources(sources, folders=[config.data.source], files=files, device=device, trust_code=trust_code)
+    for name in dict.fromkeys(part for surrogate in config.surrogates for part in surrogate.split("+")):
+        if name in found and not found[name].differentiable:
+            raise ConfigError(f"{name} gives no gradients, which noise is made by: leave it out of `surrogates`")
+    return found
+
+
+def load_pictures(config: TransferConfig, *, progress: Progress) -> FaceSet:
+    """The people in the one picture that all recognisers take their crops from: aligned, the built-in ORL faces as well."""
+    return load_data(config.data, progress=progress, orl_framing="aligned")
 
 
 def make_transfer_plan(
@@ -219,18 +242,26 @@ def make_transfer_plan(
     *,
     limit: int | None,
     device: str = "cpu",
-    trust_code: bool = False,
     progress: Progress,
+    recognizers: Mapping[str, Recognizer] | None = None,
 ) -> TransferPlan:
     """Everything a measurement needs; nets compute on the device.
+
+    Args:
+        config: what to compute.
+        data: the people, aligned.
+        limit: attack only so many photos.
+        device: "cpu" or "cuda".
+        progress: called with the surrogates.
+        recognizers: by their names in the configuration; None loads them.
 
     Raises:
         AssetError: weights cannot be had.
         CheckpointError: a checkpoint cannot be read or wants other crops.
         DataError: too few people for thresholds.
     """
-    attacked = {part for name in config.surrogates for part in name.split("+")}
-    embedders = {one.name: _load(one, device, trust_code, attacked) for one in config.recognizers}
+    known = recognizers or load_transfer_sources(config, device)
+    embedders = {one.name: picture_model(known[one.name], one.name) for one in config.recognizers}
     surrogates = []
     for number, name in enumerate(config.surrogates):
         progress("surrogates", number, len(config.surrogates))
@@ -257,9 +288,3 @@ def make_transfer_plan(
         lfw_pairs=expand(config.lfw_pairs) if config.lfw_pairs else None,
         same_config=partial(config.means, limit=limit, device=device),
     )
-
-
-def _load(config: EmbedderConfig, device: str, trust_code: bool, attacked: set[str]) -> PictureModel:
-    load = load_surrogate if config.name in attacked else load_recognizer
-    found = load(str(expand(config.source)), device=device, trust_code=trust_code)
-    return picture_model(found, config.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from faceenc.benchmark.transfer.verification import FARS
+from faceenc.benchmark.verification.views import FARS
 from faceenc.core import DataError
 from faceenc.data import FaceSet
 from faceenc.media import to_tensor

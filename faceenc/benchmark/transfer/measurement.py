@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,35 +12,21 @@ from faceenc.attacks import MoveAway, gradient_health, run_attack
 from faceenc.benchmark.folder import RunFolder
 from faceenc.benchmark.rows import Key, cell_key
 from faceenc.benchmark.runner import Measured, counted, silent
-from faceenc.benchmark.transfer.goals import IMPERSONATE, NEGATIVES, goal_for
+from faceenc.benchmark.transfer.goals import NEGATIVES, goal_for
 from faceenc.benchmark.transfer.lfw import pairs_table
-from faceenc.benchmark.transfer.pairs import borrow, checked_threshold, names, pictures, spread, threshold_of
+from faceenc.benchmark.transfer.pairs import borrow
 from faceenc.benchmark.transfer.plan import TransferCell, TransferPlan
-from faceenc.benchmark.transfer.verification import Verification, VerificationFile, fit_verification
+from faceenc.benchmark.verification.judging import PairJudge, pair_judges, pair_rows
+from faceenc.benchmark.verification.pairs import names, pictures, spread, threshold_of
+from faceenc.benchmark.verification.views import VerificationFile
 from faceenc.core import Progress, write_atomically
-from faceenc.media import psnr, ssim
 from faceenc.recognizers import PictureModel, embed
-
-NOBODY = "(no match)"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Judge:
-    """A judge of one variant, with what it says of the clean photos: its threshold and (N, D) embeddings."""
-
-    name: str
-    embedder: PictureModel
-    threshold: float
-    references: torch.Tensor
-    targets: torch.Tensor
-    probes: torch.Tensor
-    verification: Verification
 
 
 class TransferMeasurement:
     """A benchmark of recognisers of strangers: the noise of every surrogate, attack and eps, and what judges say of it.
 
-    A match of the pair counts as the person's name, no match as `NOBODY`; so rows and summaries are those of classification.
+    Rows are as of `faceenc.benchmark.verification.judging`.
 
     Args:
         plan: what to compute.
@@ -108,13 +93,12 @@ class TransferMeasurement:
             progress=counted(self.progress, len(self._x)),
         )  # fmt: skip
         shown = [outcome.adversarial, borrow(self._x, outcome.adversarial)]
-        own = {"overshoot": outcome.overshoot.tolist(), "queries": outcome.queries.tolist()}
         rows, views = [], []
         for judge in self._judges:
             for columns, adversarial in zip(plan.columns(cell, judge.name), shown, strict=False):
                 after = embed(judge.embedder.model, adversarial)
                 views.append((columns, judge.verification.of(after)))
-                rows += self._describe(columns, judge, adversarial, after, own, outcome.seconds)
+                rows += pair_rows(columns, judge, plan.data, plan.pairs, self._x, adversarial, after, outcome)
         return Measured(rows, views)
 
     def keep(self, folder: RunFolder, cell: TransferCell, measured: Measured, done: Collection[Key]) -> None:
@@ -142,58 +126,13 @@ class TransferMeasurement:
                 found[surrogate.name] = threshold_of(surrogate, plan.data, plan.halves.fit, far=plan.far)
         return found
 
-    def _describe(
-        self,
-        columns: dict[str, Any],
-        judge: _Judge,
-        adversarial: torch.Tensor,
-        after: torch.Tensor,
-        own: dict[str, list[float]],
-        seconds: float,
-    ) -> list[dict[str, Any]]:
-        plan, n = self.plan, len(self._x)
-        before = (judge.probes - judge.references).norm(dim=1)
-        now, to_target = (after - judge.references).norm(dim=1), (after - judge.targets).norm(dim=1)
-        aimed = columns["goal"] == IMPERSONATE
-        label, target = names(plan.data, plan.pairs.probes), names(plan.data, plan.pairs.targets)
-        matched, taken = (now <= judge.threshold).tolist(), (to_target <= judge.threshold).tolist()
-        answers = [target[i] if aimed and taken[i] else label[i] if matched[i] else NOBODY for i in range(n)]
-        delta = adversarial - self._x
-        values: dict[str, Sequence[Any]] = {
-            **own,
-            "image": [plan.data.files[row] for row in plan.pairs.probes],
-            "label": label,
-            "target": target if aimed else [""] * n,
-            "clean_prediction": [label[i] if before[i] <= judge.threshold else NOBODY for i in range(n)],
-            "adversarial_prediction": answers,
-            # Distances in thresholds: there are no probabilities in verification.
-            "clean_probability": [None] * n, "adversarial_probability": [None] * n,
-            "label_probability": [None] * n, "target_probability": [None] * n,
-            "loss": ((-to_target if aimed else now) / judge.threshold).tolist(),
-            "success": [t if aimed else not m for t, m in zip(taken, matched, strict=True)],
-            "linf": delta.flatten(1).abs().amax(1).tolist(),
-            "l2": torch.linalg.vector_norm(delta.flatten(1), dim=1).tolist(),
-            "psnr": psnr(adversarial, self._x).tolist(),
-            "ssim": ssim(adversarial, self._x).tolist(),
-            "seconds": [seconds / n] * n,
-        }  # fmt: skip
-        return [{**columns, **{name: column[i] for name, column in values.items()}} for i in range(n)]
 
-
-def _judges(plan: TransferPlan, progress: Progress) -> list[_Judge]:
-    """Thresholds are fitted on untouched photos: a judge does not know what became of a picture."""
+def _judges(plan: TransferPlan, progress: Progress) -> list[PairJudge]:
     found = []
-    clean = [pictures(plan.data, rows) for rows in (plan.pairs.references, plan.pairs.targets, plan.pairs.probes)]
     for number, judge in enumerate(plan.judges):
         progress("judges", number, len(plan.judges))
-        references, targets = (embed(judge.model, x) for x in clean[:2])
-        verification = fit_verification(judge, plan.data, plan.halves, plan.pairs)
-        threshold = checked_threshold(verification.fitted, far=plan.far, name=plan.data.name)
-        for variant in plan.variants:
-            through = judge.defended(variant) if variant else judge
-            found.append(
-                _Judge(through.name, through, threshold, references, targets, embed(through.model, clean[2]), verification)
-            )
+        through = [judge.defended(variant) if variant else judge for variant in plan.variants]
+        found += pair_judges(judge, plan.data, plan.halves, plan.pairs, far=plan.far, through=through)
     progress("judges", len(plan.judges), len(plan.judges))
     return found
 

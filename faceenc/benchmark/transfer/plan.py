@@ -11,8 +11,9 @@ from typing import Any
 from faceenc.attacks import BATCH_SIZE
 from faceenc.benchmark.costs import cell_memory, cell_seconds
 from faceenc.benchmark.plan import AttackEntry
-from faceenc.benchmark.transfer.goals import IMPERSONATE
-from faceenc.benchmark.transfer.pairs import Halves, Pairs, draw_pairs, halves
+from faceenc.benchmark.transfer.pairs import aligned_halves
+from faceenc.benchmark.verification.judging import IMPERSONATE
+from faceenc.benchmark.verification.pairs import Halves, Pairs, draw_pairs
 from faceenc.data import FaceSet
 from faceenc.recognizers import FAR, PictureModel
 from faceenc.report import BORROWED
@@ -79,7 +80,7 @@ class TransferPlan:
 
     @cached_property
     def halves(self) -> Halves:
-        return halves(self.data)
+        return aligned_halves(self.data)
 
     @cached_property
     def pairs(self) -> Pairs:

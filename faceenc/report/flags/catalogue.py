@@ -6,13 +6,9 @@ examines, what a hit may mean and what to do; its function in `checks` or `black
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pandas as pd
-
-from faceenc.report import tables
 from faceenc.report.flags import blackbox, checks
 
 # None: the run holds nothing that this check could examine.
@@ -43,13 +39,6 @@ class Check:
     meaning: str
     remedy: str
     hits: _Hits
-
-
-def survey(
-    rows: pd.DataFrame, run: Mapping[str, Any], crosscheck: pd.DataFrame | None = None
-) -> dict[str, list[Flag] | None]:
-    """Flags by the name of their check; None for a check that found nothing to examine."""
-    return raised(CHECKS, checks.RunResults(rows, tables.summarize(rows), run, crosscheck))
 
 
 def raised(catalogue: Sequence[Check], results: checks.RunResults) -> dict[str, list[Flag] | None]:

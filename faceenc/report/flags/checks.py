@@ -15,6 +15,7 @@ import pandas as pd
 
 from faceenc.core import SLACK
 from faceenc.report import tables
+from faceenc.report.words import is_verification
 
 _POINTS = 0.02  # accuracy and success: two attacks on the same images wobble by less
 _PARITY_POINTS = 0.01  # two implementations of one attack
@@ -90,7 +91,9 @@ def clean_mismatch(results: RunResults) -> list[Hit] | None:
         Hit(where, f"{where['image']} of {where['n']} images changed prediction without any noise")
         for where in _dicts(_count(moved).merge(_count(still).rename(columns={"image": "n"}), on=tables.KEYS))
     ]
-    answers = rows.groupby(["recognizer", "judge", "image"])["clean_prediction"].nunique().reset_index()
+    # Of a pair: who the other photo shows depends on what is wanted.
+    goal = ["goal"] if is_verification(results.run) else []
+    answers = rows.groupby(["recognizer", "judge", *goal, "image"])["clean_prediction"].nunique().reset_index()
     unsteady = answers[answers["clean_prediction"] > 1]
     for names, group in unsteady.groupby(["recognizer", "judge"]):
         where = dict(zip(["recognizer", "judge"], names, strict=True))
@@ -245,7 +248,9 @@ def budget_exceeded(results: RunResults) -> list[Hit] | None:
 
 def not_finite(results: RunResults) -> list[Hit] | None:
     """Every measured number must be finite, but for the PSNR of an unchanged image, which is infinite."""
-    names = ["clean_probability", "adversarial_probability", "label_probability", "loss", "linf", "l2", "ssim", "overshoot"]
+    names = ["loss", "linf", "l2", "ssim", "overshoot"]
+    if not is_verification(results.run):  # distances only
+        names += ["clean_probability", "adversarial_probability", "label_probability"]
     finite = np.isfinite(results.rows[names].to_numpy(dtype=float)).all(axis=1)
     bad = ~finite | results.rows["psnr"].isna().to_numpy()
     return [

@@ -1,4 +1,4 @@
-"""Verification: how well strangers are distinguished, with thresholds from other people, before and after noise."""
+"""How well strangers are verified and identified, with thresholds from other people, before and after noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from faceenc.benchmark.rows import CELL_COLUMNS, Key
-from faceenc.benchmark.transfer.pairs import Halves, Pairs, pictures, spread
+from faceenc.benchmark.verification.identification import Gallery, fit_identification
+from faceenc.benchmark.verification.pairs import Halves, Pairs, pictures, spread
 from faceenc.core import RunError, write_atomically
 from faceenc.data import FaceSet
 from faceenc.recognizers import (
@@ -25,53 +26,55 @@ from faceenc.recognizers import (
     equal_error_rate,
     fit_threshold,
     pair_scores,
-    rank_k,
 )
 
 FARS = (FAR, 0.001)
 
 RANKS = (1, 50)
-VERIFICATION_COLUMNS = ("tar_far1", "far1", "tar_far01", "far01", "eer", "rank1", "rank50", "people")
+VERIFICATION_COLUMNS = (
+    *("tar_far1", "far1", "tar_far01", "far01", "eer", "rank1", "rank50"),
+    *("identified", "taken_for_others", "people"),
+)
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """What one judge needs to verify the tested people.
+    """What one judge needs to verify and identify the tested people.
 
     Attributes:
         fitted: distances of the first half's genuine and impostor pairs.
         thresholds: fitted on them, for `FARS`; nan where the pairs cannot show the rate.
         impostor: (I,) distances between two people of the second half.
-        gallery: (G, D) clean photos of the second half that are not attacked.
-        gallery_labels: (G,).
+        gallery: clean photos of the second half.
         references: (N, D) of the pairs' other photos.
-        labels: (N,) of the attacked photos.
+        probes: (N,) rows of the attacked photos, none of which is searched for in itself.
     """
 
     fitted: tuple[Floats, Floats]
     thresholds: tuple[float, ...]
     impostor: Floats
-    gallery: Floats
-    gallery_labels: NDArray[np.int64]
+    gallery: Gallery
     references: Floats
-    labels: NDArray[np.int64]
+    probes: NDArray[np.int64]
 
     def of(self, probes: torch.Tensor) -> dict[str, Any]:
-        """`VERIFICATION_COLUMNS` for (N, D) embeddings of the attacked photos, clean or not: shares in [0, 1].
+        """`VERIFICATION_COLUMNS` for (M, D) embeddings of the first M attacked photos, clean or not: shares in [0, 1].
 
         Genuine pairs are probe and reference; impostor pairs are clean ones, for whoever attacks does not change them.
         """
-        own = probes.double().numpy()
-        genuine = np.linalg.norm(own - self.references, axis=1)
+        own, count = probes.double().numpy(), len(probes)
+        genuine = np.linalg.norm(own - self.references[:count], axis=1)
         rates = [
             (float("nan"), float("nan")) if np.isnan(t) else apply_threshold(genuine, self.impostor, threshold=t)
             for t in self.thresholds
         ]
-        ranks = [rank_k(own, self.labels, self.gallery, self.gallery_labels, k=k) for k in RANKS]
+        found = self.gallery.search(own, self.probes[:count])
+        ranks = [found.rank(k) for k in RANKS]
         numbers = [*rates[0], *rates[1], equal_error_rate(genuine, self.impostor), *ranks]
-        return dict(zip(VERIFICATION_COLUMNS, [*numbers, len(np.unique(self.gallery_labels))], strict=True))
+        numbers += [found.identified, found.taken_for_others]
+        return dict(zip(VERIFICATION_COLUMNS, [*numbers, len(np.unique(self.gallery.labels))], strict=True))
 
 
 def fit_verification(judge: PictureModel, data: FaceSet, halves: Halves, pairs: Pairs) -> Verification:
@@ -83,9 +86,8 @@ def fit_verification(judge: PictureModel, data: FaceSet, halves: Halves, pairs: 
         halves: thresholds come from the first.
         pairs: attacked photos come from the second.
     """
-    fit = spread(data, halves.fit)
-    rest = spread(data, np.setdiff1d(halves.test, pairs.probes))
-    embeddings = {name: _embed(judge, data, rows) for name, rows in (("fit", fit), ("rest", rest))}
+    fit, test = spread(data, halves.fit), spread(data, halves.test)
+    embeddings = {name: _embed(judge, data, rows) for name, rows in (("fit", fit), ("test", test))}
     fitted = pair_scores(embeddings["fit"], data.labels[fit])
     thresholds = []
     for far in FARS:
@@ -93,14 +95,14 @@ def fit_verification(judge: PictureModel, data: FaceSet, halves: Halves, pairs: 
             thresholds.append(fit_threshold(*fitted, far=far))
         except ValueError:  # too few pairs for this rate
             thresholds.append(float("nan"))
+    threshold = fit_identification(embeddings["fit"], data.labels[fit])
     return Verification(
         fitted=fitted,
         thresholds=tuple(thresholds),
-        impostor=pair_scores(embeddings["rest"], data.labels[rest])[1],
-        gallery=embeddings["rest"],
-        gallery_labels=data.labels[rest],
+        impostor=pair_scores(embeddings["test"], data.labels[test])[1],
+        gallery=Gallery(embeddings["test"], test, data.labels[test], threshold, data.labels),
         references=_embed(judge, data, pairs.references),
-        labels=data.labels[pairs.probes],
+        probes=pairs.probes,
     )
 
 
