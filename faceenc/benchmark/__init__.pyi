@@ -35,6 +35,13 @@ from .transfer.lfw import read_pairs as read_pairs
 from .transfer.measurement import TransferMeasurement as TransferMeasurement
 from .transfer.pairs import borrow as borrow
 from .transfer.plan import TransferPlan as TransferPlan
+from .verification.baseline import FARS as FARS
+from .verification.baseline import all_pairs as all_pairs
+from .verification.baseline import det_curve as det_curve
+from .verification.baseline import equal_error as equal_error
+from .verification.baseline import given_pairs as given_pairs
+from .verification.baseline import operating_rates as operating_rates
+from .verification.baseline import spread as spread
 from .verification.config import VerificationConfig as VerificationConfig
 from .verification.config import verification_config as verification_config
 from .verification.crops import Crops as Crops
@@ -46,3 +53,6 @@ from .verification.pairs import threshold_of as threshold_of
 from .verification.plan import VerificationPlan as VerificationPlan
 from .verification.plan import VerificationSubject as VerificationSubject
 from .verification.prepare import make_verification_plan as make_verification_plan
+from .verification.thresholds import Baseline as Baseline
+from .verification.thresholds import measure_baseline as measure_baseline
+from .verification.thresholds import own_distance as own_distance

@@ -8,6 +8,7 @@ import click
 
 from faceenc import __version__
 from faceenc.cli.bench_list import list_names
+from faceenc.cli.bench_thresholds import thresholds
 from faceenc.cli.common import Group
 from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write, trust_option
 from faceenc.cli.progress import progress_bars
@@ -168,6 +169,7 @@ def transfer(
 
 
 bench_main.add_command(list_names)
+bench_main.add_command(thresholds)
 
 
 @bench_main.command()

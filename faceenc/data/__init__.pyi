@@ -19,5 +19,7 @@ from .folder import list_photos as list_photos
 from .folder import load_faces as load_faces
 from .folder import load_folder as load_folder
 from .folder import photos_table as photos_table
+from .pair_files import PairFile as PairFile
+from .pair_files import read_pair_file as read_pair_file
 from .video import Clip as Clip
 from .video import extract_faces as extract_faces
