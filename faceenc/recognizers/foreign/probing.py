@@ -2,8 +2,8 @@
 
 A net that is fed another range or another order of colours still answers, only worse, and never says so. The range shows in
 how well it tells people apart. The order of colours hardly does; but a net made for one order heeds a tint of skin more than
-the same tint with red and blue exchanged. So did all three face nets it was tried on, and the order that this told separated
-people better on photos in colour, too.
+the same tint with red and blue exchanged. That was found on three face nets, on which the tint and the bounds were chosen,
+and tried on no other.
 """
 
 from __future__ import annotations
