@@ -16,10 +16,12 @@ from .art.minimal import ArtCarliniLinf as ArtCarliniLinf
 from .art.minimal import ArtDeepFool as ArtDeepFool
 from .catalogue import ATTACKS as ATTACKS
 from .counting import Counted as Counted
+from .eager import Exact as Exact
+from .eager import Relaid as Relaid
+from .eager import Traced as Traced
 from .engines import ENGINES as ENGINES
-from .engines import Exact as Exact
-from .engines import Relaid as Relaid
 from .engines import cached_engine as cached_engine
+from .engines import engine_in_use as engine_in_use
 from .engines import gradient_engine as gradient_engine
 from .fused import FusedResNet as FusedResNet
 from .goals import Contrast as Contrast
