@@ -22,11 +22,13 @@ from .eager import Traced as Traced
 from .engines import ENGINES as ENGINES
 from .engines import cached_engine as cached_engine
 from .engines import engine_in_use as engine_in_use
+from .engines import engines_in_use as engines_in_use
 from .engines import gradient_engine as gradient_engine
 from .fused import FusedResNet as FusedResNet
 from .goals import Contrast as Contrast
 from .goals import Dodge as Dodge
 from .goals import Impersonate as Impersonate
+from .goals import LeadingGoal as LeadingGoal
 from .goals import MoveAway as MoveAway
 from .goals import MoveTo as MoveTo
 from .gradient_masking import gradient_health as gradient_health

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -106,6 +107,12 @@ def engine_in_use(model: Model, name: str) -> str:
         if built.engine is not None:
             return f"{engine} ({getattr(built.engine, 'way', '')})" + "".join(f": {why}" for why in whys[:1])
     return f"exact: {'; '.join(dict.fromkeys(whys))}"
+
+
+def engines_in_use(attacks: Iterable[object], model: Model) -> dict[str, str]:
+    """`engine_in_use` of every engine that some attack asks for; what has no `engine`, as ART's, computes in its own way."""
+    names = {str(attack.engine) for attack in attacks if hasattr(attack, "engine")}
+    return {name: engine_in_use(model, name) for name in sorted(names)}
 
 
 @dataclass(frozen=True, eq=False)
