@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from faceenc.benchmark import Report
-    from faceenc.core import Model, Progress
+    from faceenc.core import Goal, Model, Progress
     from faceenc.media import Picture
     from faceenc.protect import Evidence, Options, Protected
 
@@ -211,7 +211,7 @@ def transfer(
 def crosscheck(
     model: Model,
     x: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | Mapping[str, Goal],
     *,
     steps: int = 10,
     engines: Sequence[str] = ("exact", "fused"),
@@ -220,9 +220,10 @@ def crosscheck(
     """Compare our PGD with ART's from the same start, step by step, for {Linf, L2} x {dodge, impersonate} and each engine.
 
     Args:
-        model: any module, (N, 3, H, W) in [0, 1] -> (N, K) logits, in evaluation mode.
+        model: any module, (N, 3, H, W) in [0, 1] -> (N, K) logits or (N, D) embeddings, in evaluation mode.
         x: (N, 3, H, W) float32 in [0, 1], one batch.
-        labels: (N,) true identities; the target of each image is the identity after its own.
+        labels: (N,) true identities, and the target of each image is the identity after its own; of an embedder goals by
+            name, such as {"dodge": MoveAway(references, threshold)} with the embeddings of other photos.
         steps: of both.
         engines: of our PGD, of "exact", "fused" and "bf16".
         progress: is called with what is done, how much of it, and how much there is.

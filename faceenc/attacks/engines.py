@@ -2,40 +2,47 @@
 
 ==========  ==================================================================================================
 ``exact``   plain eager float32, as ART, torchattacks and others compute it; equal to ART's to the bit
-``fused``   float32 by `FusedResNet`, or by a folded channels-last copy of any other module; equal up to rounding
+``fused``   float32 by `FusedResNet`, or of any other module by its traced graph (`traced.freeze`); equal up to rounding
 ``bf16``    the same in bfloat16, with the closing steps of an attack in float32
 ``auto``    bf16 where the hardware computes in bfloat16, else fused
 ==========  ==================================================================================================
 
+Where a faster way fails, or answers otherwise than `exact`, a slower one serves: `engine_in_use` says which, and why.
 All of them evaluate a module as in eval mode, whatever mode it is in, and leave it as it was.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
+from faceenc.attacks.eager import Exact, Relaid, Traced
+from faceenc.attacks.self_check import complaint
 from faceenc.core import ConfigError, Goal, Gradient, GradientEngine, Model, has_bfloat16, has_fast_packed_convolutions
 
 log = logging.getLogger(__name__)
 
 ENGINES = ("exact", "fused", "bf16", "auto")
 
-# Relative L2 errors against eager that an engine may have in its self-check: (outputs, gradient). Both are far above
-# rounding and far below what a mistake costs. A rounded activation can flip a relu: right gradients are off by some 1e-3.
-_TOLERANCE = {torch.float32: (1e-3, 2e-2), torch.bfloat16: (0.1, 0.7)}
+# Why most nets have no plan of their own, which is no fault of theirs.
 _NO_RESNET = "not a ResNet"
-_CHECK_SIDE = 64
+_NO_PLAN = (_NO_RESNET, "its blocks are not basic blocks")
 
-_Built = tuple[object, GradientEngine | None]
+
+class _Built(NamedTuple):
+    """What was built for a recogniser in one state of its weights, and why nothing faster."""
+
+    state: object
+    engine: GradientEngine | None
+    why: str
+
+
 _cache: weakref.WeakKeyDictionary[nn.Module, dict[torch.dtype, _Built]] = weakref.WeakKeyDictionary()
 
 
@@ -67,44 +74,45 @@ def gradient_engine(model: Model, name: str) -> GradientEngine:
         return model.engine(name)
     if name == "exact":
         return Exact(model)
-    if name == "auto":
-        name = "bf16" if has_bfloat16(_device(model)) else "fused"
+    name = _resolved(model, name)
     fused = cached_engine(model, torch.float32) or Exact(model)
     fast = cached_engine(model, torch.bfloat16) if name == "bf16" else None
     return fused if fast is None else _Closing(fast, fused)
 
 
-@dataclass(frozen=True, eq=False)
-class Exact:
-    """Plain eager autograd in float32.
+def engine_in_use(model: Model, name: str) -> str:
+    """Which engine serves where `name` is asked for, for run.json and reports.
 
-    Shape
-        x: (N, 3, H, W) float32 in [0, 1] -> outputs (N, K), loss (N,), gradient (N, 3, H, W) of the batch's mean loss.
+    >>> engine_in_use(torchvision.models.mobilenet_v2(), "fused")
+    'fused (traced graph)'
+
+    Args:
+        model: see `gradient_engine`.
+        name: one of `ENGINES`.
+
+    Returns:
+        The engine, in brackets by which way, and behind a colon why it is not the one that was asked for.
     """
+    gradient_engine(model, name)
+    if isinstance(model, OwnGradient):
+        return f"{name} (its own)"
+    if name == "exact":
+        return name
+    if not isinstance(model, nn.Module):
+        return "exact: it is not a torch module"
+    whys = []
+    for engine, dtype in (("bf16", torch.bfloat16), ("fused", torch.float32))[_resolved(model, name) == "fused" :]:
+        built = _built(model, dtype)
+        whys += [built.why] * bool(built.why)
+        if built.engine is not None:
+            return f"{engine} ({getattr(built.engine, 'way', '')})" + "".join(f": {why}" for why in whys[:1])
+    return f"exact: {'; '.join(dict.fromkeys(whys))}"
 
-    model: Model
 
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
-        with evaluating(self.model):
-            return _autograd(self.model, x, goal, margin)
-
-
-class Relaid:
-    """Eager autograd of a copy with batch norms folded, in channels-last; any module, any device."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        from torch.fx.experimental.optimization import fuse
-
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        with contextlib.suppress(Exception):  # not every module can be traced, and folding is only half of the gain
-            self.model = fuse(self.model)
-        self.model = self.model.to(memory_format=torch.channels_last)
-        self.dtype = dtype
-
-    def __call__(self, x: torch.Tensor, goal: Goal, *, last: bool = False, margin: float | None = None) -> Gradient:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer = _autograd(self.model, x.contiguous(memory_format=torch.channels_last), goal, margin)
-        return answer._replace(gradient=answer.gradient.contiguous())
+def engines_in_use(attacks: Iterable[object], model: Model) -> dict[str, str]:
+    """`engine_in_use` of every engine that some attack asks for; what has no `engine`, as ART's, computes in its own way."""
+    names = {str(attack.engine) for attack in attacks if hasattr(attack, "engine")}
+    return {name: engine_in_use(model, name) for name in sorted(names)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,60 +126,38 @@ class _Closing:
         return (self.closing if last else self.fast)(x, goal, last=last, margin=margin)
 
 
-@torch.enable_grad()
-def _autograd(model: Model, x: torch.Tensor, goal: Goal, margin: float | None) -> Gradient:
-    x = x.detach().requires_grad_(True)
-    outputs = model(x).float()
-    loss = goal.loss(outputs)
-    going = None if margin is None else ~goal.reached(outputs.detach(), margin)
-    if going is not None and not going.any():
-        return Gradient(outputs.detach(), loss.detach(), x.detach()[:0])
-    # Asking for x alone spares the weights' gradients. The mean, not the sum, rounds as ART's loss does.
-    (gradient,) = torch.autograd.grad(loss.mean(), x)
-    return Gradient(outputs.detach(), loss.detach(), gradient if going is None else gradient[going])
-
-
-@contextlib.contextmanager
-def evaluating(model: Model) -> Iterator[None]:
-    """In evaluation mode meanwhile: dropout and batch statistics would make every answer another one."""
-    training = [module for module in model.modules() if module.training] if isinstance(model, nn.Module) else []
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def cached_engine(model: Model, dtype: torch.dtype) -> GradientEngine | None:
     """The fast engine for `dtype`, or None where there is none. Only copies are kept: the cache keeps no model alive."""
     if not isinstance(model, nn.Module):
         log.warning("%s is not a torch module: gradients by the exact engine", getattr(model, "__name__", repr(model)))
         return None
+    return _built(model, dtype).engine
+
+
+def _built(model: nn.Module, dtype: torch.dtype) -> _Built:
     weights = [*model.parameters(), *model.buffers()]
     state = [(weight.data_ptr(), weight._version) for weight in weights]
     engines = _cache.setdefault(model, {})
-    if dtype not in engines or engines[dtype][0] != state:
-        engines[dtype] = (state, _build(model, dtype))
-    return engines[dtype][1]
+    if dtype not in engines or engines[dtype].state != state:
+        engines[dtype] = _Built(state, *_build(model, dtype))
+    return engines[dtype]
 
 
-def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
-    """The fastest engine for `dtype` that passes its self-check."""
+def _build(model: nn.Module, dtype: torch.dtype) -> tuple[GradientEngine | None, str]:
+    """The fastest engine for `dtype` that passes its self-check, and why no faster one."""
     device = _device(model)
     reasons = []
     engine: GradientEngine | None = None
     if dtype == torch.bfloat16 and not has_bfloat16(device):
         reasons.append("the processor has no bfloat16")
     else:
-        plans = [_fused, _plain, Relaid] if device.type == "cpu" else [Relaid]
-        if not has_fast_packed_convolutions():
-            plans = plans[-2:]
+        plans = [_fused, _plain, Traced, _traced_plain, Relaid] if device.type == "cpu" else [Relaid]
+        if device.type == "cpu" and not has_fast_packed_convolutions():
+            plans = [_plain, _traced_plain, Relaid]
         for plan in plans:
             try:
                 candidate = plan(model, dtype)
-                reason = _complaint(candidate, model, dtype, device)
+                reason = complaint(candidate, model, dtype, device)
             except Exception as error:  # private operations of torch may fail in any way, and a slower engine always remains
                 reason = str(error).partition("\n")[0] or type(error).__name__
             if not reason:
@@ -182,9 +168,15 @@ def _build(model: nn.Module, dtype: torch.dtype) -> GradientEngine | None:
         left = "a slower engine" if engine is None else type(engine).__name__.strip("_")
         why = "; ".join(dict.fromkeys(reasons))
         # Any other network is as good to attack; it is only not attacked as fast as it might be.
-        level = logging.INFO if _NO_RESNET in reasons else logging.WARNING
+        level = logging.INFO if reasons[0] in _NO_PLAN else logging.WARNING
         log.log(level, "gradients of %s in %s come from %s: %s", type(model).__name__, dtype, left, why)
-    return engine
+    return engine, "; ".join(reason for reason in dict.fromkeys(reasons) if reason not in _NO_PLAN)
+
+
+def _resolved(model: Model, name: str) -> str:
+    if name != "auto":
+        return name
+    return "bf16" if has_bfloat16(_device(model)) else "fused"
 
 
 def _device(model: Model) -> torch.device:
@@ -210,28 +202,5 @@ def _plain(model: nn.Module, dtype: torch.dtype) -> GradientEngine:
     return _fused(model, dtype, native=False)
 
 
-class _Probe:
-    """The goal of the self-check: a fixed random direction, which means as much for logits as for unit embeddings."""
-
-    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
-        direction = torch.randn(outputs.shape[1], generator=torch.Generator().manual_seed(1))
-        return outputs @ direction.to(outputs.device)
-
-    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
-        return torch.zeros(len(outputs), dtype=torch.bool)
-
-    def select(self, rows: torch.Tensor) -> _Probe:
-        return self
-
-
-def _complaint(engine: GradientEngine, model: nn.Module, dtype: torch.dtype, device: torch.device) -> str:
-    """What is wrong with the engine's answer for two random images, measured against eager; empty if nothing is."""
-    side = getattr(model, "input_size", _CHECK_SIDE)
-    x = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    got, want = engine(x, _Probe()), Exact(model)(x, _Probe())
-    for what, limit in zip(("outputs", "gradient"), _TOLERANCE[dtype], strict=True):
-        a, b = getattr(got, what), getattr(want, what)
-        error = float((a - b).norm() / b.norm())
-        if not error <= limit:  # so written, a NaN is a complaint too
-            return f"the {what} in its self-check were off by {error:.1g} of their size, allowed is {limit:g}"
-    return ""
+def _traced_plain(model: nn.Module, dtype: torch.dtype) -> GradientEngine:
+    return Traced(model, dtype, native=False)

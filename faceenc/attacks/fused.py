@@ -156,6 +156,8 @@ class FusedResNet:
         TypeError: The network is not made of basic blocks.
     """
 
+    way = "plan of a ResNet"
+
     def __init__(
         self, network: ResNet, mean: torch.Tensor, std: torch.Tensor, *, dtype: torch.dtype, native: bool = True
     ) -> None:

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
+
+from faceenc.core import Goal
+
+
+@runtime_checkable
+class LeadingGoal(Goal, Protocol):
+    """A goal over embeddings that says how far it is from being reached: ART's attacks take it for two classes."""
+
+    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, D) -> (N,), in thresholds, differentiable; above 0 where the goal is reached."""
+        ...
+
+    def select(self, rows: torch.Tensor) -> LeadingGoal: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +89,10 @@ class MoveAway:
         """(N,) bool: the nearest of all references, in every view, is farther than the threshold by more than `margin`."""
         return self.distances(outputs).amin(1) > self.threshold + margin
 
+    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N,) by how many thresholds the nearest reference is beyond the threshold."""
+        return self.distances(outputs).amin(1) / self.threshold - 1
+
     def select(self, rows: torch.Tensor) -> MoveAway:
         return MoveAway(self.references[rows], self.threshold)
 
@@ -103,6 +121,10 @@ class MoveTo:
     def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
         """(N,) bool: in every view some target is nearer than the threshold by more than `margin`."""
         return self.distances(outputs).amax(1) < self.threshold - margin
+
+    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N,) by how many thresholds the target is within the threshold, in the worst view."""
+        return 1 - self.distances(outputs).amax(1) / self.threshold
 
     def select(self, rows: torch.Tensor) -> MoveTo:
         return MoveTo(self.targets[rows], self.threshold)
@@ -141,6 +163,10 @@ class Contrast:
     def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
         """(N,) bool: in every view the nearest positive is farther than the threshold by more than `margin`."""
         return MoveAway(self.positives, self.threshold).reached(outputs, margin)
+
+    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N,) that of `MoveAway` from the positives."""
+        return MoveAway(self.positives, self.threshold).lead(outputs)
 
     def select(self, rows: torch.Tensor) -> Contrast:
         others = self.negatives if len(self.negatives) == 1 else self.negatives[rows]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from faceenc.attacks.counting import Counted
-from faceenc.attacks.engines import evaluating
+from faceenc.attacks.eager import evaluating
 from faceenc.attacks.goals import Dodge
 from faceenc.core import Attack, ConfigError, Goal, Model, Outcome
 from faceenc.recognizers import ask

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from faceenc.attacks import Dodge, Impersonate, gradient_engine, run_attack
+from faceenc.attacks import Dodge, Impersonate, engines_in_use, gradient_engine, run_attack
 from faceenc.benchmark.folder import RunFolder
 from faceenc.benchmark.minimum import measure_minimum
 from faceenc.benchmark.parity import crosscheck
@@ -45,6 +45,7 @@ class Classification:
 
     def parts(self) -> dict[str, Any]:
         plan, data = self.plan, self.plan.data
+        attacks = [entry.attack for entry in plan.entries] + ([plan.minimum.attack] if plan.minimum else [])
         return {
             **plan.environment,
             "data": {
@@ -57,7 +58,10 @@ class Classification:
                 "credit": data.credit,
             },
             "recognizers": [
-                {"name": s.name, "classes": len(s.model.classes), "input_size": s.model.input_size, **s.record}
+                {
+                    **{"name": s.name, "classes": len(s.model.classes), "input_size": s.model.input_size, **s.record},
+                    "engine": engines_in_use(attacks, self._attacked[s.name]),
+                }
                 for s in plan.subjects
             ],
         }

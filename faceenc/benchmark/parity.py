@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class _Recorded(Counted):
 def crosscheck(
     model: Model,
     x: torch.Tensor,
-    labels: torch.Tensor,
+    labels: torch.Tensor | Mapping[str, Goal],
     *,
     steps: int = 10,
     engines: tuple[str, ...] = ("exact", "fused"),
@@ -52,9 +53,11 @@ def crosscheck(
     """Compare for {Linf, L2} x {dodge, impersonate} and each engine, without random start or early stop.
 
     Args:
-        model: the recogniser.
+        model: the recogniser, a classifier or an embedder.
         x: (N, 3, H, W) in [0, 1], one batch.
-        labels: (N,) true identities; the target of each image is the identity after its own.
+        labels: (N,) true identities, and the target of each image is the identity after its own; of an embedder goals by
+            name, such as {"dodge": MoveAway(references, threshold)}. A reference must be another photo than the image, at
+            which the distance has no gradient.
         steps: PGD steps of both.
         engines: of our PGD.
         progress: called after each case.
@@ -62,13 +65,17 @@ def crosscheck(
     Returns:
         One row per norm, goal, engine and step: max_difference and identical_pixels (share of equal values) of the iterates
         after that step, and, repeated on each row of the pair, what both end with: agreement (share of equal predictions),
-        clean_accuracy, accuracy and art_accuracy, loss and art_loss (mean, to be maximised), seconds and art_seconds.
+        clean_accuracy, accuracy and art_accuracy, loss and art_loss (mean, to be maximised), seconds and art_seconds. An
+        embedder's prediction is whether the goal is reached, and its accuracy the share of images where it is not.
     """
     import pandas as pd
 
     with torch.no_grad():
         clean = model(x)
-    goals: dict[str, Goal] = {"dodge": Dodge(labels), "impersonate": Impersonate((labels + 1) % clean.shape[1])}
+    if isinstance(labels, torch.Tensor):
+        goals: Mapping[str, Goal] = {"dodge": Dodge(labels), "impersonate": Impersonate((labels + 1) % clean.shape[1])}
+    else:
+        goals = labels
     cases = [(norm, goal) for norm in (LINF, L2) for goal in goals]
     rows: list[dict[str, Any]] = []
     for number, (norm, name) in enumerate(cases):
@@ -78,7 +85,7 @@ def crosscheck(
         for engine in engines:
             ours = _run_ours(model, x, goal, PGD(norm=norm, steps=steps, random_start=False, engine=engine), eps)
             pair = {"norm": norm.name, "goal": name, "eps": eps, "engine": engine, "images": len(x)}
-            ends = _ends(clean, goal, labels, ours, art)
+            ends = _ends(clean, goal, labels if isinstance(labels, torch.Tensor) else None, ours, art)
             rows += [
                 {**pair, "step": step, **_difference(ours.iterates[step], art.iterates[step]), **ends}
                 for step in range(1, steps + 1)
@@ -114,14 +121,18 @@ def _difference(ours: torch.Tensor, art: torch.Tensor) -> dict[str, float]:
     }
 
 
-def _ends(clean: torch.Tensor, goal: Goal, labels: torch.Tensor, ours: _Run, art: _Run) -> dict[str, float]:
+def _ends(clean: torch.Tensor, goal: Goal, labels: torch.Tensor | None, ours: _Run, art: _Run) -> dict[str, float]:
     def share(hits: torch.Tensor) -> float:
         return float(hits.float().mean())
 
-    predictions, art_predictions = ours.outputs.argmax(1), art.outputs.argmax(1)
+    if labels is None:
+        before, predictions, art_predictions = (goal.reached(outputs) for outputs in (clean, ours.outputs, art.outputs))
+        labels = torch.zeros_like(before)
+    else:
+        before, predictions, art_predictions = (outputs.argmax(1) for outputs in (clean, ours.outputs, art.outputs))
     return {
         "agreement": share(predictions == art_predictions),
-        "clean_accuracy": share(clean.argmax(1) == labels),
+        "clean_accuracy": share(before == labels),
         "accuracy": share(predictions == labels),
         "art_accuracy": share(art_predictions == labels),
         "loss": float(goal.loss(ours.outputs).mean()),

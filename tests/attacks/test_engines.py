@@ -155,8 +155,8 @@ def test_keeps_no_recognizer_alive(name: str) -> None:
     [
         (torch.ops.mkldnn, "_convolution_pointwise", "FusedResNet"),
         (torch.ops.mkldnn, "_reorder_convolution_weight", "FusedResNet"),
-        (sys.modules[FusedResNet.__module__], "_through_relu", "Relaid"),
-        (sys.modules[FusedResNet.__module__], "_phases", "Relaid"),
+        (sys.modules[FusedResNet.__module__], "_through_relu", "Traced"),
+        (sys.modules[FusedResNet.__module__], "_phases", "Traced"),
     ],
 )
 def test_what_breaks_is_caught_and_replaced(

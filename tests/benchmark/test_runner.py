@@ -99,6 +99,8 @@ def test_run_json_says_what_was_measured(finished: Path) -> None:
     assert run["versions"]["adversarial-robustness-toolbox"]
     [recognizer] = run["recognizers"]
     assert recognizer["train"]["init"] == "random"
+    assert recognizer["engine"] == {"fused": "fused (plan of a ResNet)"}
+    assert "| engine: fused | fused (plan of a ResNet) |" in (finished / "report.md").read_text()
     assert run["diagnostics"] == [{"recognizer": "resnet18", "zero_gradient_share": 0.0, "probabilities": False}]
     assert all(str(Path.home()) not in line for line in (finished / "run.json").read_text().splitlines())
 

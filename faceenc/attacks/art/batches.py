@@ -1,6 +1,7 @@
 """ART's own PGD and FGSM behind the `Attack` boundary, batch by batch, to hold ours against.
 
-ART's setters do not reach the inner attack, so every call makes fresh objects.
+Of an embedder they climb the goal's own loss, as ours do. ART's setters do not reach the inner attack, so every call makes
+fresh objects.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 
 from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded
+from faceenc.attacks.art.embedders import TwoClasses, not_yet
+from faceenc.attacks.goals import LeadingGoal
 from faceenc.attacks.norms import LINF
 from faceenc.core import Goal, Model, Norm
 
@@ -71,10 +74,13 @@ def _generate(
     eps: float,
     rng: Sequence[torch.Generator],
 ) -> torch.Tensor:
+    asked = model
+    if isinstance(goal, LeadingGoal):
+        asked, goal = TwoClasses(model, goal, len(x), with_loss=True), not_yet(x)
     labels, targeted = labels_of(goal)
     with frozen(model), seeded(rng):
         attacker = attack_class(
-            art_classifier(model, x),
+            art_classifier(asked, x),
             norm="inf" if attack.norm == LINF else 2,
             eps=eps,
             eps_step=attack.rel_step * eps,

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from faceenc.attacks.art.embedders import CLASSES, SumOfLogits, TwoClasses
 from faceenc.attacks.counting import Counted
-from faceenc.attacks.goals import Dodge, Impersonate
+from faceenc.attacks.goals import Dodge, Impersonate, LeadingGoal
 from faceenc.core import ConfigError, Goal, Model
 
 if TYPE_CHECKING:
@@ -45,17 +46,18 @@ def art_classifier(model: Model, x: torch.Tensor, *, probabilities: bool = False
     """`model` in ART's PyTorchClassifier, for images shaped like x (N, 3, H, W) in [0, 1].
 
     Args:
-        model: asked once, uncounted, how many people it knows.
+        model: asked once, uncounted, how many people it knows; of `TwoClasses`, whose loss is their goal's, that is known.
         x: the images.
         probabilities: put a softmax behind it, for the attacks that want one.
     """
     from art.estimators.classification import PyTorchClassifier
 
+    pair = isinstance(model, TwoClasses)
     with torch.no_grad():
-        classes = uncounted(model)(x[:1]).shape[1]
+        classes = CLASSES if pair else uncounted(model)(x[:1]).shape[1]
     return PyTorchClassifier(
         model=AskedByArt(model, probabilities=probabilities).eval(),
-        loss=nn.CrossEntropyLoss(),
+        loss=SumOfLogits() if pair else nn.CrossEntropyLoss(),
         input_shape=tuple(x.shape[1:]),
         nb_classes=classes,
         clip_values=(0.0, 1.0),
@@ -66,6 +68,16 @@ def art_classifier(model: Model, x: torch.Tensor, *, probabilities: bool = False
 def uncounted(model: Model) -> Model:
     """The recogniser behind the counter, if there is one."""
     return model.recognizer if isinstance(model, Counted) else model
+
+
+def refuse_embeddings(goal: Goal, why: str) -> None:
+    """For attacks that declare by `no_embedders` why they cannot attack embedders.
+
+    Raises:
+        ConfigError: there is a reason, and the goal speaks of embeddings.
+    """
+    if why and isinstance(goal, LeadingGoal):
+        raise ConfigError(f"no attack on embedders: {why}")
 
 
 def labels_of(goal: Goal, *, dodge_only: str = "") -> tuple[torch.Tensor, bool]:
@@ -81,7 +93,8 @@ def labels_of(goal: Goal, *, dodge_only: str = "") -> tuple[torch.Tensor, bool]:
     if isinstance(goal, Dodge):
         return goal.labels, False
     if not isinstance(goal, Impersonate):
-        raise ConfigError(f"ART attacks logits: the goal must be Dodge or Impersonate, not {type(goal).__name__}")
+        known = "Dodge or Impersonate of logits, or of embeddings one with a `lead`, such as MoveAway or MoveTo"
+        raise ConfigError(f"ART cannot attack for {type(goal).__name__}: the goal must be {known}")
     if dodge_only:
         raise ConfigError(f"ART's {dodge_only} cannot aim at a chosen person: give it the goal Dodge")
     return goal.targets, True

@@ -16,7 +16,7 @@ import torch
 
 from faceenc.attacks.art.budget import Finished
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
-from faceenc.attacks.goals import Impersonate
+from faceenc.attacks.goals import Impersonate, MoveTo
 from faceenc.attacks.norms import L2
 from faceenc.core import ConfigError, Goal, Model, Norm
 
@@ -62,15 +62,15 @@ class DecisionAttack(ABC):
         Args:
             model: counted or not.
             x: (N, 3, H, W) in [0, 1].
-            goal: Dodge or Impersonate.
+            goal: Dodge or Impersonate, MoveAway or MoveTo.
             eps: size of the ball.
             rng: one generator an image.
             start: (N, 3, H, W) in [0, 1] pictures that reach the goal, such as photos of the targets.
 
         Raises:
-            ConfigError: Impersonate without `start`.
+            ConfigError: Impersonate or MoveTo without `start`.
         """
-        if start is None and isinstance(goal, Impersonate):
+        if start is None and isinstance(goal, Impersonate | MoveTo):
             raise ConfigError("an attack that hears only names needs a photo of the person it aims at: give it as `start`")
 
         def make(job: ImageAttack) -> Any:

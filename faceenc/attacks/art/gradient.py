@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded, silent
+from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, refuse_embeddings, seeded, silent
+from faceenc.attacks.art.embedders import CLASSES
 from faceenc.attacks.art.single import GRADIENT_STEP, ImageAttack, one_by_one
 from faceenc.attacks.norms import LINF
 from faceenc.core import ConfigError, Goal, Model, Norm
@@ -56,12 +57,18 @@ class ArtAPGD:
         return 3 if self.loss == LOSSES[1] else 2
 
     @property
+    def no_embedders(self) -> str:
+        """Why it cannot attack embedders; empty if it can."""
+        return "the difference of logits ratio is about three people, use art-apgd" if self.loss == LOSSES[1] else ""
+
+    @property
     def gradient_steps(self) -> float:
         return self.restarts * self.steps * (1 + 1 / GRADIENT_STEP)
 
     def __call__(
         self, model: Model, x: torch.Tensor, goal: Goal, *, eps: float, rng: Sequence[torch.Generator]
     ) -> torch.Tensor:
+        refuse_embeddings(goal, self.no_embedders)
         return one_by_one(self._make, model, x, goal, norm=self.norm, eps=eps, rng=rng)
 
     def _make(self, job: ImageAttack) -> Any:
@@ -78,7 +85,8 @@ class ArtAutoAttack:
     """ART's AutoAttack: APGD on both losses, DeepFool and Square, one after the other until the image falls.
 
     (The paper's has targeted APGD and FAB where ART has DeepFool.) It asks only whether an image falls, so it ends there: as
-    soon as the rounded picture reaches the goal. It cannot aim at a person.
+    soon as the rounded picture reaches the goal. It cannot aim at a person by name. On embedders it runs without the second
+    loss, which is about three people.
 
     Attributes:
         norm: LINF or L2.
@@ -112,7 +120,8 @@ class ArtAutoAttack:
     def _make(self, job: ImageAttack) -> Any:
         from art.attacks.evasion import AutoAttack, DeepFool, SquareAttack
 
-        attacks = [_apgd(job, loss, self.steps, 2.0, self.restarts, targeted=False) for loss in LOSSES]
+        losses = LOSSES if job.classifier.nb_classes > CLASSES else LOSSES[:1]
+        attacks = [_apgd(job, loss, self.steps, 2.0, self.restarts, targeted=False) for loss in losses]
         attacks.append(DeepFool(job.classifier, max_iter=self.steps, epsilon=0.02, verbose=False))
         attacks.append(
             SquareAttack(
@@ -172,6 +181,7 @@ class ArtUniversal:
     """
 
     goals: ClassVar[tuple[str, ...]] = ("dodge",)
+    no_embedders: ClassVar[str] = "one noise for a batch is made of single images, and ART does not say of which"
 
     norm: Norm = LINF
     passes: int = 3
@@ -188,6 +198,7 @@ class ArtUniversal:
     ) -> torch.Tensor:
         from art.attacks.evasion import UniversalPerturbation
 
+        refuse_embeddings(goal, self.no_embedders)
         labels, _ = labels_of(goal, dodge_only="UniversalPerturbation")
         inner = {"max_iter": self.steps, "nb_grads": self.candidates, "epsilon": 0.02, "verbose": False}
         with frozen(model), seeded(rng), silent():

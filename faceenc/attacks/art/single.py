@@ -15,7 +15,9 @@ import torch
 
 from faceenc.attacks.art.bridge import art_classifier, frozen, labels_of, seeded, silent, uncounted
 from faceenc.attacks.art.budget import BudgetedRecognizer, Finished
+from faceenc.attacks.art.embedders import TwoClasses, not_yet
 from faceenc.attacks.counting import Counted
+from faceenc.attacks.goals import LeadingGoal
 from faceenc.core import ConfigError, Goal, Model, Norm
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def one_by_one(
         make: from a job to ART's attack object, made anew for each image; with it, perhaps, what else its `generate` wants.
         model: counted or not.
         x: (N, 3, H, W) in [0, 1].
-        goal: Dodge or Impersonate.
+        goal: Dodge or Impersonate, or of embeddings one with a `lead`, which ART takes for two classes.
         norm: by which pictures are measured.
         eps: size of the ball.
         rng: one generator an image.
@@ -75,19 +77,20 @@ def one_by_one(
         stop: as of `BudgetedRecognizer`.
         budget: as of `BudgetedRecognizer`.
         probabilities: ART's attack wants a softmax behind the recogniser.
-        dodge_only: the name of an attack that cannot aim at a person.
+        dodge_only: the name of an attack that cannot aim at a person by name.
 
     Raises:
         ConfigError: ART cannot do this.
     """
-    labels, targeted = labels_of(goal, dodge_only=dodge_only)
+    labels, targeted = labels_of(not_yet(x) if isinstance(goal, LeadingGoal) else goal, dodge_only=dodge_only)
     best = []
     with frozen(model), silent():
         for row in range(len(x)):
             only = torch.tensor([row], device=x.device)
-            budgeted = BudgetedRecognizer(
-                uncounted(model), x[only], goal.select(only), norm, eps, closest=closest, stop=stop, budget=budget
-            )
+            asked, wanted = uncounted(model), goal.select(only)
+            if isinstance(wanted, LeadingGoal):
+                asked, wanted = TwoClasses(asked, wanted, 1, with_loss=False), not_yet(x[only])
+            budgeted = BudgetedRecognizer(asked, x[only], wanted, norm, eps, closest=closest, stop=stop, budget=budget)
             with suppress(Finished), seeded(rng[row : row + 1]):
                 budgeted.begin()
                 classifier = art_classifier(budgeted, x[only], probabilities=probabilities)
