@@ -24,6 +24,10 @@ from .engines import cached_engine as cached_engine
 from .engines import engine_in_use as engine_in_use
 from .engines import engines_in_use as engines_in_use
 from .engines import gradient_engine as gradient_engine
+from .frozen_layers import FrozenConv as FrozenConv
+from .frozen_layers import FrozenNorm as FrozenNorm
+from .frozen_layers import FrozenPool as FrozenPool
+from .frozen_layers import FrozenPReLU as FrozenPReLU
 from .fused import FusedResNet as FusedResNet
 from .goals import Contrast as Contrast
 from .goals import Dodge as Dodge

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from faceenc.attacks import Exact, Traced, engine_in_use, gradient_engine
-from faceenc.attacks.frozen_layers import FrozenConv, FrozenNorm, FrozenPool, FrozenPReLU
+from faceenc.attacks import Exact, FrozenConv, FrozenNorm, FrozenPool, FrozenPReLU, Traced, engine_in_use, gradient_engine
 from faceenc.attacks.traced import freeze
 from tests.attacks.test_engines import batch, by_hand, errors
 from tests.conftest import PEOPLE

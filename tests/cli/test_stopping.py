@@ -83,6 +83,7 @@ def test_encrypt_is_terminated_and_leaves_nothing_half_written(tmp_path: Path) -
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"faceenc-run.jsonl"}
 
 
+@pytest.mark.slow
 def test_trainings_and_benchmarks_say_that_they_can_be_resumed(tmp_path: Path) -> None:
     write_people(tmp_path / "people", {"s1": 4, "s2": 4, "s3": 4})
     name, _, rest = TRAINING.partition("[data]")

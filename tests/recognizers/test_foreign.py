@@ -105,6 +105,7 @@ def test_an_exported_net_is_the_checkpoint(
     assert found.licence == ("" if "named" in spec else "mine")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("npm"), reason="faceplugin comes by npm")
 def test_a_packaged_net_by_its_file_is_its_twin_and_the_probe_tells_the_order_of_colours(
     caplog: pytest.LogCaptureFixture,
