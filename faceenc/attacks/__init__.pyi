@@ -52,6 +52,7 @@ from .pgd import Noise as Noise
 from .pgd import bim as bim
 from .pgd import fgsm as fgsm
 from .pgd import l1_norms as l1_norms
+from .traced import freeze as freeze
 from .transfer import Transfer as Transfer
 from .transfer import di_mi_fgsm as di_mi_fgsm
 from .transfer import mi_fgsm as mi_fgsm

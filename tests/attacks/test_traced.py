@@ -11,8 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from faceenc.attacks import Exact, FrozenConv, FrozenNorm, FrozenPool, FrozenPReLU, Traced, engine_in_use, gradient_engine
-from faceenc.attacks.traced import freeze
+from faceenc.attacks import (
+    Exact,
+    FrozenConv,
+    FrozenNorm,
+    FrozenPool,
+    FrozenPReLU,
+    Traced,
+    engine_in_use,
+    freeze,
+    gradient_engine,
+)
 from tests.attacks.test_engines import batch, by_hand, errors
 from tests.conftest import PEOPLE
 
