@@ -266,6 +266,7 @@ def command(album: Path, output: Path, *more: str) -> list[str]:
     return ["train", str(config), "--output", str(output), *more]
 
 
+@pytest.mark.slow
 def test_kill_and_resume_by_the_command(album: Path, tmp_path: Path) -> None:
     assert CliRunner().invoke(main, command(album, tmp_path / "whole")).exit_code == 0
     run = [sys.executable, "-c", "from faceenc.cli import main; main()"]
