@@ -19,6 +19,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from faceenc.attacks.frozen_layers import FrozenConv, FrozenNorm, FrozenPool, FrozenPReLU
+from faceenc.recognizers import drop_tiny_weights
 
 _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _ACTIVATIONS: dict[Any, str] = {
@@ -44,7 +45,7 @@ def freeze(model: nn.Module, *, dtype: torch.dtype, native: bool) -> nn.Module:
     Raises:
         TypeError: none of its layers can be replaced.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    model = drop_tiny_weights(copy.deepcopy(model).eval().requires_grad_(False))
     made = _Maker(dtype, native).remake(model)
     if not any(isinstance(module, FrozenConv) for module in made.modules()):
         raise TypeError("it has no convolution to make faster")

@@ -69,3 +69,4 @@ from .recognizer import Recognizer as Recognizer
 from .resnet import FaceResNet as FaceResNet
 from .resnet import features_of as features_of
 from .resnet import load_imagenet as load_imagenet
+from .tiny_weights import drop_tiny_weights as drop_tiny_weights

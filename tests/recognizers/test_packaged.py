@@ -15,7 +15,7 @@ from faceenc.core import AssetError, cache_dir, fetch
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceSearch
 from faceenc.media import to_tensor
-from faceenc.recognizers import FaceTwin, Recognizer, load_recognizer, operating_point
+from faceenc.recognizers import FaceTwin, Recognizer, drop_tiny_weights, load_recognizer, operating_point
 
 NETS = ["sface", *(["faceplugin", "mobilefacenet"] if shutil.which("npm") else [])]
 
@@ -116,3 +116,20 @@ def test_without_npm_the_file_can_be_put_there(tmp_path: Path, monkeypatch: pyte
         load_recognizer("faceplugin")
     assert str(tmp_path / "faceplugin.onnx") in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_all_but_zero_are_zero(net: Recognizer, crops: NDArray[np.uint8]) -> None:
+    weights = torch.cat([weight.flatten().abs() for weight in net.embedding.buffers()])
+    assert not ((weights > 0) & (weights < 1e-20)).any()
+
+
+def test_tiny_weights_go_and_answers_stay() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        net[0].weight[2:5] *= 1e-39
+        net[0].bias[2:5] = 0
+        before = net(x)
+        assert (drop_tiny_weights(net)(x) - before).abs().max() < 1e-20
+    assert (net[0].weight[2:5] == 0).all()
+    assert (net[0].weight[:2] != 0).all()

@@ -16,6 +16,7 @@ from faceenc.recognizers.foreign.factories import entry_points, open_call, open_
 from faceenc.recognizers.foreign.net import ForeignClassifier, ForeignNet, Opened, check_answers
 from faceenc.recognizers.foreign.probing import probe
 from faceenc.recognizers.recognizer import Recognizer
+from faceenc.recognizers.tiny_weights import drop_tiny_weights
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ def _open(spec: str, description: Description, *, trust_code: bool) -> Opened:
 
 def _recognizer(name: str, opened: Opened) -> Recognizer:
     described = opened.description
+    drop_tiny_weights(opened.net)
     names = read_classes(Path(described.classes)) if described.classes else opened.classes
     unit = described.metric == "cosine"
     judge: nn.Module = ForeignNet(opened.judge or opened.net, described, unit=unit)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from faceenc.recognizers.tiny_weights import drop_tiny_weights
+
 
 class Step(NamedTuple):
     """One operation; values are called by number, 0 is the input.
@@ -64,6 +66,7 @@ class FaceTwin(nn.Module):
         self.last_use = {value: k for k, step in enumerate(self.steps) for value in step.inputs}
         for name, weight in wiring.weights.items():
             self.register_buffer(name.replace(".", "_"), weight)
+        drop_tiny_weights(self)
         for k, step in enumerate(self.steps):
             if step.kind == "conv" and step.stride == 1:
                 self.register_buffer(f"{k}_back", _transposed(getattr(self, f"{k}_weight"), step.groups), persistent=False)
