@@ -45,7 +45,7 @@ HOMES = {
     "sklearn": {"recognizers.matching"},
     "scipy": {"train.evaluation"},
     "torchvision": {"recognizers.resnet", "data.celeba_files", "attacks.fused", "attacks.engines"},
-    "matplotlib": {"report.plots", "report.heatmap", "report.minimum"},
+    "matplotlib": {f"report.{part}" for part in ("plots", "heatmap", "minimum", "baseline")},
     "jinja2": {"report.page"},
     "platformdirs": {"core.cache", "protect.safeguards.audit_log", "protect.safeguards.signing", "live.masks"},
     "cryptography": {"protect.safeguards.sealing", "protect.safeguards.signing"},

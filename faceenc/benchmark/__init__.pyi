@@ -31,7 +31,6 @@ from .transfer.goals import EMBEDDING_GOALS as EMBEDDING_GOALS
 from .transfer.goals import goal_for as goal_for
 from .transfer.lfw import judge_pairs as judge_pairs
 from .transfer.lfw import pairs_table as pairs_table
-from .transfer.lfw import read_pairs as read_pairs
 from .transfer.measurement import TransferMeasurement as TransferMeasurement
 from .transfer.pairs import borrow as borrow
 from .transfer.plan import TransferPlan as TransferPlan
@@ -46,6 +45,9 @@ from .verification.config import VerificationConfig as VerificationConfig
 from .verification.config import verification_config as verification_config
 from .verification.crops import Crops as Crops
 from .verification.crops import load_crops as load_crops
+from .verification.describing import Baseline as Baseline
+from .verification.describing import Shown as Shown
+from .verification.describing import baseline_of_people as baseline_of_people
 from .verification.measurement import VerificationMeasurement as VerificationMeasurement
 from .verification.pairs import draw_pairs as draw_pairs
 from .verification.pairs import halves as halves
@@ -53,6 +55,7 @@ from .verification.pairs import threshold_of as threshold_of
 from .verification.plan import VerificationPlan as VerificationPlan
 from .verification.plan import VerificationSubject as VerificationSubject
 from .verification.prepare import make_verification_plan as make_verification_plan
-from .verification.thresholds import Baseline as Baseline
+from .verification.slices import AtThreshold as AtThreshold
+from .verification.slices import at_threshold as at_threshold
 from .verification.thresholds import measure_baseline as measure_baseline
 from .verification.thresholds import own_distance as own_distance

@@ -27,12 +27,12 @@ CLASSIFICATION = "classification"
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """[[recognizers]]: a classifier; without `source` and `checkpoint` one is trained as [training] says.
+    """[[recognizers]]: a classifier; without `source` one is trained as [training] says.
 
     Attributes:
         name: in tables.
-        source: a classifier as `load_recognizer` takes it, which has to know the people of the data by name.
-        checkpoint: a file that `faceenc train` wrote on this very data.
+        source: a classifier as `load_recognizer` takes it, such as a file that `faceenc train` wrote; it has to know the
+            people of the data by name.
         defence: what every picture goes through first, such as "jpeg75" or "crop90+jpeg75" (`faceenc.recognizers.defence`).
         aware: the attack goes through the defence; if not, it meets the bare recogniser and the defended one only judges.
         training: how the recogniser is trained; by default as the [training] of the top level says, if there is one.
@@ -40,15 +40,12 @@ class RecognizerConfig:
 
     name: str = "resnet18"
     source: str = ""
-    checkpoint: str = ""
     defence: str = ""
     aware: bool = True
     training: Training = dataclasses.field(default_factory=Training)
 
     def __post_init__(self) -> None:
         defence(self.defence)
-        if self.source and self.checkpoint:
-            raise ConfigError("[[recognizers]] has a source and a checkpoint: leave one of them out")
         if not self.aware and not self.defence:
             raise ConfigError('[[recognizers]] aware = false is about a defence: set one, such as defence = "jpeg75"')
 
@@ -173,7 +170,9 @@ def _config(table: dict[str, Any]) -> Config:
 
 def _recognizer(part: Any, training: Any) -> RecognizerConfig:
     if isinstance(part, dict):
-        if training is not None and not (part.get("checkpoint") or part.get("source")):
+        if "checkpoint" in part and "source" not in part:  # its name until version 0.2
+            part = {"source" if key == "checkpoint" else key: value for key, value in part.items()}
+        if training is not None and not part.get("source"):
             part = {"training": training} | part
         if isinstance(part.get("source"), str) and "name" not in part:
             part = {"name": short_name(part["source"])} | part

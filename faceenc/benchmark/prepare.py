@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,10 @@ from faceenc.benchmark.classification import Classification
 from faceenc.benchmark.config import Config, RecognizerConfig
 from faceenc.benchmark.plan import Plan, Subject
 from faceenc.benchmark.runner import silent
-from faceenc.core import CheckpointError, ConfigError, Progress, cache_dir, describe_environment
+from faceenc.benchmark.sources import check_gradients, following_gradients
+from faceenc.core import ConfigError, Progress, cache_dir, describe_environment
 from faceenc.data import FaceSet, expand, load_data
 from faceenc.recognizers import (
-    ForeignClassifier,
     Transformed,
     accuracy,
     defence,
@@ -54,13 +55,14 @@ def make_plan(
 
     Raises:
         CheckpointError: a checkpoint cannot be read or knows other people.
-        ConfigError: a recogniser that knows nobody by name.
+        ConfigError: a recogniser that knows nobody by name, or an attack by gradients on one that gives none.
     """
     check_people(config, data)
+    follow = following_gradients(config.entries, config.minimum)
     return Plan(
         config={**config.resolved(), "limit": limit, "device": device},
         data=data,
-        subjects=tuple(_subject(part, data, device, progress, describe, trust_code) for part in config.recognizers),
+        subjects=tuple(_subject(part, data, device, progress, describe, trust_code, follow) for part in config.recognizers),
         entries=config.entries,
         seeds=config.seeds,
         batch_size=config.batch_size,
@@ -85,9 +87,12 @@ def check_people(config: Config, data: FaceSet) -> None:
             )
 
 
-def _named(config: RecognizerConfig, data: FaceSet, device: str, trust_code: bool) -> tuple[Any, dict[str, Any]]:
+def _named(
+    config: RecognizerConfig, data: FaceSet, device: str, trust_code: bool, follow: Sequence[str]
+) -> tuple[Any, dict[str, Any]]:
     """A classifier by its source, with the data's people as its first classes, and what run.json says of it."""
     recognizer = load_recognizer(str(expand(config.source)), trust_code=trust_code)
+    check_gradients(config.name, recognizer, follow)
     if recognizer.classifier is None:
         raise ConfigError(
             f"[[recognizers]] {config.name}: {config.source} knows nobody by name, which is measured here; recognisers of"
@@ -98,37 +103,16 @@ def _named(config: RecognizerConfig, data: FaceSet, device: str, trust_code: boo
 
 
 def _subject(
-    config: RecognizerConfig, data: FaceSet, device: str, progress: Progress, describe: bool, trust_code: bool
+    config: RecognizerConfig,
+    data: FaceSet,
+    device: str,
+    progress: Progress,
+    describe: bool,
+    trust_code: bool,
+    follow: Sequence[str],
 ) -> Subject:
-    facts: dict[str, Any] = {}
     if config.source:
-        model, facts = _named(config, data, device, trust_code)
-    elif config.checkpoint:
-        path = expand(config.checkpoint)
-        recognizer = load_recognizer(str(path), trust_code=trust_code)
-        if recognizer.classifier is None:
-            raise ConfigError(
-                f"[[recognizers]] {config.name}: {path} knows nobody by name, which is measured here; recognisers"
-                " of strangers are measured by faceenc-bench run verification --recognizer"
-            )
-        model, facts = recognizer.classifier, {"train": dict(recognizer.record)}
-        if model.classes != data.classes:
-            raise CheckpointError(
-                f"checkpoint {path} knows {len(model.classes)} people, the data has {len(data.classes)}"
-                " (or others): use the data it was trained on, or train anew by leaving `checkpoint` out"
-            )
-        if model.framing != data.framing:
-            raise CheckpointError(
-                f'checkpoint {path} wants its crops "{model.framing}", the data has them "{data.framing}":'
-                f' set framing = "{model.framing}" in [data]'
-            )
-        if isinstance(model, ForeignClassifier) and model.input_size != data.images.shape[1]:
-            raise CheckpointError(
-                f"{path} takes pictures of {model.input_size} pixels, the data has them of {data.images.shape[1]}: set"
-                f" size = {model.input_size} in [data]"
-            )
-        model.to(device)
-        facts |= {"network": recognizer.network, "licence": recognizer.licence}
+        model, facts = _named(config, data, device, trust_code, follow)
     else:
         folder = cache_dir() / "recognizers"
         model, path = trained(data, config.training, folder=folder, device=device, progress=progress)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from faceenc.attacks import Noise
+from faceenc.benchmark.plan import AttackEntry
 from faceenc.core import ConfigError, DataError, FaceencError
 from faceenc.data import expand
 from faceenc.recognizers import Recognizer, load_recognizer
@@ -49,6 +51,19 @@ def load_sources(
     if missing:
         raise missing[0]
     return found
+
+
+def following_gradients(entries: Sequence[AttackEntry], minimum: object | None) -> list[str]:
+    """The names of the attacks that need gradients; the search for the smallest noise does, too."""
+    names = [e.name for e in entries if not (isinstance(e.attack, Noise) or hasattr(e.attack, "max_queries"))]
+    return [*names, *(["minimum"] if minimum is not None else [])]
+
+
+def check_gradients(name: str, recognizer: Recognizer, follow: Sequence[str]) -> None:
+    """Raises ConfigError where attacks need gradients and the recogniser gives none."""
+    if follow and not recognizer.differentiable:
+        listed = ", ".join(dict.fromkeys(follow))
+        raise ConfigError(f"{name} gives no gradients, and {listed} follow them: use art-square or noise alone")
 
 
 def _gathered(makers: Mapping[str, Callable[[], _T]], missing: list[FaceencError]) -> dict[str, _T]:

@@ -15,13 +15,14 @@ from faceenc.core import ConfigError, resolve_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from faceenc.benchmark import Baseline
+    from faceenc.benchmark import AtThreshold, Baseline
     from faceenc.recognizers import Recognizer
 
 
 @command()
 @click.argument("recognizer")
 @click.argument("data")
+@click.option("--pairs", type=PATH, metavar="FILE", help="Compare only the photos that LFW's pairs file names.")
 @click.option("--fmr", "fmrs", type=float, multiple=True, metavar="RATE",
               help="False match rate to find a threshold for; may be repeated."
                    "  [default: 0.1, 0.01, 0.001, 0.0001]")  # fmt: skip
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 def thresholds(
     recognizer: str,
     data: str,
+    pairs: Path | None,
     fmrs: tuple[float, ...],
     output: Path | None,
     as_json: bool,
@@ -44,9 +46,11 @@ def thresholds(
 
     RECOGNIZER is whatever `faceenc-bench list` names. DATA is a folder with a sub-folder of photos a person, orl (the demo's
     40 people), or a .bin of verification pairs. Take people whom the recogniser was not trained on. Photos are compared all
-    with all. Intervals hold 95 % of 1,000 draws of people.
+    with all. Intervals hold 95 % of 1,000 draws of people. A tags.csv in the folder, with a line a person (person,TAG,...),
+    slices the rates by its tags.
     """
     import json
+    from dataclasses import asdict
 
     from faceenc.benchmark import FARS, measure_baseline
     from faceenc.core import write_atomically
@@ -57,14 +61,19 @@ def thresholds(
             raise ConfigError(f"--fmr {fmr:g}: expected a share above 0 and at most 1, such as 0.001")
     one = load_recognizer(recognizer, device=resolve_device(device), trust_code=trust_code)
     with progress_bars(as_json=as_json) as progress:
-        found = measure_baseline(one, data, fmrs=fmrs or FARS, seed=seed, progress=progress)
-    text = json.dumps(found.to_json())
+        found, protocol = measure_baseline(one, data, pairs=pairs, fmrs=fmrs or FARS, seed=seed, progress=progress)
+    text = json.dumps(found.to_json() | ({"protocol": asdict(protocol)} if protocol else {}))
     if output is not None:
         write_atomically(output, text + "\n")
     if as_json:
         click.echo(text)
     else:
         _print(one, found)
+        if protocol is not None:
+            click.echo(
+                f"LFW's protocol: accuracy {_percent(protocol.accuracy)} % (standard error {100 * protocol.deviation:.2f})"
+                f" over {protocol.folds} folds, {protocol.used} of {protocol.pairs} pairs"
+            )
 
 
 def _print(recognizer: Recognizer, found: Baseline) -> None:
@@ -95,8 +104,22 @@ def _print(recognizer: Recognizer, found: Baseline) -> None:
             f" is in {of.worst_tenth:.0%} of its pairs; a tenth of the people takes part in {of.often_mistaken:.0%} of the"
             " false matches"
         )
+    if len(found.at) > 1:
+        print_table([_slice(one) for one in found.at], title="the threshold of FMR 0.01, by tag")
     if not found.people:
         click.echo("whom the pairs show is not known: intervals take every pair for people of its own, and are too narrow")
+
+
+def _slice(one: AtThreshold) -> dict[str, Any]:
+    return {
+        "tag": one.tag or "everybody",
+        "value": one.value,
+        "people": one.people,
+        "FMR %": _percent(one.fmr.value),
+        "FMR, 95 % of draws": _between(100 * one.fmr.low, 100 * one.fmr.high, digits=1),
+        "FNMR %": _percent(one.fnmr.value),
+        "FNMR, 95 % of draws": _between(100 * one.fnmr.low, 100 * one.fnmr.high, digits=1),
+    }
 
 
 def _doubt(threshold: float, fmr: float, impostor: int, *, rough: bool) -> str:

@@ -19,7 +19,11 @@ from .folder import list_photos as list_photos
 from .folder import load_faces as load_faces
 from .folder import load_folder as load_folder
 from .folder import photos_table as photos_table
+from .lfw_pairs import Pair as Pair
+from .lfw_pairs import read_pairs as read_pairs
 from .pair_files import PairFile as PairFile
 from .pair_files import read_pair_file as read_pair_file
+from .tags import TAGS_FILE as TAGS_FILE
+from .tags import read_tags as read_tags
 from .video import Clip as Clip
 from .video import extract_faces as extract_faces

@@ -15,6 +15,7 @@ from faceenc.core import DataError, OnNoFace, cache_dir, cached_arrays
 from faceenc.data.crops import Complaints, LabelledPhoto, crops_key, cut_faces, keep_rows
 from faceenc.data.faceset import TEST_SHARE, FaceSet
 from faceenc.data.people import Split, check_numbers, cut_people, read_split, write_manifest
+from faceenc.data.tags import TAGS_FILE
 from faceenc.faces import ALIGNED_SIZE, Framing
 from faceenc.media import PHOTO_SUFFIXES, by_reason, look_into, look_into_person, person_of, protected_copies
 
@@ -152,7 +153,8 @@ def _list(root: Path, *, flat: bool) -> list[LabelledPhoto]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(f"cannot read the folder {root}: {reason}; check the path and its permissions") from error
-    strays.pop(root / SPLIT_FILE, None)
+    for own in (SPLIT_FILE, TAGS_FILE):
+        strays.pop(root / own, None)
     found = [LabelledPhoto(photo, "", photo.name) for photo in loose if flat]
     if not flat:
         strays |= dict.fromkeys(loose, "a photo in no person's folder")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from faceenc.core import RunError, write_atomically
 from faceenc.report import comparison, minimum, pairs, plots, sections, tables, wording
+from faceenc.report.baseline import baseline_context, det_picture, read_baseline
 from faceenc.report.flags.catalogue import Flag
 from faceenc.report.flags.survey import checks_of, survey
 from faceenc.report.minimum import read_minimum
@@ -87,7 +88,10 @@ def _render(folder: Path) -> Path:
         pictures["minimum"] = minimum.minimum_picture(run.minimum)
     if run.examples:
         pictures["examples"] = plots.examples(folder / "examples", run.examples)
-    context = _context(run, summary, surveyed, flags) | _of_pairs(folder, run, summary)
+    baselines = read_baseline(folder / "baseline.json")
+    if baselines:
+        pictures["det"] = det_picture(baselines)
+    context = _context(run, summary, surveyed, flags) | _of_pairs(folder, run, summary) | baseline_context(baselines)
     context["pictures"] = {name: (base64.b64encode(data).decode(), _least_width(data)) for name, data in pictures.items()}
     _write(folder / "summary.csv", summary.to_csv(index=False).encode())
     _write(folder / "flags.csv", sections.flag_frame(flags).to_csv(index=False).encode())

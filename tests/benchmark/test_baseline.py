@@ -17,6 +17,7 @@ from PIL import Image
 
 from faceenc.benchmark import (
     all_pairs,
+    at_threshold,
     det_curve,
     equal_error,
     given_pairs,
@@ -137,7 +138,7 @@ def test_a_file_of_pairs(tmp_path: Path) -> None:
     arrays = [np.frombuffer(file, np.uint8) for file in files]
     path = write_pairs(tmp_path / "orl.bin", (arrays, [True, False, True, False]))
     assert read_pair_file(path).pictures == files
-    found = measure_baseline(recognizer, str(path), fmrs=[0.5])
+    found, _ = measure_baseline(recognizer, str(path), fmrs=[0.5])
     assert (found.genuine, found.impostor, found.not_acquired, found.people) == (2, 2, 0, 0)
     assert found.rates[0].tar.value == 1
 
@@ -161,3 +162,62 @@ def test_a_pickle_that_does_something_is_refused_unread(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_pair_file(tmp_path / "bad.bin")
         assert "\n" not in str(caught.value)
+
+
+def test_slices_are_the_rates_of_their_own_people() -> None:
+    embeddings, labels = clusters(12, 4, 0.8)
+    pairs = all_pairs(embeddings, labels)
+    threshold = float(np.median(pairs.genuine))
+    everybody, *slices = at_threshold(pairs, threshold, {"light": ["dim"] * 5 + ["bright"] * 6 + [""]})
+    assert (everybody.people, everybody.genuine, everybody.impostor) == (12, 72, 48 * 47 // 2 - 72)
+    assert everybody.fnmr.value == pytest.approx((pairs.genuine > threshold).mean())
+    assert everybody.fnmr.low <= everybody.fnmr.value <= everybody.fnmr.high
+    assert [(one.tag, one.value, one.people) for one in slices] == [("light", "bright", 6), ("light", "dim", 5)]
+    dim = all_pairs(embeddings[labels < 5], labels[labels < 5])
+    assert slices[1].fmr.value == pytest.approx((dim.impostor <= threshold).mean())
+    assert slices[1].fnmr.value == pytest.approx((dim.genuine > threshold).mean())
+
+
+def test_tags_slice_what_thresholds_prints(tmp_path: Path) -> None:
+    write_people(tmp_path, {f"s{number}": 3 for number in range(1, 7)})
+    (tmp_path / "tags.csv").write_text("person,glasses\ns1,yes\ns2,yes\ns3,no\ns4,no\ns5,\n", encoding="utf-8")
+    words = ["thresholds", "sface", str(tmp_path), "--fmr", "0.1"]
+    result = CliRunner().invoke(bench_main, words)
+    assert result.exit_code == 0, result.output
+    assert "tags.csv" not in result.stderr
+    lines = [line.split() for line in result.stdout.splitlines() if line.startswith(("everybody", "glasses"))]
+    assert [line[:3] for line in lines] == [["everybody", "6", lines[0][2]], ["glasses", "no", "2"], ["glasses", "yes", "2"]]
+    for text, said in (("who,glasses\na,yes\n", "expected the columns person"), ("person,x\na,1\na,2\n", "'a' twice")):
+        (tmp_path / "tags.csv").write_text(text, encoding="utf-8")
+        result = CliRunner().invoke(bench_main, words)
+        assert (result.exit_code, result.stderr.count("tags.csv")) == (2, 1)
+        assert said in result.stderr
+
+
+def test_lfw_pairs_are_compared_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "lfw"
+    write_people(folder, {f"s{number}": 2 for number in range(1, 5)})
+    for photo in folder.rglob("*.png"):
+        photo.rename(photo.with_name(f"{photo.parent.name}_{int(photo.stem):04d}.png"))
+    lines = [
+        "2\t2",
+        "s1\t1\t2",
+        "s2\t1\t2",
+        "s1\t1\ts2\t1",
+        "s3\t1\ts4\t2",
+        "s3\t1\t2",
+        "s4\t1\t2",
+        "s1\t2\ts4\t1",
+        "s2\t2\ts3\t2",
+    ]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["thresholds", "sface", str(folder), "--pairs", str(tmp_path / "pairs.txt"), "--fmr", "0.25", "--json"]
+    result = CliRunner().invoke(bench_main, words)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [found[name] for name in ("people", "genuine", "impostor", "photos")] == [4, 4, 4, 8]
+    assert found["rates"][0]["tar"]["value"] == 1
+    assert [found["protocol"][name] for name in ("pairs", "used", "same", "folds")] == [8, 8, 4, 2]
+    result = CliRunner().invoke(bench_main, [*words[:2], str(tmp_path / "lfw" / "s1"), *words[3:]])
+    assert result.exit_code == 2
+    assert "none of the photos" in result.stderr

@@ -244,8 +244,8 @@ def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
         "faceless": (text.replace('"orl"', f'"{people(tmp_path / "faceless", ("a", "b"))}"'), "face"),
         "alone": (text.replace('"orl"', f'"{people(tmp_path / "alone", ("a",))}"'), "alone"),
         "corrupt": (text.replace(training, f'checkpoint = "{bad}"'), "is damaged or was made otherwise"),
-        "other": (text.replace(training, f'checkpoint = "{three}"'), "knows 3 people, the data has 40"),
-        "turned": (text.replace(training, f'checkpoint = "{turned}"'), 'wants its crops "aligned"'),
+        "other": (text.replace(training, f'source = "{three}"'), "knows 3 people by name, but not s1"),
+        "turned": (text.replace(training, f'source = "{turned}"'), 'wants crops of 32 pixels, "aligned"'),
     }
     for name, (config, says) in cases.items():
         assert config != text, name

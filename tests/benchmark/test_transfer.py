@@ -33,7 +33,6 @@ from faceenc.benchmark import (
     load_pictures,
     make_transfer_plan,
     pairs_table,
-    read_pairs,
     read_transfer_config,
     run_benchmark,
     threshold_of,
@@ -41,7 +40,7 @@ from faceenc.benchmark import (
 )
 from faceenc.cli import bench_main
 from faceenc.core import AssetError, ConfigError, DataError, Model, RunError, find_config
-from faceenc.data import FaceSet
+from faceenc.data import FaceSet, read_pairs
 from faceenc.recognizers import (
     FaceResNet,
     PictureModel,

@@ -115,10 +115,17 @@ def all_pairs(embeddings: NDArray[np.floating], labels: ArrayLike) -> PairDistan
     return PairDistances(distances[same], distances[~same], pairs[same, 0], pairs[~same])
 
 
-def given_pairs(distances: Floats, same: NDArray[np.bool_]) -> PairDistances:
-    """Pairs of which only is known whether they show one person: (P,) distances and flags."""
-    numbers = np.arange(len(distances), dtype=np.int64)
-    return PairDistances(distances[same], distances[~same], numbers[same], np.stack([numbers[~same], numbers[~same]], 1))
+def given_pairs(distances: Floats, same: NDArray[np.bool_], people: Rows | None = None) -> PairDistances:
+    """Chosen pairs.
+
+    Args:
+        distances: (P,).
+        same: (P,) whether each shows one person.
+        people: (P, 2) whom they show, as numbers from 0; None where nobody knows.
+    """
+    if people is None:
+        people = np.repeat(np.arange(len(distances), dtype=np.int64)[:, None], 2, 1)
+    return PairDistances(distances[same], distances[~same], people[same, 0], people[~same])
 
 
 def operating_rates(pairs: PairDistances, fmrs: Sequence[float] = FARS, *, seed: int = 0) -> list[OperatingRate]:
@@ -127,23 +134,23 @@ def operating_rates(pairs: PairDistances, fmrs: Sequence[float] = FARS, *, seed:
     Raises:
         ValueError: an FMR out of (0, 1].
     """
-    draws = _Draws(pairs, seed)
+    draws = Draws(pairs, seed)
     return [_operating_rate(pairs, draws, fmr) for fmr in fmrs]
 
 
 def equal_error(pairs: PairDistances, *, seed: int = 0) -> Rate:
     """The rate at which FMR and FNMR meet."""
-    draws = _Draws(pairs, seed)
+    draws = Draws(pairs, seed)
     gap = np.abs(draws.fmr - (1 - draws.tar))
     met = gap.argmin(1)[:, None]
     rates = np.take_along_axis((draws.fmr + 1 - draws.tar) / 2, met, 1)[:, 0]
-    return Rate(equal_error_rate(pairs.genuine, pairs.impostor), *_middle(rates))
+    return Rate(equal_error_rate(pairs.genuine, pairs.impostor), *middle(rates))
 
 
 def det_curve(pairs: PairDistances, *, points: int = 200) -> Floats:
     """(P, 3): threshold, FMR, FNMR, from the strictest to the laxest (Martin and others, The DET curve, Eurospeech 1997)."""
     thresholds = np.unique(np.concatenate([_quantiles(pairs.impostor, points // 2), _quantiles(pairs.genuine, points // 2)]))
-    return np.stack([thresholds, _share(pairs.impostor, thresholds), 1 - _share(pairs.genuine, thresholds)], 1)
+    return np.stack([thresholds, share(pairs.impostor, thresholds), 1 - share(pairs.genuine, thresholds)], 1)
 
 
 def spread(pairs: PairDistances, threshold: float) -> Spread:
@@ -164,8 +171,13 @@ def spread(pairs: PairDistances, threshold: float) -> Spread:
     )
 
 
-class _Draws:
+class Draws:
     """Rates at some thresholds, in each of the draws of people.
+
+    Args:
+        pairs: of people.
+        seed: of the draws.
+        edges: (E,) thresholds, sorted; None chooses them among the distances.
 
     Attributes:
         edges: (E,) thresholds.
@@ -173,10 +185,9 @@ class _Draws:
         tar: (draws, E).
     """
 
-    def __init__(self, pairs: PairDistances, seed: int) -> None:
-        self.edges = np.unique(
-            np.concatenate([_quantiles(pairs.impostor, _EDGES // 2), _quantiles(pairs.genuine, _EDGES // 2)])
-        )
+    def __init__(self, pairs: PairDistances, seed: int, edges: Floats | None = None) -> None:
+        chosen = [_quantiles(pairs.impostor, _EDGES // 2), _quantiles(pairs.genuine, _EDGES // 2)]
+        self.edges = np.unique(np.concatenate(chosen)) if edges is None else edges
         rng = np.random.default_rng(seed)
         people = pairs.people
         counts = rng.multinomial(people, np.full(people, 1 / people), size=_DRAWS)
@@ -196,7 +207,7 @@ class _Draws:
         return found
 
 
-def _operating_rate(pairs: PairDistances, draws: _Draws, fmr: float) -> OperatingRate:
+def _operating_rate(pairs: PairDistances, draws: Draws, fmr: float) -> OperatingRate:
     if not 0 < fmr <= 1:
         raise ValueError(f"fmr is a share in (0, 1], got {fmr}")
     nothing = (math.nan, math.nan)
@@ -209,8 +220,8 @@ def _operating_rate(pairs: PairDistances, draws: _Draws, fmr: float) -> Operatin
     kept = last.clip(0)
     tar = np.where(last < 0, 0.0, np.take_along_axis(draws.tar, kept[:, None], 1)[:, 0])
     matches = int((pairs.impostor <= threshold).sum())
-    rate = Rate(float(_share(pairs.genuine, np.array([threshold]))[0]), *_middle(tar))
-    return OperatingRate(fmr, threshold, _middle(draws.edges[kept]), rate, matches, rough=matches < _ERRORS)
+    rate = Rate(float(share(pairs.genuine, np.array([threshold]))[0]), *middle(tar))
+    return OperatingRate(fmr, threshold, middle(draws.edges[kept]), rate, matches, rough=matches < _ERRORS)
 
 
 def _quantiles(distances: Floats, count: int) -> Floats:
@@ -223,13 +234,15 @@ def _quantiles(distances: Floats, count: int) -> Floats:
     return found
 
 
-def _share(distances: Floats, thresholds: Floats) -> Floats:
+def share(distances: Floats, thresholds: Floats) -> Floats:
+    """Of the distances at or below each threshold; nan of none."""
     if not len(distances):
         return np.full(len(thresholds), np.nan)
     return np.searchsorted(np.sort(distances), thresholds, side="right") / len(distances)
 
 
-def _middle(values: Floats) -> tuple[float, float]:
+def middle(values: Floats) -> tuple[float, float]:
+    """The ends of the middle 95 %."""
     there = values[np.isfinite(values)]
     if not len(there):
         return math.nan, math.nan

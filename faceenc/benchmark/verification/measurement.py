@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from faceenc.benchmark.folder import RunFolder
 from faceenc.benchmark.plan import Cell
 from faceenc.benchmark.rows import Key, cell_key
 from faceenc.benchmark.runner import Measured, counted, silent
+from faceenc.benchmark.verification.describing import Baseline, Shown, baseline_of_people
 from faceenc.benchmark.verification.judging import IMPERSONATE, PairJudge, pair_goal, pair_judges, pair_rows
 from faceenc.benchmark.verification.minimum import measure_pairs_minimum
 from faceenc.benchmark.verification.pairs import names, pictures
@@ -109,11 +111,26 @@ class VerificationMeasurement:
         return [self._diagnose(subject) for subject in self.plan.subjects]
 
     def complete(self, folder: RunFolder, progress: Progress) -> None:
+        baselines = folder.path / "baseline.json"
+        if not baselines.exists():
+            found = [self._baseline(subject).to_json() for subject in self.plan.subjects]
+            write_atomically(baselines, json.dumps(found) + "\n")
         path = folder.path / "minimum.csv"
         if self.plan.minimum is not None and not path.exists():
             judges = {subject.name: self.judge(subject.name) for subject in self.plan.subjects}
             table = measure_pairs_minimum(self.plan, judges, self.plan.minimum, progress=progress)
             write_atomically(path, table.to_csv(index=False))
+
+    def _baseline(self, subject: VerificationSubject) -> Baseline:
+        """Of the tested people's photos as they are, at the threshold that was fitted on the others."""
+        plan, faces, rows = self.plan, subject.faces, self.plan.halves.test
+        of = subject.record.get("licence", "")
+        shown = Shown(subject.name, subject.judged.network, of, faces.name, plan.looked_at, len(plan.missed))
+        embeddings = embed(subject.judged.model, pictures(faces, rows)).double().numpy()
+        threshold = self.judge(subject.name).threshold
+        return baseline_of_people(
+            shown, embeddings, names(faces, rows), threshold=threshold, tags=plan.tags, seed=plan.seeds[0]
+        )
 
     def _judge(self, name: str) -> PairJudge:
         plan, subject = self.plan, self._subjects[name]

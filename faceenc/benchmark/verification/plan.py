@@ -53,6 +53,7 @@ class VerificationPlan:
         crosscheck_pairs: on which each step is compared with ART's; 0 for none.
         environment: versions, machine and revision, for run.json.
         minimum: how the minimal perturbation is searched for; None for not at all.
+        tags: each tag's value by person; the baseline is sliced by them.
         same_config: whether a configuration that an earlier run recorded means this one; None compares it as it stands.
     """
 
@@ -68,6 +69,7 @@ class VerificationPlan:
     crosscheck_pairs: int = 0
     environment: Mapping[str, Any] = field(default_factory=dict)
     minimum: MinimumSearch | None = None
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     same_config: Callable[[dict[str, Any]], bool] | None = None
 
     @property

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from faceenc.attacks import Noise
 from faceenc.benchmark.costs import JUDGING, attack_seconds
 from faceenc.benchmark.estimate import minimum_row, step_seconds
 from faceenc.benchmark.runner import silent
-from faceenc.benchmark.sources import load_sources
+from faceenc.benchmark.sources import check_gradients, following_gradients, load_sources
 from faceenc.benchmark.verification.config import SubjectConfig, VerificationConfig, portable
 from faceenc.benchmark.verification.crops import load_crops
 from faceenc.benchmark.verification.measurement import VerificationMeasurement
 from faceenc.benchmark.verification.plan import VerificationPlan, VerificationSubject
-from faceenc.core import ConfigError, Progress, describe_environment
-from faceenc.data import FaceSet
+from faceenc.core import Progress, describe_environment
+from faceenc.data import FaceSet, expand, read_tags
 from faceenc.recognizers import PictureModel, Recognizer
 
 if TYPE_CHECKING:
@@ -54,7 +52,8 @@ def make_verification_plan(
     """
     sources = {one.name: one.source for one in config.recognizers}
     recognizers = load_sources(sources, folders=[config.data.source], device=device, trust_code=trust_code)
-    _check_gradients(config, recognizers)
+    for name, recognizer in recognizers.items():
+        check_gradients(name, recognizer, following_gradients(config.entries, config.minimum))
     crops = load_crops(config.data, recognizers, progress=progress)
     return VerificationPlan(
         config={**config.resolved(), "limit": limit, "device": device},
@@ -69,21 +68,9 @@ def make_verification_plan(
         crosscheck_pairs=config.crosscheck,
         environment=describe_environment(),
         minimum=config.minimum,
+        tags={} if config.data.source == "orl" else read_tags(expand(config.data.source)),
         same_config=partial(config.means, limit=limit, device=device),
     )
-
-
-def _check_gradients(config: VerificationConfig, recognizers: Mapping[str, Recognizer]) -> None:
-    for name, recognizer in recognizers.items():
-        if gives_gradients(recognizer):
-            continue
-        for entry in config.entries:
-            if not (isinstance(entry.attack, Noise) or hasattr(entry.attack, "max_queries")):
-                raise ConfigError(f"attack {entry.name!r} follows gradients, and {name} gives none: use art-square or noise")
-
-
-def gives_gradients(recognizer: Recognizer) -> bool:
-    return recognizer.differentiable
 
 
 def _subject(config: SubjectConfig, recognizer: Recognizer, faces: FaceSet) -> VerificationSubject:
@@ -94,7 +81,7 @@ def _subject(config: SubjectConfig, recognizer: Recognizer, faces: FaceSet) -> V
         judged = PictureModel(config.name, bare.network, bare.defended(config.defence).model)
     record: dict[str, Any] = {
         "source": portable(config.source), "metric": recognizer.metric, "licence": recognizer.licence,
-        "differentiable": gives_gradients(recognizer),
+        "differentiable": recognizer.differentiable,
     }  # fmt: skip
     record |= {"defence": config.defence, "aware": config.aware} if config.defence else {}
     return VerificationSubject(config.name, judged, judged if config.aware else bare, bare, faces, record)
