@@ -260,6 +260,20 @@ def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
         assert not (tmp_path / "out").exists(), name
 
 
+def test_what_gives_no_gradients_is_named_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "asked_only.py").write_text("import numpy as np\ndef scores(x):\n    return np.ones((len(x), 40))\n")
+    (tmp_path / "people.txt").write_text("\n".join(f"s{k}" for k in range(1, 41)))
+    (tmp_path / "asked.toml").write_text(
+        'source = "call:asked_only:scores"\nclasses = "people.txt"\nsize = 64\nframing = "square"\n'
+    )
+    done = bench("run", TINY, "--recognizer", "asked.toml", "--trust-code", "--output", tmp_path / "out")
+    assert done.exit_code == 2, done.output
+    assert "asked.toml gives no gradients, and pgd, pgd-l2, art-pgd, minimum follow them: use art-square" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_resume_refuses_another_run(finished: Path, tmp_path: Path) -> None:
     for options, says in (
         (["--resume", "--output", tmp_path / "nothing"], "holds no run to resume"),
