@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from faceenc.attacks import engine_in_use
 from faceenc.core import CheckpointError, ConfigError
 from faceenc.recognizers import load_recognizer
 
@@ -219,6 +220,32 @@ def test_a_net_of_one_picture_at_a_time_takes_many(outside: Path) -> None:
     found = load_recognizer(f"onnx:{outside}")
     x = torch.rand(5, 3, 32, 32)
     torch.testing.assert_close(found.embedding(x), torch.cat([found.embedding(one[None]) for one in x]))
+    assert found.judging is not None
+    torch.testing.assert_close(found.judging(x), found.embedding(x), atol=1e-5, rtol=0)
+
+
+def test_a_net_of_one_picture_at_a_time_is_a_graph_that_engines_make_faster(tmp_path: Path) -> None:
+    """Convolutions, PReLUs, a sum and a shape with the batch in it, as face nets of one picture have them."""
+    random = np.random.default_rng(0)
+
+    def tensor(name: str, *shape: int) -> Any:
+        return numpy_helper.from_array(random.normal(0, 0.3, shape).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], kernel_shape=[3, 3], strides=[4, 4]),
+        helper.make_node("PRelu", ["a", "slope"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c", "b"], ["d"]),
+        helper.make_node("Reshape", ["d", "s"], ["f"]),
+        helper.make_node("MatMul", ["f", "w3"], ["y"]),
+    ]
+    weights = [
+        *(tensor("w1", 8, 3, 3, 3), tensor("slope", 8, 1, 1), tensor("w2", 8, 8, 3, 3), tensor("w3", 512, 16)),
+        numpy_helper.from_array(np.array([1, -1]), "s"),
+    ]
+    found = load_recognizer(f"onnx:{image_net(tmp_path / 'net.onnx', nodes, weights)}")
+    assert engine_in_use(found.embedding, "fused") == "fused (traced graph)"
+    x = torch.rand(5, 3, 32, 32)
     assert found.judging is not None
     torch.testing.assert_close(found.judging(x), found.embedding(x), atol=1e-5, rtol=0)
 

@@ -19,6 +19,7 @@ from faceenc.recognizers.foreign.description import Description
 from faceenc.recognizers.foreign.exported import in_batches
 from faceenc.recognizers.foreign.net import ForeignNet, Opened, WithoutGradients, first_tensor
 from faceenc.recognizers.foreign.onnx_file import OnnxModel, read_onnx_model
+from faceenc.recognizers.foreign.onnx_graph import as_graph
 
 _SAME = 1e-4  # of the largest output, or of 1
 _STEPS = (3e-3, 1e-2, 3e-2)  # of pixels in [0, 1], along a direction; nets of ReLUs bend at some of them
@@ -43,13 +44,16 @@ def open_onnx(path: Path, description: Description) -> Opened:
         raise CheckpointError(
             f"{path} fails in onnxruntime ({_first_line(error)}): check `size`, or export it anew"
         ) from error
-    try:
-        net = Converted(model)
-        doubt = _doubt(ForeignNet(net, description, unit=False), judge, x, expected)
-    except ImportError as error:
-        doubt = f"{error.name} is not installed: pip install 'faceenc[onnx]'"
-    except Exception as error:  # of the converter, which knows not all operators
-        doubt = f"it cannot be turned into a torch module ({_first_line(error)})"
+    for whole in (True, False):
+        try:
+            net = Converted(model, whole=whole)
+            doubt = _doubt(ForeignNet(net, description, unit=False), judge, x, expected)
+        except ImportError as error:
+            doubt = f"{error.name} is not installed: pip install 'faceenc[onnx]'"
+        except Exception as error:  # of the converter, which knows not all operators, or of tracing
+            doubt = f"it cannot be turned into a torch module ({_first_line(error)})"
+        if not doubt:
+            break
     if doubt:
         blind = WithoutGradients(session, f"{path} gives no gradients, for {doubt}")
         return Opened(blind, model.sha256, None, description, doubt)
@@ -100,9 +104,14 @@ class Session(nn.Module):
 
 
 class Converted(nn.Module):
-    """A model as a torch module; shapes as of `Session`."""
+    """A model as a torch module; shapes as of `Session`.
 
-    def __init__(self, model: OnnxModel) -> None:
+    Args:
+        model: as read.
+        whole: as a graph that takes any number of pictures, if it can be had, and not as the converter makes it.
+    """
+
+    def __init__(self, model: OnnxModel, *, whole: bool) -> None:
         super().__init__()
         from onnx2pytorch import ConvertModel
 
@@ -111,9 +120,11 @@ class Converted(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.net = ConvertModel(model.proto).eval().float().requires_grad_(False)
+            if whole:
+                self.net = as_graph(self.net, model.batch)
         outputs = [(one.name, [dim.dim_value for dim in one.type.tensor_type.shape.dim]) for one in model.proto.graph.output]
         self.number = [name for name, _ in outputs].index(_vectors(outputs))
-        self.batch, self.channels_last = model.batch, model.channels_last
+        self.batch, self.channels_last = None if whole else model.batch, model.channels_last
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.permute(0, 2, 3, 1) if self.channels_last else x
