@@ -70,10 +70,9 @@ def thresholds(
     else:
         _print(one, found)
         if protocol is not None:
-            click.echo(
-                f"LFW's protocol: accuracy {_percent(protocol.accuracy)} % (standard error {100 * protocol.deviation:.2f})"
-                f" over {protocol.folds} folds, {protocol.used} of {protocol.pairs} pairs"
-            )
+            accuracy = f"accuracy {_percent(protocol.accuracy)} % (standard error {100 * protocol.deviation:.2f})"
+            shown = accuracy if protocol.folds > 1 else "accuracy not shown, which takes both kinds of pairs in two folds"
+            click.echo(f"LFW's protocol: {shown}, {protocol.used} of {protocol.pairs} pairs in {protocol.folds} folds")
 
 
 def _print(recognizer: Recognizer, found: Baseline) -> None:
@@ -94,7 +93,10 @@ def _print(recognizer: Recognizer, found: Baseline) -> None:
     whom = f"{found.people} people, " if found.people else ""
     click.echo(f"{found.recognizer} on {found.data}: {whom}{found.genuine} genuine and {found.impostor} impostor pairs")
     print_table(rows, title="thresholds by false match rate (FMR)")
-    click.echo(f"EER {_percent(found.eer.value)} % ({_between(100 * found.eer.low, 100 * found.eer.high, digits=1)})")
+    if math.isnan(found.eer.value):
+        click.echo("no pair of two people" if not found.impostor else "no pair of one person")
+    else:
+        click.echo(f"EER {_percent(found.eer.value)} % ({_between(100 * found.eer.low, 100 * found.eer.high, digits=1)})")
     if found.ranks:
         click.echo("right person " + ", ".join(f"at rank {k} {_percent(share)} %" for k, share in found.ranks.items()))
     click.echo(f"failure to acquire: {found.not_acquired} of {found.photos} photos without a usable face")
