@@ -6,6 +6,7 @@ from .batch import shared_protector as shared_protector
 from .decoys import embed_face as embed_face
 from .decoys import make_decoy as make_decoy
 from .engine import Protection as Protection
+from .engine import Step as Step
 from .engine import protect_faces as protect_faces
 from .evidence.detections import search_as_strangers as search_as_strangers
 from .evidence.gathering import gather_evidence as gather_evidence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,28 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """How far the work on a photo's faces is.
+
+    Attributes:
+        share: that is done, in [0, 1].
+        face: which is worked on, from 1; of so many:
+        faces: in all.
+        step: gradient steps on it so far, of at most:
+        steps: of the strength.
+        distances: a surrogate's name -> how far the face is from what it is led away from (or to) in the view that this step
+            happened to see, in thresholds; none before the first step.
+    """
+
+    share: float
+    face: int
+    faces: int
+    step: int
+    steps: int
+    distances: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class FaceOutcome:
     """What became of one face.
 
@@ -94,7 +116,7 @@ def protect_faces(
     grey: bool = False,
     more: Sequence[Crops] = (),
     known: Sequence[FaceOutcome | None] = (),
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[Step], None] | None = None,
 ) -> tuple[NDArray[np.uint8], list[FaceOutcome]]:
     """Change the faces of a photo so that recognisers take them for others.
 
@@ -105,7 +127,7 @@ def protect_faces(
         grey: change all channels alike.
         more: for each face, and of it for each surrogate, crops to attack besides those that it is expected to cut out.
         known: for each face what became of it before, with the same `more`: its change is made again and not looked for.
-        progress: is told which share of the work is done.
+        progress: is told how far the work is, at every step.
 
     Returns:
         (H, W, 3) uint8 RGB, and one outcome a face.
@@ -123,14 +145,15 @@ def protect_faces(
         left = None if deadline is None else max(0.0, deadline - time.perf_counter()) / (len(faces) - number)
         crops = more[number] if number < len(more) else ()
 
-        def tell(share: float, done: int = number) -> None:
+        def tell(step: int, distances: Mapping[str, float], *, share: float, done: int = number) -> None:
             if progress is not None:
-                progress((done + share) / len(faces))
+                total = (done + share) / len(faces)
+                progress(Step(total, done + 1, len(faces), step, protection.strength.steps, distances))
 
         before = known[number] if number < len(known) else None
         how = replace(protection, budget=left)
         outcomes.append(_protect_face(image, result, used, face, how, crops, grey, before, tell))
-        tell(1)
+        tell(outcomes[-1].steps, {}, share=1)
     return result, outcomes
 
 
@@ -143,7 +166,7 @@ def _protect_face(
     more: Crops,
     grey: bool,
     before: FaceOutcome | None,
-    tell: Callable[[float], None],
+    tell: Callable[..., None],
 ) -> FaceOutcome:
     start = time.perf_counter()
     strength, surrogates = protection.strength, protection.surrogates
@@ -159,9 +182,10 @@ def _protect_face(
 
     def gradient(picture: torch.Tensor) -> torch.Tensor:
         nonlocal made
+        found, distances = _gradient(views, goals, picture)
         made += 1
-        tell(min(1, made / strength.steps))
-        return _gradient(views, goals, picture)
+        tell(made, distances, share=min(1, made / strength.steps))
+        return found
 
     def spent() -> float:
         return 0.0 if protection.budget is None else (time.perf_counter() - start) / max(protection.budget, 1e-9)
@@ -178,15 +202,17 @@ def _protect_face(
     return FaceOutcome(face, change.steps, reached, _worst(goals, outputs), seen, seconds, attacking, change)
 
 
-def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> torch.Tensor:
-    """Of all goals together; one after the other, which keeps one net's activations at a time."""
-    total = torch.zeros_like(picture)
+def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    """Of all goals together, and how far each is; one after the other, which keeps one net's activations at a time."""
+    total, distances = torch.zeros_like(picture), {}
     for number, goal in enumerate(goals):
         weight = _DLIB_WEIGHT if views.surrogates[number].network == DLIB else 1.0
         x = picture.detach().requires_grad_(True)
-        (found,) = torch.autograd.grad(goal.loss(views.draw(x, number)).sum(), x)
+        outputs = views.draw(x, number)
+        (found,) = torch.autograd.grad(goal.loss(outputs).sum(), x)
+        distances[views.surrogates[number].name] = _worst([goal], [outputs.detach()])
         total += weight * found / found.abs().mean().clamp_min(1e-12)
-    return total
+    return total, distances
 
 
 def _goals(window: FaceWindow, protection: Protection) -> Goals:

@@ -21,7 +21,7 @@ class Options:
         decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
-        consent: that person's file; only together with `target`.
+        consent: that person's file, or its bytes; only together with `target`.
         gallery: folder of people: the ranks in the evidence.
         faces: "all", "largest", or how many of the largest.
         on_no_face: nothing is written ("skip" and "fail" alike, the caller tells them apart), or the whole photo is taken
@@ -42,7 +42,7 @@ class Options:
     decoy: int | None = None
     person: str | None = None
     target: str | None = None
-    consent: Path | None = None
+    consent: Path | bytes | None = None
     gallery: Path | None = None
     faces: str = "all"
     on_no_face: OnNoFace = "skip"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.core import DataError, Face, Progress
+from faceenc.core import DataError, Face
 from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo
-from faceenc.protect.engine import Crops, FaceOutcome, Protection, protect_faces
+from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 # A face that is found at another place than it was attacked at, or by strangers only, is protected there so often.
 _MORE_PASSES = 2
+
+# Called with what is being done and how far it is.
+Watch = Callable[[str, Step], None]
+PROTECTING, ONCE_MORE = "protecting", "once more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,7 @@ class Passes:
     gallery: Gallery | None
 
     def __call__(
-        self, photo: Photo, found: Found, source: str, seconds: dict[str, float], progress: Progress | None
+        self, photo: Photo, found: Found, source: str, seconds: dict[str, float], watch: Watch | None
     ) -> tuple[Made, Found]:
         """What becomes of the photo, and its faces with those that only strangers' detectors found.
 
@@ -79,11 +83,11 @@ class Passes:
             found: the faces to change.
             source: what errors call the photo.
             seconds: to which each stage adds its time.
-            progress: is told how far the work on the faces is, in hundredths.
+            watch: is told how far the work on the faces is.
         """
         protect = partial(self._once, photo, seconds=seconds, source=source)
         more: list[Crops] = [()] * len(found.faces)
-        made = protect(found, more, tell=_hundredths(progress, "protecting"))
+        made = protect(found, more, tell=_told(watch, PROTECTING))
         for _ in range(_MORE_PASSES):
             strays = [stray.face for stray in made.evidence.strays if stray.sure] if self._takes_strays(found) else []
             elsewhere = self._found_elsewhere(made)
@@ -95,7 +99,7 @@ class Passes:
             more = [places.get(number, crops) for number, crops in enumerate(more)] + [()] * len(strays)
             known = [None if number in elsewhere else outcome for number, outcome in enumerate(made.outcomes)]
             wider = replace(found, faces=[*found.faces, *strays])
-            once_more = protect(wider, more, known=known, tell=_hundredths(progress, "once more"))
+            once_more = protect(wider, more, known=known, tell=_told(watch, ONCE_MORE))
             if once_more.evidence.matches(networks=self.attacked) > made.evidence.matches(networks=self.attacked):
                 break
             found, made = wider, once_more
@@ -134,7 +138,7 @@ class Passes:
         known: Sequence[FaceOutcome | None] = (),
         seconds: dict[str, float],
         source: str,
-        tell: Callable[[float], None] | None,
+        tell: Callable[[Step], None] | None,
     ) -> Made:
         """A change of these faces, and what judges say of it."""
         options = self.options
@@ -180,8 +184,8 @@ class Passes:
         )
 
 
-def _hundredths(progress: Progress | None, what: str) -> Callable[[float], None] | None:
-    return None if progress is None else lambda share: progress(what, round(100 * share), 100)
+def _told(watch: Watch | None, what: str) -> Callable[[Step], None] | None:
+    return None if watch is None else partial(watch, what)
 
 
 @contextmanager

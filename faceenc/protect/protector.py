@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
@@ -29,13 +30,15 @@ from faceenc.media import (
     take_photo,
 )
 from faceenc.protect.decoys import embed_person, make_decoy
+from faceenc.protect.engine import Step
 from faceenc.protect.options import Options
-from faceenc.protect.passes import Made, Passes, about, timed
+from faceenc.protect.passes import Made, Passes, Watch, about, timed
 from faceenc.protect.photo import Protected, choose_faces, notes_about, preset_alone
 from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
-from faceenc.protect.safeguards.consent import read_consent
+from faceenc.protect.safeguards.consent import Consent, read_consent
 from faceenc.recognizers import (
+    DLIB,
     Recognizer,
     choose_judges,
     load_ensemble,
@@ -63,12 +66,9 @@ class Protector:
     """
 
     def __init__(self, options: Options | None = None, *, device: str = "cpu") -> None:
-        self.options = options = options or Options()
-        consent = None
-        if options.target is not None and options.consent is not None:
-            consent = read_consent(options.consent, name=options.target)
+        options = options or Options()
+        consent = _consent(options)
         self._lock = Lock()
-        self._fingerprint = consent.fingerprint if consent else None
         self._search = FaceSearch()
         self._surrogates: list[Recognizer] = []
         self._judges: list[Recognizer] = []
@@ -79,23 +79,31 @@ class Protector:
                 if chosen
                 else load_ensemble(device=device)
             )
-            if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
-                self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
             self._judges = choose_judges(self._surrogates, options.judges, device=device, trust_code=options.trust_code)
-            self._own, self._gallery, self._targets = None, None, None
+            self._own, self._gallery = None, None
             if options.person is not None and options.gallery is not None:
                 self._own = embed_person(options.gallery / options.person, self._surrogates, self._search)
-            if options.decoy is not None:
-                self._targets = make_decoy(self._surrogates, seed=options.decoy)
-            if consent is not None:
-                known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
-                self._targets = [known / operating_point(self._surrogates[0]).euclidean]
+            self._set(options, consent)
             if options.gallery is not None:  # last, for it may take minutes
                 self._gallery = load_gallery(options.gallery, self._judges, self._search)
         except BaseException:
             self.close()
             raise
         Thread(target=preload, daemon=True).start()  # while the first photo is read and its faces are found
+
+    def with_options(self, options: Options) -> Protector:
+        """Another one with these options and the same nets and detectors; they are let go of when this one is closed.
+
+        Raises:
+            ConfigError: the options take other recognisers, or a gallery.
+            FaceencError: they cannot be met (consent).
+        """
+        if (options.surrogates, options.judges, options.gallery) != ((), (), None):
+            raise ConfigError("`surrogates`, `judges` and `gallery` need nets and photos of their own: make a Protector")
+        other = copy(self)
+        other._surrogates = [one for one in self._surrogates if options.target is None or one.network == DLIB]
+        other._set(options)
+        return other
 
     def __enter__(self) -> Self:
         return self
@@ -109,13 +117,28 @@ class Protector:
             self._search.close()
             self._surrogates, self._judges = [], []
 
+    def _set(self, options: Options, consent: Consent | None = None) -> None:
+        """Take the options, and find out where faces are to move to."""
+        consent = consent or _consent(options)
+        self.options, self._targets = options, None
+        self._fingerprint = consent.fingerprint if consent else None
+        if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
+            self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
+        if options.decoy is not None:
+            self._targets = make_decoy(self._surrogates, seed=options.decoy)
+        if consent is not None:
+            known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
+            self._targets = [known / operating_point(self._surrogates[0]).euclidean]
+
     @overload
     def __call__(
         self, image: Picture, *, output: str | Path, make_keyfile: MakeKeyfile | None = ..., progress: Progress | None = ...
     ) -> Protected[Path]: ...
 
     @overload
-    def __call__(self, image: str | Path | bytes, *, progress: Progress | None = ...) -> Protected[bytes]: ...
+    def __call__(
+        self, image: str | Path | bytes, *, progress: Progress | None = ..., watch: Watch | None = ...
+    ) -> Protected[bytes]: ...
 
     @overload
     def __call__(self, image: NDArray[np.uint8], *, progress: Progress | None = ...) -> Protected[NDArray[np.uint8]]: ...
@@ -130,6 +153,7 @@ class Protector:
         output: str | Path | None = None,
         make_keyfile: MakeKeyfile | None = None,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Protected[Any]:
         """Protect the faces of one picture, and judge what comes out as a stranger would.
 
@@ -139,6 +163,7 @@ class Protector:
             make_keyfile: called with the original, the protected photo decoded anew, and both files' bytes, before the
                 output is written. Of a picture that is no file the bytes are its pixels'.
             progress: is told how far the work on the faces is, in hundredths.
+            watch: is told the same at every step, with faces and distances; what it raises ends the work.
 
         Returns:
             Its `image` is the path that was written; else of the form that was given, and for a path the file's bytes.
@@ -161,7 +186,7 @@ class Protector:
             with timed(seconds, "detect"):
                 found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=name)
             passes = Passes(options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)
-            made, found = passes(photo, found, name, seconds, progress)
+            made, found = passes(photo, found, name, seconds, _both(progress, watch))
         with timed(seconds, "write"):
             if target is not None:
                 if options.preview:
@@ -177,6 +202,24 @@ class Protector:
         result = target or in_form_of(image, made.shown, made.data)
         preset, notes = preset_alone(options, found), notes_about(photo, options, found)
         return Protected(result, made.outcomes, made.evidence, passes.attacked, preset, notes, seconds)
+
+
+def _consent(options: Options) -> Consent | None:
+    if options.target is None or options.consent is None:
+        return None
+    return read_consent(options.consent, name=options.target)
+
+
+def _both(progress: Progress | None, watch: Watch | None) -> Watch | None:
+    if progress is None:
+        return watch
+
+    def tell(what: str, step: Step) -> None:
+        progress(what, round(100 * step.share), 100)
+        if watch is not None:
+            watch(what, step)
+
+    return tell
 
 
 def _format(options: Options, image: Picture, output: Path | None) -> PhotoFormat | None:

@@ -11,3 +11,5 @@ from .ledger import Ledger as Ledger
 from .plan import FileResult as FileResult
 from .plan import Task as Task
 from .plan import plan_files as plan_files
+from .pool import Handle as Handle
+from .pool import Pool as Pool

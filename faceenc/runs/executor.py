@@ -15,7 +15,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from faceenc.runs.processes import Death, Raised, Worker, dismiss, hire
+from faceenc.runs.processes import Death, Orders, Raised, Worker, dismiss, hire
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -126,7 +126,7 @@ class _Crew:
     def __init__(
         self, task: Callable[[Any, Any], Any], items: Sequence[Any], setup: Callable[[], Any] | None, memory: float
     ) -> None:
-        self.orders, self.items, self.memory = (task, setup), items, memory
+        self.orders, self.items, self.memory = Orders(task, setup), items, memory
         self.workers: dict[Connection, Worker] = {}
         self.waiting = sorted(range(len(items)), key=lambda number: -_seconds(items[number]))
         self.tries = [0] * len(items)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
@@ -50,8 +51,35 @@ class Worker:
     ready: bool = False
 
 
-# What a worker is to do: `task(state, item)` and the `setup()` that makes the state.
-Orders = tuple[Callable[[Any, Any], Any], Callable[[], Any] | None]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Before a result: what the task says of how far it is."""
+
+    what: Any
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Instead of an item, while one is under way: nobody wants its result any more."""
+
+
+class GivenUpError(Exception):
+    """Raised in a task that tells how far it is, when nobody wants its result any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is to do.
+
+    Attributes:
+        task: `task(state, item)`, or with `tells` `task(state, item, tell)`, where `tell(anything)` says how far it is.
+        setup: makes the state.
+        tells: see `task`.
+    """
+
+    task: Callable[..., Any]
+    setup: Callable[[], Any] | None
+    tells: bool = False
 
 
 def hire(workers: dict[Connection, Worker], orders: Orders) -> None:
@@ -113,14 +141,25 @@ def _serve(line: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = "1"  # before the orders load torch; teams of threads side by side wait for one another
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is dead
-        task, setup = line.recv()
+        orders: Orders = line.recv()
+        tell = [partial(_tell, line)] if orders.tells else []
         if "torch" in sys.modules:  # the main module may have loaded it before
             sys.modules["torch"].set_num_threads(1)
-        state = _attempt(setup) if setup is not None else None
+        state = _attempt(orders.setup) if orders.setup is not None else None
         answer = state if isinstance(state, Raised) else None
         while True:
             line.send(answer)
-            answer = _attempt(task, state, line.recv())
+            item = line.recv()
+            while isinstance(item, GiveUp):  # too late: the item was done
+                item = line.recv()
+            answer = _attempt(orders.task, state, item, *tell)
+
+
+def _tell(line: Connection, what: Any) -> None:
+    line.send(Told(what))
+    if line.poll():  # while an item is under way nothing else comes
+        line.recv()
+        raise GivenUpError("nobody wants the result any more")
 
 
 def _attempt(function: Callable[..., Any], *words: Any) -> Any:

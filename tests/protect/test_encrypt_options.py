@@ -188,7 +188,7 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
     consent = tmp_path / "ada.consent"
     signed = run("Ada", *theirs, "--output", consent, "--yes-i-am", "Ada", command="consent")
     assert signed.exit_code == 0, signed.output
-    check_refused(run(photo, "--to", "Bob", "--consent", consent), "is the consent of Ada, not of Bob")
+    check_refused(run(photo, "--to", "Bob", "--consent", consent), "is that of Ada, not of Bob")
     done = run(*words, "--consent", consent, env={"FACEENC_LOG": str(tmp_path / "log")})
     assert done.exit_code == 0, done.output
     assert distance(tmp_path / "a-protected.png", theirs[0]) < 0.5 < 0.6 < distance(photo, theirs[0])

@@ -14,7 +14,7 @@ from faceenc.core import SLACK, ConfigError, Face, moved
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, Similarity, head_frame, head_mask, seen_window
 from faceenc.media import Blur, Jpeg, Resize, Visibility, face_cut, measure_visibility, to_tensor, to_uint8
-from faceenc.protect import STRENGTHS, Protection, Strength, embed_face, face_window, make_decoy, protect_faces
+from faceenc.protect import STRENGTHS, Protection, Step, Strength, embed_face, face_window, make_decoy, protect_faces
 from faceenc.recognizers import Recognizer, load_recognizer, load_recognizers
 from tests.conftest import smooth_images
 
@@ -162,11 +162,13 @@ def test_a_budget_ends_it_early(pair: tuple[NDArray[np.uint8], list[Face]], dlib
     """Each face gets one step at least."""
     image, both = pair
     endless = replace(QUICK, steps=100_000)
-    shares: list[float] = []
-    _, outcomes = protect_faces(image, both, Protection(endless, dlib, budget=0.01), progress=shares.append)
+    steps: list[Step] = []
+    _, outcomes = protect_faces(image, both, Protection(endless, dlib, budget=0.01), progress=steps.append)
     assert [outcome.steps for outcome in outcomes] == [1, 1]
     assert not any(outcome.reached for outcome in outcomes)
-    assert shares[-1] == 1
+    assert [(step.face, step.faces, step.step) for step in steps] == [(1, 2, 1), (1, 2, 1), (2, 2, 1), (2, 2, 1)]
+    assert steps[0].distances.keys() == {"dlib"}
+    assert steps[-1].share == 1
 
 
 def test_known_faces_are_made_again_and_not_attacked(
@@ -175,8 +177,9 @@ def test_known_faces_are_made_again_and_not_attacked(
     image, both = pair
     net = Counting(dlib[0].embedding)
     protection = Protection(replace(QUICK, steps=4), [replace(dlib[0], embedding=net)])
-    shares: list[float] = []
-    first, outcomes = protect_faces(image, both, protection, progress=shares.append)
+    steps: list[Step] = []
+    first, outcomes = protect_faces(image, both, protection, progress=steps.append)
+    shares = [step.share for step in steps]
     assert len(net.asked) == 8
     assert shares == sorted(shares)
     assert {0.125, 0.5, 0.625, 1} <= set(shares)

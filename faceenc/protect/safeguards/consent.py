@@ -124,54 +124,64 @@ def make_consent(
     return json.dumps(fields | {"signature": signature}, ensure_ascii=False, indent=1) + "\n"
 
 
-def read_consent(path: str | Path, *, name: str, today: date | None = None) -> Consent:
+def read_consent(source: str | Path | bytes, *, name: str, today: date | None = None) -> Consent:
     """The consent of the person `name`, valid today.
 
     Args:
-        path: of the file.
+        source: path of the file, or its bytes.
         name: whose consent is needed.
         today: in UTC.
 
     Raises:
         ConsentError: all that `load_consent` finds, it is another person's, it has expired or is not valid yet.
     """
-    consent = load_consent(path)
+    consent, label = load_consent(source), _called(source)
     today = today or today_utc()
     if not same_name(consent.name, name):
-        raise ConsentError(f"{path} is the consent of {consent.name}, not of {name}: ask {name} for theirs")
+        raise ConsentError(f"{label} is that of {consent.name}, not of {name}: ask {name} for theirs")
     if today > consent.valid_until:
-        raise ConsentError(f"the consent {path} expired on {consent.valid_until}: ask {consent.name} for a new one")
+        raise ConsentError(f"{label} expired on {consent.valid_until}: ask {consent.name} for a new one")
     if today < consent.signed:
-        raise ConsentError(f"the consent {path} is not valid before {consent.signed}, and today is {today}: check the clock")
+        raise ConsentError(f"{label} is not valid before {consent.signed}, and today is {today}: check the clock")
     return consent
 
 
-def load_consent(path: str | Path) -> Consent:
+def load_consent(source: str | Path | bytes) -> Consent:
     """What a consent file says, whoever's it is and however old, if its signature holds.
 
     Raises:
         ConsentError: no such file, not a consent, damaged, of a newer version, or changed since it was signed.
     """
+    label = _called(source)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
+        data = source if isinstance(source, bytes) else _read(Path(source))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConsentError(f"cannot read the consent {path}: {reason}; the person makes it with faceenc consent") from error
+        raise ConsentError(f"cannot read {label}: {reason}; the person makes it with faceenc consent") from error
     try:
         if len(data) > _MAX_FILE:
             raise ValueError("it is too large")
         fields = json.loads(data, object_pairs_hook=_without_doubles)
         version = fields["faceenc_consent"]
         if isinstance(version, int) and version > _VERSION:
-            raise ConsentError(f"the consent {path} is of version {version}, newer than this faceenc: update faceenc")
+            raise ConsentError(f"{label} is of version {version}, newer than this faceenc: update faceenc")
         signature = base64.b64decode(fields.pop("signature"), validate=True)
         public_key = base64.b64decode(fields["public_key"], validate=True)
         if not signature_holds(_signed_bytes(fields), public_key=public_key, signature=signature):
-            raise ConsentError(f"the signature of {path} does not hold: it was changed after signing, ask for it anew")
+            raise ConsentError(f"the signature of {label} does not hold: it was changed after signing, ask for it anew")
         return _parse(fields, public_key)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConsentError(f"{path} is not a consent of faceenc, or is damaged: ask the person for it anew") from error
+        raise ConsentError(f"{label} is not a consent of faceenc, or is damaged: ask the person for it anew") from error
+
+
+def _called(source: str | Path | bytes) -> str:
+    """In errors."""
+    return "the consent" if isinstance(source, bytes) else f"the consent {source}"
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_FILE + 1)
 
 
 def _is_clean(name: str) -> bool:
