@@ -51,5 +51,6 @@ from .protect import Strength as Strength
 from .recognizers import Description as Description
 from .recognizers import Recognizer as Recognizer
 from .recognizers import load_recognizer as load_recognizer
+from .server import Client as Client
 
 __version__: str

@@ -69,6 +69,8 @@ if TYPE_CHECKING:
               help="Also write a key, locked with a passphrase, for faceenc decrypt to give the original back.")  # fmt: skip
 @to_write("--passphrase-file", type=FilePath(allow_dash=True), metavar="FILE",
               help="Its first line is the key's passphrase; also FACEENC_PASSPHRASE.")  # fmt: skip
+@running("--server", metavar="URL", help="Let a server of `faceenc serve` do the work.")
+@running("--token-file", type=PATH, metavar="FILE", help="Its first token is shown to the server.")
 @running("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photos at the same time.")
 @device_option
 @trust_option
@@ -82,6 +84,8 @@ def encrypt(
     photos: tuple[Path, ...],
     output: Path | None,
     keep_key: Path | None,
+    server: str | None,
+    token_file: Path | None,
     passphrase_file: Path | None,
     jobs: int,
     device: str,
@@ -107,6 +111,9 @@ def encrypt(
     from faceenc.protect import find_ledger, plan_photos
     from faceenc.runs import record_rest
 
+    remote = _remote(server, token_file)
+    if remote and (keep_key is not None or is_piped(photos, output)):
+        raise ConfigError("--server takes files and folders, and makes no keys: leave it or the other out")
     if piped := is_piped(photos, output):
         check_pipe(photos, output, beside=keep_key is not None or settings["preview"])
     try:
@@ -124,7 +131,7 @@ def encrypt(
             key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
             run = Run(
                 tasks, options, jobs=jobs, device=resolve_device(device), force=force, ledger=ledger, locks=locks,
-                as_json=as_json, key=key,
+                as_json=as_json, key=key, remote=remote,
             )  # fmt: skip
             results += run() if tasks else []
             record_rest(results, ledger, locks)
@@ -134,6 +141,19 @@ def encrypt(
     except KeyboardInterrupt as stop:
         context.exit(print_stopped(stop))
     context.exit(conclude(results, options, as_json=as_json))
+
+
+def _remote(server: str | None, token_file: Path | None) -> tuple[str, str | None] | None:
+    """The server's address and a token, where one is to do the work."""
+    if server is None:
+        if token_file is not None:
+            raise ConfigError("--token-file is for a server: add --server URL, or leave it out")
+        return None
+    if token_file is None:
+        return server, None
+    from faceenc.server import read_tokens
+
+    return server, read_tokens(token_file)[0]
 
 
 def _single(photos: tuple[Path, ...], output: Path | None) -> Path | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faceenc.core import Progress
     from faceenc.protect import Options
     from faceenc.runs import FileResult, Task
+    from faceenc.server import EncryptRemotely
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,11 @@ class Run:
     locks: Path | None
     as_json: bool
     key: Key | None
+    remote: tuple[str, str | None] | None = None
 
     def __call__(self) -> list[FileResult]:
         jobs, alone = min(self.jobs, len(self.tasks)), len(self.tasks) == 1
-        work = Encrypt(self.options, self.device)
-        if jobs > 1:
-            work = work.for_processes()
+        work = self._work(jobs)
         # A key is made along with its photo, so that one is done anew, whatever the record says.
         settings = current_settings(self.options, key=None if self.key is None else secrets.token_hex(8))
         results: list[FileResult] = []
@@ -63,7 +63,7 @@ class Run:
             try:
                 results = run_files(
                     self.tasks,
-                    partial(self._protect_alone, progress) if alone else work,
+                    partial(self._protect_alone, progress) if alone and not self.remote else work,
                     settings=settings,
                     jobs=jobs,
                     force=self.force,
@@ -80,6 +80,14 @@ class Run:
                 if self.key is not None and all(result.status != "done" for result in results):
                     self.key.withdraw()
         return results
+
+    def _work(self, jobs: int) -> Encrypt | EncryptRemotely:
+        if self.remote is not None:
+            from faceenc.server import EncryptRemotely
+
+            return EncryptRemotely(self.options, *self.remote)
+        work = Encrypt(self.options, self.device)
+        return work.for_processes() if jobs > 1 else work
 
     def _protect_alone(self, progress: Progress, source: Path, target: Path) -> dict[str, Any]:
         from faceenc.protect import shared_protector

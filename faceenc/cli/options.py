@@ -21,6 +21,7 @@ _LONG = 10  # options: a shorter help needs no headings
 _REST = "Options"
 # In the order in which help shows them.
 HEADINGS = (
+    "Who reaches it", "Limits",
     "Camera", "What to measure", "Training", "What to write", "How strong", "Who", "Evidence", "Running", _REST,
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ _COMMANDS = {
     "consent": "Let others take on your face.",
     "webcam": "Protect faces while the camera runs.",
     "video": "Write a protected copy of a video.",
+    "serve": "Protect photos for others: a page, and HTTP.",
     "enroll": "Make a person's mask, for webcam and video.",
     "train": "Train a recogniser of the people in a folder.",
     "recognize": "Name the people in photos.",

@@ -30,7 +30,9 @@ from .photos.pictures import Picture as Picture
 from .photos.pictures import in_form_of as in_form_of
 from .photos.pictures import take_photo as take_photo
 from .photos.reading import decode_photo as decode_photo
+from .photos.reading import enable_heif as enable_heif
 from .photos.reading import photo_format as photo_format
+from .photos.reading import photo_size as photo_size
 from .photos.reading import read_image as read_image
 from .photos.reading import read_photo as read_photo
 from .photos.record import PHOTO_SUFFIXES as PHOTO_SUFFIXES

@@ -7,6 +7,7 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_killed_worker_is_replaced_and_its_item_tried_once_more(pool: Pool) ->
     assert ask(pool, "count", 1) == "counted"
 
 
-@pytest.mark.skipif(not os.path.isfile("/proc/self/statm"), reason="the system does not say what processes hold")
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="the system does not say what processes hold")
 def test_a_worker_that_grows_is_replaced(pool: Pool) -> None:
     pid = ask(pool, "pid")[1]
     assert ask(pool, "grow", 500_000_000, True) == Failure("was killed (SIGKILL)")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
+_Read = TypeVar("_Read")
 
 # Cameras that are sold with 50 megapixels take up to 8192 x 6144 or 8256 x 6192.
 MAX_PIXELS = 50 * 1024 * 1024
@@ -97,6 +99,20 @@ def decode_photo(data: bytes) -> Photo:
     return _with_reason(lambda: _read(BytesIO(data), ""), data, "the photo's bytes")
 
 
+def photo_size(data: bytes) -> tuple[int, int]:
+    """Width and height as a photo file's header says them; no pixel is read, and no limit asked for.
+
+    Raises:
+        DataError: not a photo.
+    """
+
+    def read() -> tuple[int, int]:
+        with _open(BytesIO(data), data[:4096]) as image:
+            return image.size
+
+    return _with_reason(read, data, "the photo's bytes")
+
+
 def enable_heif() -> bool:
     """Teach Pillow HEIC if the extra `heic` is installed; tells whether it can now."""
     try:
@@ -112,7 +128,7 @@ def _once(register: Callable[..., None]) -> None:
     register(thumbnails=False)
 
 
-def _with_reason(read: Callable[[], Photo], source: Path | bytes, name: str) -> Photo:
+def _with_reason(read: Callable[[], _Read], source: Path | bytes, name: str) -> _Read:
     try:
         # Pillow warns about broken EXIF blocks and about half of its pixel limit: neither keeps us from the picture.
         with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """The audit log: one line of JSON for each photo changed or restored and each consent made.
 
-It lies in the user's log folder of this platform, as audit.jsonl; `FACEENC_LOG` names another folder. Lines are only ever
-added, and nothing here reads them or sends them anywhere.
+It lies in the user's log folder of this platform, as audit.jsonl; `FACEENC_LOG` names another folder, or is "off".
+Lines are only ever added, and nothing here reads them or sends them anywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from faceenc import __version__
 logger = logging.getLogger(__name__)
 
 _NAME = "audit.jsonl"
+OFF = "off"
 _warned = False  # once a process: a folder of a thousand photos needs no thousand warnings
 
 
@@ -42,6 +43,8 @@ def audit(action: str, **fields: object) -> None:
     Raises:
         TypeError: a field of another type, or named like one of the fixed ones.
     """
+    if os.environ.get("FACEENC_LOG") == OFF:
+        return
     # dict(), not {...}: a field named "time" is an error, not a replacement.
     record = dict(time=datetime.now(UTC).isoformat(timespec="milliseconds"), faceenc=__version__, action=action, **fields)
     line = json.dumps(record, default=_plain).encode() + b"\n"
