@@ -45,7 +45,8 @@ class Application:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.judges = judges()
-        threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.workers)
+        # As many as a command of one's own takes: another number adds in another order, and gives other last bits.
+        threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // settings.workers))
         setup = partial(open_nets, threads)
         self.pool = Pool(fulfil, setup=setup, jobs=settings.workers, memory=_WORKER_MEMORY)
         self.jobs: Jobs | None = None

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from faceenc.core import ConfigError, FaceencError
 from faceenc.media import save_photo
-from faceenc.protect.options import Options
-from faceenc.protect.strength import STRENGTHS
+from faceenc.protect import STRENGTHS, Options
 
 if TYPE_CHECKING:
     import httpx

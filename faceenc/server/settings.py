@@ -20,7 +20,6 @@ class ServerSettings:
         host: to bind to; any but loopback needs a token.
         port: see there; 0 takes a free one.
         workers: processes that protect photos; one takes about 1 GB. They share the processor's cores.
-        threads: of each; 0 is its share of the cores.
         tokens: each lets in; none lets everybody in.
         max_megabytes: of a request.
         max_pixels: of a photo.
@@ -37,7 +36,6 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8700
     workers: int = 1
-    threads: int = 0
     tokens: tuple[str, ...] = ()
     max_megabytes: float = 25
     max_pixels: int = 50 * 2**20
