@@ -47,7 +47,7 @@ def problem_of(error: Exception | Failure) -> ProblemError:
     if isinstance(error, Failure):
         return ProblemError(503, f"the photo's worker {error}: try again, or a smaller photo", kind="worker")
     if isinstance(error, NoFaceError):
-        return ProblemError(422, _plain(error), kind="no-face", field="photo")
+        return ProblemError(422, _plain(error).partition(": nothing is written")[0], kind="no-face", field="photo")
     if isinstance(error, ConsentError):
         return ProblemError(403, _plain(error), kind="consent", field="consent")
     if isinstance(error, AssetError):
