@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -142,8 +143,8 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> None:
             await super().startup(sockets)
             if self.started:
                 port = self.servers[0].sockets[0].getsockname()[1]
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                announce(f"{settings.scheme}://{host}:{port}/")
+                host = _reachable(settings.host)
+                announce(f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             whole.guard.draining = True
@@ -174,6 +175,17 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> None:
         ) from error
     finally:
         whole.pool.close()
+
+
+def _reachable(host: str) -> str:
+    """What others write in their browsers: of "every address" one that this machine has in its network."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    family, anywhere = (socket.AF_INET, "192.0.2.1") if host == "0.0.0.0" else (socket.AF_INET6, "2001:db8::1")
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((anywhere, 9))  # nothing is sent
+        return str(probe.getsockname()[0])
+    return "127.0.0.1" if host == "0.0.0.0" else "::1"
 
 
 async def _as_problem(request: Request, error: Exception) -> Response:

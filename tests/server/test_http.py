@@ -224,7 +224,11 @@ def test_only_the_server_s_own_pages_and_names_reach_it(http: httpx.Client, face
     answer = http.get("/")
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert "access-control-allow-origin" not in http.get("/", headers={"Origin": "https://evil.example"}).headers
-    names = {line.partition("{")[0].partition(" ")[0] for line in http.get("/metrics").text.splitlines() if not line.startswith("#")}
+    names = {
+        line.partition("{")[0].partition(" ")[0]
+        for line in http.get("/metrics").text.splitlines()
+        if not line.startswith("#")
+    }
     assert {"faceenc_requests_total", "faceenc_photos_waiting", "faceenc_bytes_held"} <= names
 
 
