@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ class Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         timeout = httpx.Timeout(_WORK, connect=_CONNECT)
         try:
-            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+            # Without the environment's proxies, which do not lead into a house; SSL_CERT_FILE counts nonetheless.
+            trusted = ssl.create_default_context()
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False, verify=trusted)
         except (httpx.InvalidURL, ValueError) as error:
             raise ConfigError(f"{url} is no address of a server ({error}): write it as http://192.168.1.5:8700") from error
 
