@@ -14,7 +14,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
 from faceenc.core import AssetError, Box, Face, fetch
 
@@ -208,6 +208,13 @@ def _without_pyplot() -> Iterator[None]:
                 del sys.modules[name]
 
 
+def _scratch() -> BinaryIO:
+    """A file to catch text in: in memory where the system has such files, for disks may be full or read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("faceenc"), "w+b")
+    return cast("BinaryIO", tempfile.TemporaryFile())
+
+
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[list[str]]:
     """Turns what C++ code writes to file descriptor 2 within the block into debug log lines, and into the yielded list.
@@ -215,7 +222,7 @@ def _quiet_stderr() -> Iterator[list[str]]:
     MediaPipe's libraries log their start and end there, and no environment variable stops all of it.
     """
     lines: list[str] = []
-    with _stderr_lock, tempfile.TemporaryFile() as caught:
+    with _stderr_lock, _scratch() as caught:
         try:
             if sys.stderr is not None:
                 sys.stderr.flush()

@@ -148,7 +148,8 @@ def serve(settings: ServerSettings, *, announce: Callable[[str], None]) -> None:
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             whole.guard.draining = True
-            self.should_exit, self.force_exit = True, self.should_exit
+            self.force_exit = self.should_exit and sig == signal.SIGINT  # who presses Ctrl-C twice will not wait
+            self.should_exit = True
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
