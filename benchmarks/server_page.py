@@ -76,6 +76,8 @@ def shoot(page: Any, output: Path, name: str, views: tuple[str, ...] = tuple(VIE
     for view in views:
         width, height, scheme = VIEWS[view]
         page.set_viewport_size({"width": width, "height": height})
+        touch = {"enabled": view == "phone", "maxTouchPoints": 1}
+        page.context.new_cdp_session(page).send("Emulation.setTouchEmulationEnabled", touch)
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)
         path = output / f"{name}-{view}.png"

@@ -198,6 +198,25 @@ def test_what_cannot_be_protected_is_said(browser: Any, server: Running, tmp_pat
     context.close()
 
 
+def test_a_photo_that_browsers_do_not_show(browser: Any, server: Running, faces: list[Path], tmp_path: Path) -> None:
+    with Image.open(faces[0]) as photo:
+        photo.save(tmp_path / "phone.tif")
+    context = browser.new_context(has_touch=True)
+    page = context.new_page()
+    page.goto(f"{server.url}/#steps=1")
+    page.wait_for_selector("#ask:not([hidden])")
+    assert page.is_visible("#take")
+    assert ".heic" in page.get_attribute("#files", "accept")
+    page.set_input_files("#files", str(tmp_path / "phone.tif"))
+    page.wait_for_selector("article .comparison", timeout=60_000)
+    sync_api.expect(page.get_by_text("This browser cannot show the original")).to_be_visible()
+    assert page.locator("article .marks rect").count() == 1
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="Download").click()
+    assert caught.value.suggested_filename == "phone-protected.png"
+    context.close()
+
+
 def test_deleting_all_at_once_leaves_nothing_waiting(browser: Any, server: Running, faces: list[Path]) -> None:
     context = browser.new_context()
     page = context.new_page()

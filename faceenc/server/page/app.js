@@ -7,7 +7,9 @@ import { texts } from "/static/texts.en.js";
 import { zip } from "/static/zip.js";
 
 const $ = (id) => document.getElementById(id);
-const SUFFIX = { "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif", "image/heif": ".heic" };
+const SUFFIX = {
+  "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif", "image/heif": ".heic",
+};
 const LANES = 4; // a browser opens six connections to a server, and a photo's events hold one
 const photos = new Set();
 let limits = {};
@@ -96,7 +98,8 @@ class Photo {
     const label = `${net}: ${distance}`;
     let row = this.bars.get(net);
     if (!row) {
-      row = element("div", {}, element("span", { textContent: net }), bar(distance, label), element("span", { class: "number" }));
+      row = element("div", {},
+        element("span", { textContent: net }), bar(distance, label), element("span", { class: "number" }));
       this.bars.set(net, row);
       this.nets.append(row);
       this.note.hidden = false;
@@ -214,7 +217,8 @@ function askForToken(note) {
 function fillStrengths(presets) {
   for (const preset of presets.presets) {
     const id = `strength-${preset.name}`;
-    const field = element("input", { type: "radio", name: "strength", value: preset.name, id, checked: preset.name === presets.default });
+    const checked = preset.name === presets.default;
+    const field = element("input", { type: "radio", name: "strength", value: preset.name, id, checked });
     $("strengths").append(element("div", { class: "strength" }, field, element("label", { htmlFor: id },
       element("strong", { textContent: preset.name }), element("span", { textContent: preset.protects }),
       element("span", { class: "soft", textContent: preset.cost }))));
@@ -229,7 +233,8 @@ function fillTexts() {
   document.querySelector("#token button").textContent = texts.enter;
   document.querySelector("#strengths legend").textContent = texts.strength;
   const named = {
-    what: "what", not: "not", "drop-words": "drop", choose: "choose", take: "take", "download-all": "downloadAll", "delete-all": "deleteAll",
+    what: "what", not: "not", "drop-words": "drop", choose: "choose", take: "take",
+    "download-all": "downloadAll", "delete-all": "deleteAll",
   };
   for (const [id, text] of Object.entries(named)) $(id).textContent = texts[text];
 }
