@@ -248,7 +248,7 @@ def test_by_keyboard_and_with_a_token(browser: Any, faces: list[Path], tmp_path:
         assert violations(page) == []
         page.keyboard.type("not-the-token-at-all")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.getElementById('token-note').textContent.includes('does not know')")
+        sync_api.expect(page.locator("#token-note")).to_contain_text("does not know")
         page.fill("#token-field", "")
         page.focus("#token-field")
         page.keyboard.type(TOKEN)
@@ -259,6 +259,7 @@ def test_by_keyboard_and_with_a_token(browser: Any, faces: list[Path], tmp_path:
         page.keyboard.press("ArrowUp")
         assert page.evaluate("document.querySelector('input[name=strength]:checked').value") == "subtle"
         page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "choose"
         with page.expect_file_chooser() as chooser:
             page.keyboard.press("Enter")
         server.wait_until_ready()

@@ -174,6 +174,7 @@ function begin(files, strength = document.querySelector("input[name=strength]:ch
     photo.say(texts.queued(0));
     inTurn(() => photo.run(strength));
   }
+  update();
 }
 
 function update() {
