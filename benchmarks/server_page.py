@@ -59,7 +59,7 @@ def take(url: str, photos: list[Path], output: Path, chromium: str, steps: int) 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        fingers = page.context.new_cdp_session(page)  # phones have a button for the camera
+        fingers = page.context.new_cdp_session(page)
         page.goto(f"{url}#steps={steps}")
         page.wait_for_selector("#ask:not([hidden])")
         shoot(page, fingers, output, "empty")
@@ -77,12 +77,15 @@ def shoot(page: Any, fingers: Any, output: Path, name: str, views: tuple[str, ..
     for view in views:
         width, height, scheme = VIEWS[view]
         page.set_viewport_size({"width": width, "height": height})
-        touch = {"enabled": view == "phone", "maxTouchPoints": 1}
-        fingers.send("Emulation.setTouchEmulationEnabled", touch)
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)
         path = output / f"{name}-{view}.png"
-        page.screenshot(path=path, full_page=True)
+        if view == "phone":  # a picture of the full page would take the fingers away, and the camera's button with them
+            height = page.evaluate("document.documentElement.scrollHeight") + 80
+            page.set_viewport_size({"width": width, "height": height})
+            fingers.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+            page.wait_for_timeout(300)
+        page.screenshot(path=path, full_page=view != "phone")
         with Image.open(path) as shot:
             shot.convert("RGB").quantize(128).save(path, optimize=True)
         print(f"{path} {path.stat().st_size // 1000} kB")
