@@ -59,27 +59,33 @@ def take(url: str, photos: list[Path], output: Path, chromium: str, steps: int) 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
+        fingers = page.context.new_cdp_session(page)
         page.goto(f"{url}#steps={steps}")
         page.wait_for_selector("#ask:not([hidden])")
-        shoot(page, output, "empty")
+        shoot(page, fingers, output, "empty")
         page.set_input_files("#files", [str(photo) for photo in photos])
         page.wait_for_selector(".nets .bar", timeout=300_000)
-        page.wait_for_timeout(3000)
-        shoot(page, output, "progress", ("desktop",))
+        page.wait_for_timeout(300)
+        shoot(page, fingers, output, "progress", ("desktop",))
         expect(page.locator("article .comparison")).to_have_count(len(photos), timeout=900_000)
         page.wait_for_timeout(500)
-        shoot(page, output, "result")
+        shoot(page, fingers, output, "result")
         browser.close()
 
 
-def shoot(page: Any, output: Path, name: str, views: tuple[str, ...] = tuple(VIEWS)) -> None:
+def shoot(page: Any, fingers: Any, output: Path, name: str, views: tuple[str, ...] = tuple(VIEWS)) -> None:
     for view in views:
         width, height, scheme = VIEWS[view]
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_timeout(300)
         path = output / f"{name}-{view}.png"
-        page.screenshot(path=path, full_page=True)
+        if view == "phone":  # a picture of the full page would take the fingers away, and the camera's button with them
+            height = page.evaluate("document.documentElement.scrollHeight") + 80
+            page.set_viewport_size({"width": width, "height": height})
+            fingers.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+            page.wait_for_timeout(300)
+        page.screenshot(path=path, full_page=view != "phone")
         with Image.open(path) as shot:
             shot.convert("RGB").quantize(128).save(path, optimize=True)
         print(f"{path} {path.stat().st_size // 1000} kB")

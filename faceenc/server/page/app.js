@@ -1,14 +1,19 @@
 // The page: photos in, one job each; what comes back is kept here, and nowhere else.
 import { Problem, ask, follow, setToken } from "/static/api.js";
 import { comparison } from "/static/compare.js";
-import { bar, element } from "/static/elements.js";
+import { bar, element, moveBar } from "/static/elements.js";
 import { evidenceTable, headline } from "/static/evidence.js";
 import { texts } from "/static/texts.en.js";
 import { zip } from "/static/zip.js";
 
 const $ = (id) => document.getElementById(id);
-const SUFFIX = { "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif", "image/heif": ".heic" };
+const SUFFIX = {
+  "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "image/tiff": ".tif", "image/heif": ".heic",
+};
+const LANES = 4; // a browser opens six connections to a server, and a photo's events hold one
 const photos = new Set();
+let limits = {};
+let steps = ""; // of #steps=N: fewer than the strength has, to try the page
 
 class Photo {
   constructor(file) {
@@ -18,7 +23,9 @@ class Photo {
     this.status = element("p", { class: "status" });
     this.progress = element("progress", { max: 1, "aria-label": this.name });
     this.nets = element("div", { class: "nets" });
-    this.body = element("div", {}, this.status, this.progress, this.nets);
+    this.bars = new Map();
+    this.note = element("p", { class: "soft", textContent: texts.distances, hidden: true });
+    this.body = element("div", {}, this.status, this.progress, this.nets, this.note);
     this.remove = element("button", { type: "button", textContent: texts.delete, onclick: () => this.forget() });
     this.section = element("article", { "aria-label": this.name },
       element("div", { class: "title" }, element("h2", { textContent: this.name }), this.remove), this.body);
@@ -29,6 +36,10 @@ class Photo {
 
   async run(strength) {
     try {
+      this.abort.signal.throwIfAborted(); // deleted while it waited for its turn
+      const size = this.file.size / 1e6;
+      // Said here: a server that refuses a body unread closes the connection, and a browser sees no more than that.
+      if (size > limits.megabytes) throw new Problem(413, texts.tooLarge(size, limits.megabytes));
       this.say(texts.sending);
       const form = new FormData();
       form.append("photo", this.file, this.name);
@@ -40,11 +51,20 @@ class Photo {
       await follow(job.events, this.abort.signal, (name, data) => this.hear(name, data));
       const record = (await (await ask(this.job)).json()).photos[0];
       if (record.status !== "done") throw new Problem(422, record.message || texts.failed, 0);
-      const answer = await ask(job.result, { signal: this.abort.signal });
-      this.bytes = new Uint8Array(await answer.arrayBuffer());
+      this.bytes = await this.fetch(job.result);
       this.show(record);
     } catch (error) {
       if (!this.abort.signal.aborted) this.fail(error, strength);
+    }
+  }
+
+  // A download that broke off is repeated while the server still has the photo.
+  async fetch(path, tries = 3) {
+    try {
+      return new Uint8Array(await (await ask(path, { signal: this.abort.signal })).arrayBuffer());
+    } catch (error) {
+      if (error instanceof Problem || this.abort.signal.aborted || tries === 1) throw error;
+      return this.fetch(path, tries - 1);
     }
   }
 
@@ -71,12 +91,21 @@ class Photo {
     this.say(left ? `${text}, ${left}` : text);
     if (done) this.progress.removeAttribute("value");
     else if (data.share) this.progress.value = data.share;
-    const nets = Object.entries(data.distances || {});
-    if (nets.length) {
-      this.nets.replaceChildren(
-        ...nets.map(([net, distance]) => element("div", {}, element("span", { textContent: net }), bar(distance, `${net}: ${distance}`))),
-        element("p", { class: "soft", textContent: texts.distances }));
+    for (const [net, distance] of Object.entries(data.distances || {})) this.move(net, distance);
+  }
+
+  move(net, distance) {
+    const label = `${net}: ${distance}`;
+    let row = this.bars.get(net);
+    if (!row) {
+      row = element("div", {},
+        element("span", { textContent: net }), bar(distance, label), element("span", { class: "number" }));
+      this.bars.set(net, row);
+      this.nets.append(row);
+      this.note.hidden = false;
     }
+    moveBar(row.children[1], distance, label);
+    row.children[2].textContent = distance.toFixed(2);
   }
 
   show(record) {
@@ -84,11 +113,10 @@ class Photo {
     this.after = URL.createObjectURL(new Blob([this.bytes], { type }));
     this.saveAs = `${this.name.replace(/\.[^.]*$/, "") || texts.file}-protected${SUFFIX[type] || ""}`;
     this.evidence = record.evidence;
-    const text = headline(record.evidence);
+    const { text, stands } = headline(record.evidence);
     const save = element("a", { class: "button main", href: this.after, download: this.saveAs, textContent: texts.download });
-    this.section.classList.toggle("bad", record.evidence.matched > 0);
     this.body.replaceChildren(
-      element("p", { class: record.evidence.matched ? "verdict bad" : "verdict", textContent: text }),
+      element("p", { class: `verdict ${stands}`, textContent: text }),
       comparison(this.before, this.after, record.evidence, this.name),
       element("div", { class: "buttons" }, save),
       evidenceTable(record.evidence, record.attacked, this.name));
@@ -98,9 +126,12 @@ class Photo {
 
   fail(error, strength) {
     const text = error instanceof Problem ? error.message : texts.broken;
-    this.section.classList.add("bad");
+    this.failed = true;
+    const picture = element("img", { src: this.before, class: "small", alt: `${this.name}, ${texts.before}` });
+    picture.addEventListener("error", () => picture.remove());
     this.body.replaceChildren(
       element("p", { class: "verdict bad", textContent: `${texts.failed}: ${text}` }),
+      picture,
       element("button", { type: "button", textContent: texts.again, onclick: () => { this.forget(); begin([this.file], strength); } }));
     say(texts.done(this.name, `${texts.failed}: ${text}`));
     if (error.status === 401) askForToken(texts.tokenWrong);
@@ -112,7 +143,7 @@ class Photo {
 
   forget() {
     this.abort.abort();
-    if (this.job) ask(this.job, { method: "DELETE" }).catch(() => {});
+    this.deleteThere();
     for (const url of [this.before, this.after]) if (url) URL.revokeObjectURL(url);
     this.bytes = null;
     photos.delete(this);
@@ -120,12 +151,30 @@ class Photo {
     update();
     $("choose").focus();
   }
+
+  deleteThere(options = {}) {
+    if (this.job) ask(this.job, { method: "DELETE", ...options }).catch(() => {}); // it may be forgotten there already
+  }
 }
 
-let steps = "";
+const waiting = [];
+let free = LANES;
+
+async function inTurn(work) {
+  if (free) free -= 1;
+  else await new Promise((go) => waiting.push(go));
+  await work();
+  if (waiting.length) waiting.shift()();
+  else free += 1;
+}
 
 function begin(files, strength = document.querySelector("input[name=strength]:checked").value) {
-  for (const file of files) new Photo(file).run(strength);
+  for (const file of files) {
+    const photo = new Photo(file);
+    photo.say(texts.queued(0));
+    inTurn(() => photo.run(strength));
+  }
+  update();
 }
 
 function update() {
@@ -169,21 +218,30 @@ function askForToken(note) {
 function fillStrengths(presets) {
   for (const preset of presets.presets) {
     const id = `strength-${preset.name}`;
-    const field = element("input", { type: "radio", name: "strength", value: preset.name, id, checked: preset.name === presets.default });
+    const checked = preset.name === presets.default;
+    const field = element("input", { type: "radio", name: "strength", value: preset.name, id, checked });
     $("strengths").append(element("div", { class: "strength" }, field, element("label", { htmlFor: id },
       element("strong", { textContent: preset.name }), element("span", { textContent: preset.protects }),
       element("span", { class: "soft", textContent: preset.cost }))));
   }
 }
 
-async function start() {
-  $("what").textContent = texts.what;
-  $("not").textContent = texts.not;
+function fillTexts() {
+  document.title = texts.title;
+  document.querySelector("h1").textContent = texts.title;
+  $("photos").setAttribute("aria-label", texts.photos);
   document.querySelector("label[for=token-field]").textContent = texts.token;
   document.querySelector("#token button").textContent = texts.enter;
   document.querySelector("#strengths legend").textContent = texts.strength;
-  $("drop-words").textContent = texts.drop;
-  for (const [id, text] of [["choose", texts.choose], ["take", texts.take], ["download-all", texts.downloadAll], ["delete-all", texts.deleteAll]]) $(id).textContent = text;
+  const named = {
+    what: "what", not: "not", "drop-words": "drop", choose: "choose", take: "take",
+    "download-all": "downloadAll", "delete-all": "deleteAll",
+  };
+  for (const [id, text] of Object.entries(named)) $(id).textContent = texts[text];
+}
+
+async function start() {
+  fillTexts();
   let presets;
   try {
     presets = await (await ask("/v1/presets")).json();
@@ -193,7 +251,10 @@ async function start() {
     return;
   }
   fillStrengths(presets);
-  $("limits").textContent = texts.limits(presets.limits, presets.heic);
+  limits = presets.limits;
+  $("limits").textContent = texts.limits(limits, presets.heic);
+  // Phones turn HEIC into JPEG where it is not asked for.
+  $("files").accept = presets.heic ? "image/*,.heic,.heif" : "image/jpeg,image/png,image/webp,image/tiff";
   steps = new URLSearchParams(location.hash.slice(1)).get("steps") || "";
   if (presets.token) askForToken(texts.tokenNote);
   else $("ask").hidden = false;
@@ -240,6 +301,10 @@ document.addEventListener("paste", (event) => {
   if (files.length && !$("ask").hidden) begin(files);
 });
 window.addEventListener("beforeunload", (event) => {
-  if ([...photos].some((photo) => !photo.bytes)) event.preventDefault();
+  if ([...photos].some((photo) => !photo.bytes && !photo.failed)) event.preventDefault();
+});
+// A page that is closed needs nothing there any more; one that may come back does.
+window.addEventListener("pagehide", (event) => {
+  if (!event.persisted) for (const photo of photos) photo.deleteThere({ keepalive: true });
 });
 start();

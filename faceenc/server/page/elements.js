@@ -20,10 +20,16 @@ export function drawn(name, attributes = {}, ...children) {
 
 // A bar with the threshold at its middle line; the value is in thresholds.
 export function bar(value, label) {
-  const width = 100;
-  const shown = Math.min(value / 2, 1) * width;
-  return drawn("svg", { viewBox: `0 0 ${width} 10`, class: "bar", role: "img", "aria-label": label, preserveAspectRatio: "none" },
-    drawn("rect", { width, height: 10, class: "bar-ground" }),
-    drawn("rect", { width: shown, height: 10, class: value > 1 ? "bar-far" : "bar-near" }),
-    drawn("rect", { x: width / 2 - 0.5, width: 1, height: 10, class: "bar-line" }));
+  const made = drawn("svg", { class: "bar", role: "img" },
+    drawn("rect", { width: "100%", height: "100%", class: "bar-ground" }),
+    drawn("rect", { height: "100%" }),
+    drawn("rect", { x: "50%", width: 2, height: "100%", class: "bar-line" }));
+  moveBar(made, value, label);
+  return made;
+}
+
+export function moveBar(made, value, label) {
+  made.setAttribute("aria-label", label);
+  made.children[1].setAttribute("width", `${Math.max(0, Math.min(value / 2, 1)) * 100}%`);
+  made.children[1].setAttribute("class", value > 1 ? "bar-far" : "bar-near");
 }
