@@ -3,8 +3,8 @@
     python benchmarks/server_load.py [--clients 64] [--seconds 120] [--row 1000] [--workers 2] [--output FILE.json]
 
 Small ORL faces, `subtle`, one step, on loopback. Every photo that is accepted has to come back once, be a photo of the same
-size that differs from what was sent, and carry its own evidence; the only error that may come is 429. Memory is what server and
-workers hold (RSS) by /proc, each second; flat is the largest of the second half against that of the second quarter.
+size that differs from what was sent, and carry its own evidence; the only error that may come is 429. Memory is what server
+and workers hold (RSS) by /proc, each second; flat is the largest of the second half against that of the second quarter.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Running:
         """The exit code, after this signal."""
         if self.process.poll() is None:
             self.process.send_signal(number)
+        if self.process.stderr is not None and not self.process.stderr.closed:
             self.stderr += self.process.communicate(timeout=60)[1] or ""
         return self.process.returncode
 

@@ -264,8 +264,9 @@ def test_by_keyboard_and_with_a_token(browser: Any, faces: list[Path], tmp_path:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == "choose"
         page.keyboard.press("Enter")
-        while not choosers:
-            page.wait_for_timeout(50)
+        for _ in range(600):
+            if not choosers:
+                page.wait_for_timeout(50)
         server.wait_until_ready()
         choosers[0].set_files([str(faces[0])])
         sync_api.expect(page.locator("article .comparison")).to_have_count(1, timeout=90_000)
