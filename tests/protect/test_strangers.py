@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
+import faceenc
 from faceenc.cli import main
 from faceenc.core import Box, Face, turned
 from faceenc.data import enlarge, read_orl
@@ -199,3 +201,11 @@ def test_turned_faces_are_seen_as_they_stand_upright(search: FaceSearch) -> None
     back = turned(upright[0].face, 3, 480, 480)
     assert back.box.x0 == pytest.approx(own.box.x0, abs=15)
     assert back.quarters == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 2)])
+def test_pictures_of_next_to_nothing_show_nobody(size: tuple[int, int]) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, "PNG")
+    with pytest.raises(faceenc.DataError, match="no face found"):
+        faceenc.verify(file.getvalue(), file.getvalue())

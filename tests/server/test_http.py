@@ -25,9 +25,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import faceenc
+from faceenc.cli import main
 from faceenc.protect import STRENGTHS, Options, make_consent, today_utc
 from tests.server.running import QUICK, Running, write_faces
 
@@ -95,12 +97,10 @@ def test_the_command_gives_the_same_bytes_with_a_server_and_without(
     server: Running, faces: list[Path], tmp_path: Path
 ) -> None:
     local, remote = tmp_path / "local.png", tmp_path / "remote.png"
-    command = [sys.executable, "-m", "faceenc", "encrypt", str(faces[0]), "--strength", "subtle", "--steps", "2", "--json"]
-    here = subprocess.run([*command, "-o", local], capture_output=True, text=True, check=False, timeout=120)
-    there = subprocess.run(
-        [*command, "-o", remote, "--server", server.url], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert (here.returncode, there.returncode) == (4, 4), there.stderr
+    words = ["encrypt", str(faces[0]), "--strength", "subtle", "--steps", "2", "--json"]
+    here = CliRunner().invoke(main, [*words, "-o", str(local)])
+    there = CliRunner().invoke(main, [*words, "-o", str(remote), "--server", server.url])
+    assert (here.exit_code, there.exit_code) == (4, 4), there.stderr
     assert local.read_bytes() == remote.read_bytes()
     one, other = json.loads(here.stdout), json.loads(there.stdout)
     assert one.keys() == other.keys()
@@ -297,6 +297,7 @@ def test_a_full_queue_says_when_to_come_again_and_a_leaver_frees_his_worker(
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_time_only(server: Running, http: httpx.Client, faces: list[Path]) -> None:
     job = http.post("/v1/jobs", data=QUICK | {"steps": "12"}, files={"photo": faces[0].read_bytes()}).json()
     killed = False

@@ -81,6 +81,7 @@ def children(pid: int) -> list[int]:
     return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+@pytest.mark.slow
 def test_sigterm_lets_what_runs_finish_and_takes_nothing_new(face: bytes) -> None:
     with Running() as server:
         server.wait_until_ready()
@@ -107,6 +108,7 @@ def test_sigterm_lets_what_runs_finish_and_takes_nothing_new(face: bytes) -> Non
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_no_process_and_no_file(face: bytes, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

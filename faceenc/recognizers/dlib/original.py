@@ -82,6 +82,8 @@ def hog_faces(image: NDArray[np.uint8]) -> list[Face]:
     Raises:
         AssetError: dlib is not installed, or the landmarks' file cannot be had.
     """
+    if min(image.shape[:2]) < 2:  # which numpy lays out in a way that dlib does not read
+        return []
     pixels = np.ascontiguousarray(image)
     rectangles, scores, _ = _hog_detector().run(pixels, 0, 0.0)
     faces = []
