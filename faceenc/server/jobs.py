@@ -158,7 +158,7 @@ class Jobs:
             self._passing -= size
         return self._counted(result, began)
 
-    def add(self, wishes: Sequence[tuple[str, Wish]], *, owner: str, key: str = "", digest: str = "") -> tuple[Job, bool]:
+    def add(self, wishes: Sequence[tuple[str, Wish]], *, owner: str, key: str = "", digest: str = "") -> Job:
         """A job of these photos, or the one that was made of the same request before.
 
         Args:
@@ -167,9 +167,6 @@ class Jobs:
             key: of the request, by which it can be repeated; "" for none.
             digest: of its body.
 
-        Returns:
-            The job, and whether it is new.
-
         Raises:
             ProblemError: another body under the same key, or no room.
         """
@@ -177,7 +174,7 @@ class Jobs:
         if before is not None and before[1] in self._jobs:
             if before[0] != digest:
                 raise ProblemError(422, "the Idempotency-Key was used for another request: choose a new one", kind="key")
-            return self._jobs[before[1]], False
+            return self._jobs[before[1]]
         self.check_room(len(wishes), sum(len(wish.photo) for _, wish in wishes))
         items = [Item(number, name, wish) for number, (name, wish) in enumerate(wishes)]
         job = Job(secrets.token_urlsafe(16), owner, items)
@@ -187,7 +184,7 @@ class Jobs:
         job.tell("queued", {"ahead": self.pool.waiting})
         for item in items:
             self._begin(job, item)
-        return job, True
+        return job
 
     def get(self, number: str, owner: str) -> Job:
         """The owner's job of this id.

@@ -115,7 +115,7 @@ def make_routes(settings: ServerSettings, jobs: Callable[[], Jobs], judges: Call
             check_photo(photo.data, settings)
         parts = [*(p.name.encode() + b"\0" + hashlib.sha256(p.data).digest() for p in photos), repr(options).encode()]
         key = request.headers.get("idempotency-key", "")[:200]
-        job, _ = jobs().add(
+        job = jobs().add(
             [(photo.name, Wish(photo.data, options, max_faces=settings.max_faces)) for photo in photos],
             owner=request.scope["owner"], key=key, digest=hashlib.sha256(b"\n".join(parts)).hexdigest(),
         )  # fmt: skip
