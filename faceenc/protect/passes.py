@@ -60,8 +60,9 @@ class Passes:
         surrogates: are attacked.
         judges: are asked.
         search: finds faces.
-        own: as of `Protection`, and so `targets`.
+        own: as of `Protection`, and so `targets` and `beacon`.
         targets: see there.
+        beacon: see there.
         gallery: for ranks.
     """
 
@@ -71,6 +72,7 @@ class Passes:
     search: FaceSearch
     own: Sequence[torch.Tensor] | None
     targets: Sequence[torch.Tensor] | None
+    beacon: Sequence[torch.Tensor] | None
     gallery: Gallery | None
 
     def __call__(
@@ -175,6 +177,7 @@ class Passes:
             self.surrogates,
             own=self.own,
             targets=self.targets,
+            beacon=self.beacon,
             mask=faces[0].detector != "whole",
             encode=None
             if photo is None or is_lossless(photo, self.options)
