@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
 import time
 from collections import defaultdict
-from contextlib import suppress
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -130,8 +130,6 @@ class Guard:
 
     def _measured(self, scope: Scope, receive: Receive) -> Receive:
         """The body as it comes, as long as it is neither too large nor too slow."""
-        import asyncio
-
         began, length, whole = time.monotonic(), 0, False
 
         async def next_message() -> Message:
@@ -174,17 +172,36 @@ def _too_slow() -> ProblemError:
 
 
 def patient_protocol() -> type[Any]:
-    """Uvicorn's protocol, which else waits for ever for a request that never begins, or whose headers never end."""
+    """Uvicorn's protocol, which else waits for ever for a request that never begins, or whose headers never end.
+
+    Each request of a connection has to have all its headers `_SILENCE` seconds after its first byte, the first one after
+    the connection; between requests uvicorn's own limit of idleness counts, which ends with the next request's first byte.
+    """
+    import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Patient(H11Protocol):
+        _due: asyncio.TimerHandle | None = None
+
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._headers_due = self.loop.call_later(_SILENCE, self._close_idle)
+            self._due = self.loop.call_later(_SILENCE, self.transport.close)
 
-        def _close_idle(self) -> None:
-            if getattr(self, "cycle", None) is None:
-                with suppress(Exception):
-                    self.transport.close()
+        def handle_events(self) -> None:
+            super().handle_events()
+            begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+            if begun and self._due is None:
+                self._due = self.loop.call_later(_SILENCE, self.transport.close)
+            elif not begun:
+                self._forget()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _forget(self) -> None:
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
 
     return Patient
