@@ -4,5 +4,6 @@ from .client import Client as Client
 from .client import EncryptRemotely as EncryptRemotely
 from .client import Sent as Sent
 from .client import ServerError as ServerError
+from .guards import patient_protocol as patient_protocol
 from .settings import ServerSettings as ServerSettings
 from .settings import read_tokens as read_tokens

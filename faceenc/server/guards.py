@@ -171,10 +171,10 @@ def _too_slow() -> ProblemError:
     return ProblemError(408, "the body came too slowly: send it anew", headers={"Connection": "close"})
 
 
-def patient_protocol() -> type[Any]:
+def patient_protocol(silence: float = _SILENCE) -> type[Any]:
     """Uvicorn's protocol, which else waits for ever for a request that never begins, or whose headers never end.
 
-    Each request of a connection has to have all its headers `_SILENCE` seconds after its first byte, the first one after
+    Each request of a connection has to have all its headers `silence` seconds after its first byte, the first one after
     the connection; between requests uvicorn's own limit of idleness counts, which ends with the next request's first byte.
     """
     import h11
@@ -185,13 +185,13 @@ def patient_protocol() -> type[Any]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._due = self.loop.call_later(_SILENCE, self.transport.close)
+            self._due = self.loop.call_later(silence, self.transport.close)
 
         def handle_events(self) -> None:
             super().handle_events()
             begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
             if begun and self._due is None:
-                self._due = self.loop.call_later(_SILENCE, self.transport.close)
+                self._due = self.loop.call_later(silence, self.transport.close)
             elif not begun:
                 self._forget()
 

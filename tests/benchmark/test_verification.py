@@ -53,6 +53,14 @@ def test_noise_parts_pairs_and_joins_others(finished: Path) -> None:
     assert (rows[rows["eps"] > 0]["overshoot"] <= 1e-6).all()
 
 
+def test_our_pgd_is_art_s_pixel_by_pixel(finished: Path) -> None:
+    steps = pd.read_csv(finished / "crosscheck.csv")
+    exact = steps[steps["engine"] == "exact"]
+    assert set(exact["goal"]) == {"dodge", "impersonate"}
+    assert exact["max_difference"].max() < 1e-6
+    assert "PGD in-house against ART's" in (finished / "report.md").read_text(encoding="utf-8")
+
+
 def test_the_baseline_comes_before_the_attacks(finished: Path) -> None:
     [found] = json.loads((finished / "baseline.json").read_text())
     assert [found[name] for name in ("recognizer", "photos", "people", "genuine", "impostor")] == ["sface", 36, 6, 18, 135]

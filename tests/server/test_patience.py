@@ -14,7 +14,7 @@ pytest.importorskip("uvicorn")
 
 import uvicorn
 
-from faceenc.server import guards
+from faceenc.server import patient_protocol
 
 WHOLE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nHost: loc"
@@ -28,10 +28,9 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with pytest.MonkeyPatch.context() as patch, socket.create_server(("127.0.0.1", 0)) as listening:
-        patch.setattr(guards, "_SILENCE", _SILENCE)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
-            _hello, http=guards.patient_protocol(), ws="none", lifespan="off", log_config=None, timeout_keep_alive=_IDLE
+            _hello, http=patient_protocol(_SILENCE), ws="none", lifespan="off", log_config=None, timeout_keep_alive=_IDLE
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
