@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.attacks import MoveApart, MoveAway, MoveTo
+from faceenc.attacks import MoveAway, MoveTo
 from faceenc.core import ConfigError
 from faceenc.faces import FaceWindow, Similarity, cut_out, head_frame
 from faceenc.media import Visibility
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 Crops = Sequence[Sequence[Similarity]]
-Goals = Sequence[MoveAway | MoveApart | MoveTo]
+Goals = Sequence[MoveAway | MoveTo]
 
 # dlib's net gives in first, and others see little of what it stumbles over.
 _DLIB_WEIGHT = 0.4
@@ -44,8 +44,7 @@ class Protection:
         surrogates: the recognisers that are attacked.
         own: for each surrogate (R, D) embeddings of more photos of the person to move away from, in units of its threshold;
             empty tensors where there are none.
-        targets: for each surrogate (T, D) embeddings to move to; None moves away instead ...
-        beacon: ... and nearer to these, for each surrogate (1, D), where they are given.
+        targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
         mask: keep the change on the head.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
         budget: seconds for all faces together; None sets no limit.
@@ -56,7 +55,6 @@ class Protection:
     surrogates: Sequence[Recognizer]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
-    beacon: Sequence[torch.Tensor] | None = None
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     budget: float | None = None
@@ -228,9 +226,6 @@ def _goals(window: FaceWindow, protection: Protection) -> Goals:
         ]
     if protection.own is not None:
         own = [torch.cat(pair) for pair in zip(own, protection.own, strict=True)]
-    if protection.beacon is not None:
-        pairs = zip(own, protection.beacon, strict=True)
-        return [MoveApart(references[None, None], beacon[None, None]) for references, beacon in pairs]
     return [MoveAway(references[None, None]) for references in own]
 
 

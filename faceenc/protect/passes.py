@@ -60,9 +60,8 @@ class Passes:
         surrogates: are attacked.
         judges: are asked.
         search: finds faces.
-        own: as of `Protection`, and so `targets` and `beacon`.
+        own: as of `Protection`, and so `targets`.
         targets: see there.
-        beacon: see there.
         gallery: for ranks.
     """
 
@@ -72,7 +71,6 @@ class Passes:
     search: FaceSearch
     own: Sequence[torch.Tensor] | None
     targets: Sequence[torch.Tensor] | None
-    beacon: Sequence[torch.Tensor] | None
     gallery: Gallery | None
 
     def __call__(
@@ -177,7 +175,6 @@ class Passes:
             self.surrogates,
             own=self.own,
             targets=self.targets,
-            beacon=self.beacon,
             mask=faces[0].detector != "whole",
             encode=None
             if photo is None or is_lossless(photo, self.options)

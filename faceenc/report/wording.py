@@ -66,12 +66,8 @@ def headlines(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Headline]:
         if eps is None or at.empty:
             continue
         by = {(c["attack"], c["goal"]): c for c in records(at)}
-        most = max((c for c in by.values() if c["goal"] == "dodge" or not is_verification(run)), key=lambda c: c["n"])
         size = eps_text(eps, norm)
-        clean = points(most["clean_accuracy"])
-        sentences = [words.untouched.format(judge=judge, clean=clean, n=most["n"])]
-        low, high = tables.wilson(most["clean_accuracy"] * most["n"], most["n"])
-        tiles = [("Untouched", f"{clean} %", f"{interval(low, high)} %")]
+        sentences, tiles = _untouched([c for c in by.values() if c["goal"] == "dodge" or not is_verification(run)], words)
         for goal in ("dodge", "impersonate"):
             pair = [by[attack, goal] for attack in ("pgd", "art-pgd") if (attack, goal) in by]
             if pair and goal == "impersonate" and is_verification(run):
@@ -86,6 +82,17 @@ def headlines(summary: pd.DataFrame, run: Mapping[str, Any]) -> list[Headline]:
             tiles.append(_tile(noise))
         found.append(Headline(f"{panel_title(recognizer, judge, norm)}, eps {size}", sentences, tiles))
     return found
+
+
+def _untouched(cells: Sequence[Mapping[str, Any]], words: Words) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """What is said of the photos, or genuine pairs, as they are; nothing where none was attacked."""
+    if not cells:
+        return [], []
+    most = max(cells, key=lambda c: c["n"])
+    clean = points(most["clean_accuracy"])
+    low, high = tables.wilson(most["clean_accuracy"] * most["n"], most["n"])
+    sentence = words.untouched.format(judge=most["judge"], clean=clean, n=most["n"])
+    return [sentence], [("Untouched", f"{clean} %", f"{interval(low, high)} %")]
 
 
 def _attack_sentence(pair: Sequence[Mapping[str, Any]], size: str, words: Words) -> str:

@@ -174,10 +174,8 @@ def _too_slow() -> ProblemError:
 def patient_protocol(silence: float = _SILENCE) -> type[Any]:
     """Uvicorn's protocol, which else waits for ever for a request that never begins, or whose headers never end.
 
-    Between requests uvicorn's own limit of idleness counts, which ends with the next request's first byte.
-
-    Args:
-        silence: seconds from a request's first byte, of the first request from the connection, to the end of its headers.
+    Each request of a connection has to have all its headers `silence` seconds after its first byte, the first one after
+    the connection; between requests uvicorn's own limit of idleness counts, which ends with the next request's first byte.
     """
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol

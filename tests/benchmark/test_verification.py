@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -52,6 +53,14 @@ def test_noise_parts_pairs_and_joins_others(finished: Path) -> None:
     assert (rows[rows["eps"] > 0]["overshoot"] <= 1e-6).all()
 
 
+def test_our_pgd_is_art_s_pixel_by_pixel(finished: Path) -> None:
+    steps = pd.read_csv(finished / "crosscheck.csv")
+    exact = steps[steps["engine"] == "exact"]
+    assert set(exact["goal"]) == {"dodge", "impersonate"}
+    assert exact["max_difference"].max() < 1e-6
+    assert "PGD in-house against ART's" in (finished / "report.md").read_text(encoding="utf-8")
+
+
 def test_the_baseline_comes_before_the_attacks(finished: Path) -> None:
     [found] = json.loads((finished / "baseline.json").read_text())
     assert [found[name] for name in ("recognizer", "photos", "people", "genuine", "impostor")] == ["sface", 36, 6, 18, 135]
@@ -64,11 +73,23 @@ def test_the_baseline_comes_before_the_attacks(finished: Path) -> None:
         assert text in report
 
 
-def test_a_damaged_baseline_is_named(finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    copy.mkdir()
-    for file in finished.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.mark.parametrize("goal", ["dodge", "impersonate"])
+def test_a_run_of_one_goal_has_its_report(goal: str, copy: Path) -> None:
+    rows = pd.read_csv(copy / "rows.csv", keep_default_na=False, dtype=str)
+    rows[rows["goal"] == goal].to_csv(copy / "rows.csv", index=False)
+    result = CliRunner().invoke(bench_main, ["report", str(copy)])
+    assert result.exit_code == 0, result.output
+    report = (copy / "report.md").read_text(encoding="utf-8")
+    said = {"dodge": "4 untouched genuine pairs" in report, "impersonate": "Of 4 impostor pairs" in report}
+    assert [name for name, there in said.items() if there] == [goal]
+
+
+def test_a_damaged_baseline_is_named(copy: Path) -> None:
     (copy / "baseline.json").write_text("[{", encoding="utf-8")
     result = CliRunner().invoke(bench_main, ["report", str(copy)])
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

@@ -91,7 +91,7 @@ def test_a_consent_says_what_was_signed(file: Path, embeddings: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "today", "reason"),
     [
-        ("Ada", DAY, "is the consent of Zoë Müller, not of Ada"),
+        ("Ada", DAY, "is that of Zoë Müller, not of Ada"),
         (NAME, UNTIL + timedelta(days=1), "expired on 2030-03-31"),
         (NAME, DAY - timedelta(days=1), "not valid before 2030-03-01"),
         ("", DAY, "is no name"),

@@ -65,7 +65,7 @@ class VerificationConfig:
         far: false match rate of the thresholds.
         seeds: each runs the whole grid; the first one draws the pairs.
         batch_size: images an attack gets at once.
-        crosscheck: pairs on which our PGD is compared with ART's step by step; 0 for none.
+        crosscheck: pairs of the first recogniser on which our PGD is compared with ART's step by step; 0 for none.
         minimum: how the minimal perturbation is searched for; None for not at all.
         notes: what the report says beside the flags.
     """

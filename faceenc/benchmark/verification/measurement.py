@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from faceenc.attacks import gradient_health, run_attack
 from faceenc.benchmark.folder import RunFolder
+from faceenc.benchmark.parity import crosscheck
 from faceenc.benchmark.plan import Cell
 from faceenc.benchmark.rows import Key, cell_key
 from faceenc.benchmark.runner import Measured, counted, silent
@@ -115,11 +117,22 @@ class VerificationMeasurement:
         if not baselines.exists():
             found = [self._baseline(subject).to_json() for subject in self.plan.subjects]
             write_atomically(baselines, json.dumps(found) + "\n")
+        self._crosscheck(folder.path / "crosscheck.csv", progress)
         path = folder.path / "minimum.csv"
         if self.plan.minimum is not None and not path.exists():
             judges = {subject.name: self.judge(subject.name) for subject in self.plan.subjects}
             table = measure_pairs_minimum(self.plan, judges, self.plan.minimum, progress=progress)
             write_atomically(path, table.to_csv(index=False))
+
+    def _crosscheck(self, path: Path, progress: Progress) -> None:
+        """Our PGD beside ART's on the first recogniser that gives gradients."""
+        subjects = [subject for subject in self.plan.subjects if subject.record["differentiable"]]
+        if not self.plan.crosscheck_pairs or not subjects or path.exists():
+            return
+        subject, count = subjects[0], min(self.plan.crosscheck_pairs, len(self.plan.pairs.probes))
+        x = pictures(subject.faces, self.plan.pairs.probes[:count])
+        goals = {goal: pair_goal(goal, self.judge(subject.name), count) for goal in ("dodge", IMPERSONATE)}
+        write_atomically(path, crosscheck(subject.attacked.model, x, goals, progress=progress).to_csv(index=False))
 
     def _baseline(self, subject: VerificationSubject) -> Baseline:
         """Of the tested people's photos as they are, at the threshold that was fitted on the others."""
