@@ -47,7 +47,8 @@ class Application:
         self.settings = settings
         self.judges = judges()
         # As many as a command of one's own takes: another number adds in another order, and gives other last bits.
-        threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // settings.workers))
+        chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        threads = int(chosen) if chosen.isdecimal() and int(chosen) else max(1, (os.cpu_count() or 1) // settings.workers)
         setup = partial(open_nets, threads)
         self.pool = Pool(fulfil, setup=setup, jobs=settings.workers, memory=_WORKER_MEMORY)
         self.jobs: Jobs | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from faceenc.core import ConfigError, FaceencError
+from faceenc.core import ConfigError, DataError, FaceencError
 from faceenc.media import save_photo
 from faceenc.protect import STRENGTHS, Options
 
@@ -96,11 +96,15 @@ class Client:
 
         Raises:
             ConfigError: another option is set.
+            DataError: there is no such photo.
             ServerError: the server cannot be reached, or refuses.
         """
         options = options or Options()
         words = _words(options)
-        data = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+        try:
+            data = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {photo}: {(error.strerror or str(error)).lower()}; check the path") from error
         if options.target is not None:
             return self._by_job(data, words, options)
         answer = self._ask("POST", "/v1/protect", params=words, content=data, headers={"Accept": "application/json"})

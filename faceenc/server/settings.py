@@ -38,7 +38,7 @@ class ServerSettings:
     workers: int = 1
     tokens: tuple[str, ...] = ()
     max_megabytes: float = 25
-    max_pixels: int = 50 * 2**20
+    max_pixels: int = 50_000_000
     max_faces: int = 30
     queue: int = 32
     ttl: float = 600

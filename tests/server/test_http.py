@@ -114,6 +114,8 @@ def test_a_client_says_what_is_wrong_in_one_line(server: Running, faces: list[Pa
     with faceenc.Client(server.url) as client:
         with pytest.raises(faceenc.ConfigError, match="`thorough` is not for a server"):
             client.protect(faces[0], Options(thorough=True))
+        with pytest.raises(faceenc.DataError, match=r"cannot read none.jpg: no such file"):
+            client.protect("none.jpg", quick)
         with pytest.raises(faceenc.FaceencError, match="refuses: cannot read the photo"):
             client.protect(b"no photo", quick)
     with faceenc.Client("http://127.0.0.1:1") as client, pytest.raises(faceenc.FaceencError, match="cannot be reached"):
