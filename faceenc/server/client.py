@@ -101,10 +101,7 @@ class Client:
         """
         options = options or Options()
         words = _words(options)
-        try:
-            data = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot read {photo}: {(error.strerror or str(error)).lower()}; check the path") from error
+        data = photo if isinstance(photo, bytes) else _read(Path(photo))
         if options.target is not None:
             return self._by_job(data, words, options)
         answer = self._ask("POST", "/v1/protect", params=words, content=data, headers={"Accept": "application/json"})
@@ -210,6 +207,13 @@ def _words(options: Options) -> dict[str, str]:
     }  # fmt: skip
     given = {"quality": options.quality, "decoy": options.decoy}
     return words | {key: str(value) for key, value in given.items() if value is not None}
+
+
+def _read(photo: Path) -> bytes:
+    try:
+        return photo.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {photo}: {(error.strerror or str(error)).lower()}; check the path") from error
 
 
 def _detail(answer: httpx.Response) -> str:
