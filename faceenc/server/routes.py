@@ -19,8 +19,9 @@ from faceenc.media import enable_heif
 from faceenc.protect import STRENGTHS
 from faceenc.server import documented
 from faceenc.server.bodies import FORMATS, MAX_PHOTOS, check_photo, raw_photo, read_form, read_options
-from faceenc.server.jobs import ENDED, Item, Job, Jobs, delivery
+from faceenc.server.jobs import Jobs, delivery
 from faceenc.server.problems import ProblemError
+from faceenc.server.records import ENDED, Item, Job
 from faceenc.server.settings import ServerSettings
 from faceenc.server.work import Done, Wish
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 RANKS = (1, 5, 10)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Baseline:
-    """How well a recogniser tells people apart, before any attack.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Who was shown what.
 
     Attributes:
         recognizer: its name.
@@ -40,6 +40,21 @@ class Baseline:
         data: what it was shown.
         photos: that were to be read.
         not_acquired: of these, without a usable face: they are in no pair.
+    """
+
+    recognizer: str
+    network: str
+    licence: str
+    data: str
+    photos: int
+    not_acquired: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline(Shown):
+    """How well a recogniser tells people apart, before any attack.
+
+    Attributes:
         people: with a usable photo; 0 where nobody knows whom the pairs show.
         genuine: pairs of one person.
         impostor: pairs of two.
@@ -52,12 +67,6 @@ class Baseline:
         det: (P, 3): threshold, FMR, FNMR.
     """
 
-    recognizer: str
-    network: str
-    licence: str
-    data: str
-    photos: int
-    not_acquired: int
     people: int
     genuine: int
     impostor: int
@@ -74,18 +83,6 @@ class Baseline:
         record = asdict(self) | {"det": self.det.tolist()}
         found: dict[str, Any] = _without_nan(record)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Who was shown what: the first attributes of a `Baseline`."""
-
-    recognizer: str
-    network: str
-    licence: str
-    data: str
-    photos: int
-    not_acquired: int
 
 
 def baseline_of_people(
