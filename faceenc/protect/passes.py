@@ -31,7 +31,6 @@ _MORE_PASSES = 2
 
 # Called with what is being done and how far it is.
 Watch = Callable[[str, Step], None]
-PROTECTING, ONCE_MORE = "protecting", "once more"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +86,7 @@ class Passes:
         """
         protect = partial(self._once, photo, seconds=seconds, source=source)
         more: list[Crops] = [()] * len(found.faces)
-        made = protect(found, more, tell=_told(watch, PROTECTING))
+        made = protect(found, more, tell=_told(watch, "protecting"))
         for _ in range(_MORE_PASSES):
             strays = [stray.face for stray in made.evidence.strays if stray.sure] if self._takes_strays(found) else []
             elsewhere = self._found_elsewhere(made)
@@ -99,7 +98,7 @@ class Passes:
             more = [places.get(number, crops) for number, crops in enumerate(more)] + [()] * len(strays)
             known = [None if number in elsewhere else outcome for number, outcome in enumerate(made.outcomes)]
             wider = replace(found, faces=[*found.faces, *strays])
-            once_more = protect(wider, more, known=known, tell=_told(watch, ONCE_MORE))
+            once_more = protect(wider, more, known=known, tell=_told(watch, "once more"))
             if once_more.evidence.matches(networks=self.attacked) > made.evidence.matches(networks=self.attacked):
                 break
             found, made = wider, once_more

@@ -122,17 +122,27 @@ class Client:
         job = self._ask("POST", "/v1/jobs", data={**words, "to": options.target}, files=files).json()
         here = f"/v1/jobs/{job['id']}"
         try:
-            for _ in self._events(job["events"]):
-                pass
+            self._listen(job["events"])
             image = self._ask("GET", job["result"])
             [photo] = self._ask("GET", here).json()["photos"]
         finally:
             self._ask("DELETE", here)
         return Sent(image.content, photo["type"], photo["evidence"], tuple(photo["attacked"]))
 
-    def _events(self, path: str) -> Any:
-        with self._http.stream("GET", path) as stream:
-            yield from stream.iter_lines()
+    def _listen(self, path: str) -> None:
+        """Until the job is done, whatever came of it."""
+        import httpx
+
+        try:
+            with self._http.stream("GET", path) as stream:
+                for _ in stream.iter_lines():
+                    pass
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return ServerError(f"{self.url} cannot be reached ({reason}): check the address, and that it runs")
 
     def _ask(self, method: str, path: str, **words: Any) -> httpx.Response:
         """An answer that is no error; where the server is full, after waiting as it says."""
@@ -143,8 +153,7 @@ class Client:
             try:
                 answer = self._http.request(method, path, **words)
             except httpx.HTTPError as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise ServerError(f"{self.url} cannot be reached ({reason}): check the address, and that it runs") from error
+                raise self._unreachable(error) from error
             wait = answer.headers.get("retry-after", "")
             if answer.status_code != 429 or not wait.isdecimal() or time.monotonic() + int(wait) > deadline:
                 break

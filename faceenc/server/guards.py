@@ -51,13 +51,14 @@ class Guard:
         self.app, self.settings, self.metrics = app, settings, metrics
         self.draining = False
         self._digests = [hashlib.sha256(token.encode()).digest() for token in settings.tokens]
+        self.receiving = 0  # bytes of the bodies of requests under way
         self._spent: dict[str, list[float]] = defaultdict(list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status, received = time.perf_counter(), 500, [0]
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -71,8 +72,9 @@ class Guard:
             if refused is not None:
                 await refused.response()(scope, receive, answer)
             else:
-                await self.app(scope, self._measured(scope, receive), answer)
+                await self.app(scope, self._measured(received, receive), answer)
         finally:
+            self.receiving -= received[0]
             route = getattr(scope.get("route"), "path", "(none)")
             method = scope["method"] if scope["method"].isalpha() and len(scope["method"]) < 8 else "(other)"
             self.metrics.requests.labels(method, route, status).inc()
@@ -128,24 +130,29 @@ class Guard:
         text = f"more than {self.settings.max_megabytes:g} megabytes: send smaller photos, or fewer at once"
         return ProblemError(413, text, field="photo", headers={"Connection": "close"})
 
-    def _measured(self, scope: Scope, receive: Receive) -> Receive:
-        """The body as it comes, as long as it is neither too large nor too slow."""
-        began, length, whole = time.monotonic(), 0, False
+    def _measured(self, received: list[int], receive: Receive) -> Receive:
+        """The body as it comes, as long as it is neither too large nor too slow; `received` counts its bytes."""
+        began, whole = time.monotonic(), False
 
         async def next_message() -> Message:
-            nonlocal length, whole
+            nonlocal whole
             if whole:
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), _SILENCE)
             except TimeoutError:
                 raise _too_slow() from None
-            length += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            received[0] += size
+            self.receiving += size
             whole = not message.get("more_body", False)
             spent = time.monotonic() - began
-            if length > self.settings.max_bytes:
+            if self.receiving > self.settings.max_held:
+                text = "too much comes in at the same time: try again in a moment"
+                raise ProblemError(429, text, kind="memory", headers={"Retry-After": "5", "Connection": "close"})
+            if received[0] > self.settings.max_bytes:
                 raise self._too_large()
-            if not whole and spent > _BEGIN and length < _SLOW * spent:
+            if not whole and spent > _BEGIN and received[0] < _SLOW * spent:
                 raise _too_slow()
             return message
 
