@@ -287,13 +287,16 @@ def test_a_full_queue_says_when_to_come_again_and_a_leaver_frees_his_worker(
     with ThreadPoolExecutor(1) as pool:
         leaving = pool.submit(leave)
         time.sleep(0.5)
-        answers = [http.post("/v1/jobs", data=long, files={"photo": data}) for _ in range(6)]
+        keyed = [{"Idempotency-Key": str(number)} for number in range(6)]
+        answers = [http.post("/v1/jobs", data=long, files={"photo": data}, headers=headers) for headers in keyed]
         jobs = [answer.json()["id"] for answer in answers if answer.status_code == 202]
         full = [answer for answer in answers if answer.status_code != 202]
         assert len(jobs) >= 3
         assert full
         assert int(full[0].headers["retry-after"]) >= 1
         assert "wait already" in problem(full[0], 429)["detail"]
+        again = http.post("/v1/jobs", data=long, files={"photo": data}, headers=keyed[0])
+        assert again.json()["id"] == jobs[0], "what is known needs no room"
         leaving.result()
     for job in jobs:
         assert http.delete(f"/v1/jobs/{job}").status_code == 204
