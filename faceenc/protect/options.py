@@ -18,7 +18,8 @@ class Options:
     Attributes:
         strength: how much may be seen.
         surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`, or dlib alone with `target`.
-        decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
+        apart: move every photo another way, so that the protected photos of one person match each other less.
+        decoy: move everybody nearer to the synthetic person of this number, besides away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
         consent: that person's file, or its bytes; only together with `target`.
@@ -39,6 +40,7 @@ class Options:
 
     strength: Strength = STRENGTHS["balanced"]
     surrogates: tuple[str, ...] = ()
+    apart: bool = False
     decoy: int | None = None
     person: str | None = None
     target: str | None = None
@@ -63,6 +65,8 @@ class Options:
             raise ConfigError(f"`quality` is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add `format`")
         if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
             raise ConfigError("`decoy`, `person` and `target` exclude each other: a face can go one way only")
+        if self.apart and (self.decoy is not None or self.target is not None):
+            raise ConfigError("`apart` sends every photo another way, `decoy` and `target` all to one: choose one of them")
         if self.person is not None and self.gallery is None:
             raise ConfigError("`person` names a sub-folder of the gallery: add `gallery=FOLDER`")
         if self.target is not None and self.consent is None:

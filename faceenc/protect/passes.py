@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import torch
 from faceenc.core import DataError, Face
 from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo
-from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, protect_faces
+from faceenc.protect.decoys import Crowd
+from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, Way, protect_faces
 from faceenc.protect.evidence.gathering import gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
@@ -61,6 +63,7 @@ class Passes:
         search: finds faces.
         own: as of `Protection`, and so `targets`.
         targets: see there.
+        crowd: whom those are mixed of whom faces are to come nearer to; needed with `decoy` and `apart`.
         gallery: for ranks.
     """
 
@@ -70,6 +73,7 @@ class Passes:
     search: FaceSearch
     own: Sequence[torch.Tensor] | None
     targets: Sequence[torch.Tensor] | None
+    crowd: Crowd | None
     gallery: Gallery | None
 
     def __call__(
@@ -174,6 +178,7 @@ class Passes:
             self.surrogates,
             own=self.own,
             targets=self.targets,
+            way=self._way(photo),
             mask=faces[0].detector != "whole",
             encode=None
             if photo is None or is_lossless(photo, self.options)
@@ -181,6 +186,18 @@ class Passes:
             budget=self.options.budget,
             seed=self.options.seed,
         )
+
+    def _way(self, photo: Photo | None) -> Way | None:
+        """Nearer to the decoy, or each face of each photo to somebody else."""
+        if self.crowd is None:
+            return None
+        if self.options.decoy is not None:
+            decoy = self.crowd.decoy(self.options.decoy)
+            return lambda number, own: decoy
+        assert photo is not None
+        words = hashlib.sha256(np.ascontiguousarray(photo.pixels).data)
+        words.update(str(self.options.seed).encode())
+        return partial(self.crowd.way_of, words.digest())
 
 
 def _told(watch: Watch | None, what: str) -> Callable[[Step], None] | None:

@@ -133,8 +133,8 @@ def _whole_face(width: int, height: int) -> Face:
 
 def preset_alone(options: Options, found: Found) -> str | None:
     """The preset by which faces are protected, if nothing else was asked for: what was measured of presets holds then."""
-    other = (options.decoy, options.target, options.budget)
-    if options.surrogates != () or any(choice is not None for choice in other) or found.faces[0].detector == "whole":
+    other = (options.surrogates or None, options.apart or None, options.decoy, options.target, options.budget)
+    if any(choice is not None for choice in other) or found.faces[0].detector == "whole":
         return None
     return next((name for name, strength in STRENGTHS.items() if strength == options.strength), None)
 

@@ -29,7 +29,7 @@ from faceenc.media import (
     save_photo,
     take_photo,
 )
-from faceenc.protect.decoys import embed_person, make_decoy
+from faceenc.protect.decoys import Crowd, embed_person
 from faceenc.protect.engine import Step
 from faceenc.protect.options import Options
 from faceenc.protect.passes import Made, Passes, Watch, about, timed
@@ -120,12 +120,12 @@ class Protector:
     def _set(self, options: Options, consent: Consent | None = None) -> None:
         """Take the options, and find out where faces are to move to."""
         consent = consent or _consent(options)
-        self.options, self._targets = options, None
+        self.options, self._targets, self._crowd = options, None, None
         self._fingerprint = consent.fingerprint if consent else None
         if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
             self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
-        if options.decoy is not None:
-            self._targets = make_decoy(self._surrogates, seed=options.decoy)
+        if options.decoy is not None or options.apart:
+            self._crowd = Crowd.seen_by(self._surrogates)
         if consent is not None:
             known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
             self._targets = [known / operating_point(self._surrogates[0]).euclidean]
@@ -185,7 +185,8 @@ class Protector:
         with self._lock:
             with timed(seconds, "detect"):
                 found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=name)
-            passes = Passes(options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)
+            ways = (self._own, self._targets, self._crowd)
+            passes = Passes(options, self._surrogates, self._judges, self._search, *ways, self._gallery)
             made, found = passes(photo, found, name, seconds, _both(progress, watch))
         with timed(seconds, "write"):
             if target is not None:
