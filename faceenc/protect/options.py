@@ -8,7 +8,7 @@ from pathlib import Path
 from faceenc.core import ConfigError, OnNoFace
 from faceenc.media import PhotoFormat
 from faceenc.protect.strength import STRENGTHS, Strength
-from faceenc.recognizers import DLIB, ENSEMBLE
+from faceenc.recognizers import ENSEMBLE
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Options:
 
     Attributes:
         strength: how much may be seen.
-        surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`, or dlib alone with `target`.
+        surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`. With `target` only those count
+            that the consent holds embeddings for.
         apart: move every photo another way, so that the protected photos of one person match each other less.
         decoy: move everybody nearer to the synthetic person of this number, besides away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
@@ -77,13 +78,11 @@ class Options:
             )
         if self.consent is not None and self.target is None:
             raise ConfigError("`consent` is for looking like the person who signed it: add `target=NAME`, or leave it out")
-        if self.target is not None and self.attacked != (DLIB,):
-            raise ConfigError("a consent holds embeddings of dlib's net only: leave `surrogates` out with `target`")
 
     @property
     def attacked(self) -> tuple[str, ...]:
         """The surrogates that are meant. Of the ensemble those count that can be had, see `load_ensemble`."""
-        return self.surrogates or (ENSEMBLE if self.target is None else (DLIB,))
+        return self.surrogates or ENSEMBLE
 
     @property
     def goal(self) -> str:

@@ -19,11 +19,11 @@ from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo
 from faceenc.protect.decoys import Crowd
 from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, Way, protect_faces
-from faceenc.protect.evidence.gathering import gather_evidence
+from faceenc.protect.evidence.gathering import Aim, gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
 from faceenc.protect.photo import as_saved, encode_and_decode, is_lossless
-from faceenc.recognizers import Gallery, Recognizer
+from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +61,8 @@ class Passes:
         surrogates: are attacked.
         judges: are asked.
         search: finds faces.
-        own: as of `Protection`, and so `targets`.
-        targets: see there.
+        own: as of `Protection`.
+        aim: whom faces are to look like instead; its embeddings of the surrogates are the `targets`.
         crowd: whom those are mixed of whom faces are to come nearer to; needed with `decoy` and `apart`.
         gallery: for ranks.
     """
@@ -72,7 +72,7 @@ class Passes:
     judges: Sequence[Recognizer]
     search: FaceSearch
     own: Sequence[torch.Tensor] | None
-    targets: Sequence[torch.Tensor] | None
+    aim: Aim | None
     crowd: Crowd | None
     gallery: Gallery | None
 
@@ -160,6 +160,7 @@ class Passes:
             found=found,
             thorough=options.thorough,
             as_saved=protection.encode,
+            aim=self.aim,
         )
         with timed(seconds, "encode and judge"), about(source):
             with ThreadPoolExecutor(1) as beside:
@@ -177,7 +178,7 @@ class Passes:
             self.options.strength,
             self.surrogates,
             own=self.own,
-            targets=self.targets,
+            targets=self._targets(),
             way=self._way(photo),
             mask=faces[0].detector != "whole",
             encode=None
@@ -186,6 +187,12 @@ class Passes:
             budget=self.options.budget,
             seed=self.options.seed,
         )
+
+    def _targets(self) -> list[torch.Tensor] | None:
+        if self.aim is None:
+            return None
+        known = [torch.from_numpy(self.aim.embeddings[surrogate.network]) for surrogate in self.surrogates]
+        return [own / operating_point(surrogate).euclidean for own, surrogate in zip(known, self.surrogates, strict=True)]
 
     def _way(self, photo: Photo | None) -> Way | None:
         """Nearer to the decoy, or each face of each photo to somebody else."""

@@ -53,6 +53,11 @@ class Protected(Generic[_Form]):
         return self.evidence.matches(networks=self.attacked)
 
     @property
+    def unlike(self) -> int:
+        """How many faces are not taken, by some judge that was attacked, for the person whom they were to look like."""
+        return self.evidence.unlike(self.attacked)
+
+    @property
     def summary(self) -> str:
         """What the judges say, and what was not looked at, in one sentence."""
         return summary_line(self.evidence, self.attacked, self.preset)
@@ -60,6 +65,7 @@ class Protected(Generic[_Form]):
     def to_json(self) -> dict[str, Any]:
         return {
             "matched": self.matched,
+            **({} if self.evidence.aim is None else {"unlike": self.unlike}),
             **self.evidence.to_json(),
             "undetected": self.evidence.undetected(),
             "noise": [

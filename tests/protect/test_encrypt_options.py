@@ -193,7 +193,7 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
     photo = save(tmp_path / "a.png", portrait("s5/1"))
     theirs = [save(tmp_path / "theirs" / f"{number}.png", portrait(f"s9/{number}")) for number in (1, 2)]
     before = contents(tmp_path)
-    words = [photo, "--eps", "16/255", "--steps", "30", "--to", "Ada"]
+    words = [photo, *DLIB, "--eps", "16/255", "--steps", "30", "--to", "Ada"]
     check_refused(run(*words), "--to Ada makes faces look like another person's", "which Ada makes with `faceenc consent`")
     check_refused(run(*words, "--consent", tmp_path / "no"), f"cannot read the consent {tmp_path / 'no'}: no such file")
     assert contents(tmp_path) == before
@@ -203,7 +203,12 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
     check_refused(run(photo, "--to", "Bob", "--consent", consent), "is that of Ada, not of Bob")
     done = run(*words, "--consent", consent, env={"FACEENC_LOG": str(tmp_path / "log")})
     assert done.exit_code == 0, done.output
+    assert "dlib takes the face for Ada as saved, also after JPEG at quality 75" in done.stdout
     assert distance(tmp_path / "a-protected.png", theirs[0]) < 0.5 < 0.6 < distance(photo, theirs[0])
+    weak = run(photo, *DLIB, "--eps", "1/255", "--steps", "1", *words[-2:], "--consent", consent, "--json", "--force")
+    [record] = records(weak)
+    assert (weak.exit_code, record["unlike"]) == (4, 1), "it still looks like whom it shows, and not like Ada"
+    assert {(said["judge"], said["match"]) for said in record["faces"][0]["aimed"]} == {("dlib", False)}
     line = json.loads((tmp_path / "log" / "audit.jsonl").read_text())
     assert (line["goal"], line["consent"]) == ("to Ada", load_consent(consent).fingerprint)
 
@@ -217,7 +222,6 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
         ("--as s6 --gallery .", "no photos in s6: put photos of the person there"),
         ("--gallery none", "cannot read the gallery none: no such file or directory"),
         ("--consent x", "--consent is for looking like the person who signed it: add --to NAME"),
-        ("--to Ada --consent x --surrogate frbench:y", "a consent holds embeddings of dlib's net only"),
         ("--surrogate none", "checkpoint none does not exist"),
         ("--judge none", "checkpoint none does not exist"),
         ("--quality 80", "--quality is for JPEG, HEIF and WebP, not for PNG"),
