@@ -31,6 +31,7 @@ from PIL import Image
 import faceenc
 from faceenc.cli import main
 from faceenc.protect import STRENGTHS, Options, make_consent, today_utc
+from faceenc.recognizers import DLIB
 from tests.server.running import QUICK, Running, write_faces
 
 
@@ -243,13 +244,15 @@ def consent() -> bytes:
     embeddings = np.random.default_rng(0).normal(size=(1, 128)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     today = today_utc()
-    return make_consent("Ada", embeddings, ["ab" * 32], signed=today, valid_until=today + timedelta(days=1)).encode()
+    return make_consent("Ada", {DLIB: embeddings}, ["ab" * 32], signed=today, valid_until=today + timedelta(days=1)).encode()
 
 
 def test_looking_like_somebody_takes_a_consent_that_holds(http: httpx.Client, faces: list[Path], consent: bytes) -> None:
     today = datetime.now(UTC).date()
     rows = np.ones((1, 128), np.float32) / 128**0.5
-    old = make_consent("Ada", rows, ["ab" * 32], signed=today - timedelta(9), valid_until=today - timedelta(2)).encode()
+    old = make_consent(
+        "Ada", {DLIB: rows}, ["ab" * 32], signed=today - timedelta(9), valid_until=today - timedelta(2)
+    ).encode()
     data = faces[0].read_bytes()
 
     def ask(name: str, file: bytes | None) -> httpx.Response:
