@@ -30,6 +30,7 @@ def large(data: bytes) -> bytes:
     return data + b"\0" * 2_000_000
 
 
+@pytest.mark.slow  # the gate runs this file's besides
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace says what is written: apt install strace")
 def test_no_file_is_written_for_uploads_jobs_and_dead_workers(face: bytes, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
