@@ -1,4 +1,4 @@
-"""Work on the nodes of a Ray cluster (https://docs.ray.io): Ray schedules, moves and retries; nothing of that is done here.
+"""Work on the nodes of a Ray cluster (https://docs.ray.io): Ray finds them a core, moves what travels, and tells of deaths.
 
 Workers are Ray actors with one core each, which build their state once. The driver alone hears of results and writes them.
 """
@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from faceenc.core import ConfigError, order_sums
+from faceenc.core import ConfigError, RunError, order_sums
 from faceenc.runs.executor import Failure, Sized
 from faceenc.runs.processes import Raised, attempt
 
@@ -27,9 +28,11 @@ _Result = TypeVar("_Result")
 logger = logging.getLogger(__name__)
 
 LOCAL, AUTO = "local", "auto"
-_RETRIES = 2  # of an item whose worker dies: three tries in all
+_TRIES = 3  # of an item whose worker dies
 _ALIKE = ("faceenc", "torch")  # packages of which every node needs the driver's version
 _SECRET = ("FACEENC_PASSPHRASE",)  # does not travel
+# Of local clusters where the user has none, or Ray writes one into the user's home. Ray reads it once in a process.
+_OWN_TOKEN = secrets.token_hex(32)
 _NEEDED = "pip install 'faceenc[ray]'"
 
 
@@ -38,8 +41,8 @@ class OnRay:
     """An `Executor` of a cluster's workers; `task`, `setup`, items and results are picklable.
 
     The longest items start first, and each worker has one at a time, so that no more is under way than there are workers. An
-    item whose worker or node dies is tried twice more, by Ray, before it is a `Failure`. What tasks read by its path (the
-    working folder, data, the cache folder, photos) has to be there on every node under the same path.
+    item whose worker or node dies is tried twice more, on a new worker, before it is a `Failure`. What tasks read by its path
+    (the working folder, data, the cache folder, photos) has to be there on every node under the same path.
 
     Attributes:
         address: "local" starts a cluster in this machine for as long as the work takes; "auto" is the one that runs on this
@@ -56,6 +59,8 @@ class OnRay:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if self.address == LOCAL and not _has_token():
+            os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
         _ray()
         if self.address != LOCAL and (os.environ["RAY_AUTH_MODE"] != "token" or not _has_token()):
             raise ConfigError(
@@ -87,28 +92,49 @@ def _work(
 ) -> Generator[tuple[int, Any]]:
     ray = _ray()
     cores = int(ray.cluster_resources().get("CPU", 1))
-    hire: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_RETRIES)(_Worker)
     settings = {name: value for name, value in os.environ.items() if name.startswith("FACEENC_") and name not in _SECRET}
-    orders = (task, setup, str(Path.cwd()), settings)
-    idle = [hire.remote(orders) for _ in range(max(1, min(len(items), workers or cores, cores)))]
+    hire: Any = partial(ray.remote(num_cpus=1)(_Worker).remote, (task, setup, str(Path.cwd()), settings))
     seconds = [item.seconds if isinstance(item, Sized) else 0.0 for item in items]
     waiting = deque(sorted(range(len(items)), key=lambda number: -seconds[number]))
-    under_way: dict[Any, tuple[int, Any]] = {}
+    tries, stillborn = [0] * len(items), 0
+    idle: list[Any] = []
+    # A worker gets items once it runs: one that waits for a core, as after the loss of a node, must keep no item waiting.
+    under_way: dict[Any, tuple[int | None, Any]] = {}
+
+    def begin() -> None:
+        worker = hire()
+        under_way[worker.ready.remote()] = None, worker
+
+    for _ in range(max(1, min(len(items), workers or cores, cores))):
+        begin()
     try:
-        while waiting or under_way:
+        while waiting or any(number is not None for number, _ in under_way.values()):
             while waiting and idle:
                 number, worker = waiting.popleft(), idle.pop()
+                tries[number] += 1
                 under_way[worker.do.remote(items[number])] = number, worker
             [ready], _ = ray.wait(list(under_way), num_returns=1)
-            number, worker = under_way.pop(ready)
-            idle.append(worker)
+            place, worker = under_way.pop(ready)
             try:
                 answer = ray.get(ready)
-            except ray.exceptions.RayError as error:
-                answer = Failure(_reason(error))
+            except ray.exceptions.RayActorError as error:
+                ray.kill(worker)
+                stillborn += place is None
+                if stillborn > _TRIES:
+                    raise RunError(
+                        f"the cluster's workers do not start: {_reason(error)}; see its logs in /tmp/ray"
+                    ) from error
+                begin()
+                if place is not None and tries[place] < _TRIES:
+                    waiting.appendleft(place)
+                    continue
+                answer = None if place is None else Failure(_reason(error))
+            else:
+                idle.append(worker)
             if isinstance(answer, Raised):
                 raise answer.error
-            yield number, answer
+            if place is not None:
+                yield place, answer
     finally:
         for worker in [*idle, *(worker for _, worker in under_way.values())]:
             ray.kill(worker)
@@ -128,6 +154,9 @@ class _Worker:
 
         torch.set_num_threads(1)
 
+    def ready(self) -> None:
+        """It runs."""
+
     def do(self, item: Any) -> Any:
         if not self.made and self.setup is not None:
             self.state = attempt(self.setup)
@@ -136,8 +165,8 @@ class _Worker:
 
 
 def _reason(error: Exception) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"died {_RETRIES + 1} times ({type(error).__name__}: {first})"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"died {_TRIES} times ({type(error).__name__}: {lines[0] if lines else 'no reason given'})"
 
 
 @contextmanager
@@ -151,9 +180,6 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    own = address == LOCAL and not _has_token()
-    if own:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray writes one into the user's home
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
     try:
         if address == LOCAL:
@@ -169,8 +195,6 @@ def connected(address: str, cores: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-        if own:
-            del os.environ["RAY_AUTH_TOKEN"]
 
 
 def _ray() -> Any:
@@ -182,8 +206,8 @@ def _ray() -> Any:
 
 
 def _has_token() -> bool:
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return True
+    if given := os.environ.get("RAY_AUTH_TOKEN"):
+        return given != _OWN_TOKEN
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     with suppress(OSError):
         return bool(file.read_text(encoding="utf-8").strip())
@@ -200,7 +224,7 @@ def check_nodes() -> None:
 
     ray = _ray()
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    ask = ray.remote(num_cpus=0, max_retries=_RETRIES)(describe_node)
+    ask = ray.remote(num_cpus=0, max_retries=_TRIES)(describe_node)
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
     answers = ray.get([ask.options(scheduling_strategy=place).remote() for place in places])
     here = describe_node()
