@@ -47,6 +47,7 @@ HOMES = {
     "torchvision": {"recognizers.resnet", "data.celeba_files", "attacks.fused", "attacks.engines"},
     "matplotlib": {f"report.{part}" for part in ("plots", "heatmap", "minimum", "baseline")},
     "jinja2": {"report.page"},
+    "ray": {"runs.on_ray"},
     "platformdirs": {"core.cache", "protect.safeguards.audit_log", "protect.safeguards.signing", "live.masks"},
     "cryptography": {"protect.safeguards.sealing", "protect.safeguards.signing"},
     "rich": {"cli.progress", "cli.tables"},

@@ -35,7 +35,7 @@ from faceenc.benchmark.verification.prepare import (
 from faceenc.core import ConfigError, Progress, find_config
 from faceenc.data import load_data
 from faceenc.report import render
-from faceenc.runs import Processes
+from faceenc.runs import Executor, executor_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +74,7 @@ def run_config(
     seed: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    cluster: str | None = None,
     trust_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -90,6 +91,7 @@ def run_config(
         seed: instead of the configuration's seeds.
         device: where nets compute.
         jobs: processes that compute cells, of one thread each.
+        cluster: a Ray cluster whose workers compute cells, as of `faceenc.runs.OnRay`; `jobs` above 1 is how many at most.
         trust_code: whether recognisers may be code of others.
         progress: is told of data, training and cells.
 
@@ -99,7 +101,7 @@ def run_config(
         FaceencError: data or recognisers cannot be had.
     """
     config = named_config(config, recognizers)
-    settings = read_run(config, recognizers, data, seed)
+    settings, executor = read_run(config, recognizers, data, seed), executor_for(jobs, cluster)
     with _folder(output, settings.name, resume) as folder:
         command = _command(
             "run", config, limit=limit, seed=seed, device=device, trust_code=trust_code, recognizers=recognizers, data=data
@@ -115,7 +117,7 @@ def run_config(
             plan = make_plan(settings, people, limit=limit, device=device, trust_code=trust_code, progress=progress)
             measurement = Classification(plan, progress)
             setup = partial(prepare_classification, settings, limit, device, trust_code)
-        return _measure(measurement, folder, command, progress, jobs, setup)
+        return _measure(measurement, folder, command, progress, executor, setup)
 
 
 def named_config(config: str | Path | None, recognizers: Sequence[str]) -> str | Path:
@@ -163,6 +165,7 @@ def run_transfer_config(
     limit: int | None = None,
     device: str = "cpu",
     jobs: int = 1,
+    cluster: str | None = None,
     trust_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -175,20 +178,21 @@ def run_transfer_config(
         limit: attack only so many photos.
         device: where nets compute.
         jobs: processes that compute cells, of one thread each.
+        cluster: a Ray cluster whose workers compute cells, as of `faceenc.runs.OnRay`; `jobs` above 1 is how many at most.
         trust_code: whether recognisers may be code of others.
         progress: is told of data, recognisers and cells.
 
     Raises:
         As of `run_config`.
     """
-    settings = read_transfer_config(find_config(str(config)))
+    settings, executor = read_transfer_config(find_config(str(config))), executor_for(jobs, cluster)
     with _folder(output, settings.name, resume) as folder:
         recognizers = load_transfer_sources(settings, device, trust_code=trust_code)
         data = load_pictures(settings, progress=progress)
         plan = make_transfer_plan(settings, data, limit=limit, device=device, progress=progress, recognizers=recognizers)
         setup = partial(prepare_transfer, settings, limit, device, trust_code)
         command = _command("transfer", config, limit=limit, device=device, trust_code=trust_code)
-        return _measure(TransferMeasurement(plan, progress), folder, command, progress, jobs, setup)
+        return _measure(TransferMeasurement(plan, progress), folder, command, progress, executor, setup)
 
 
 def plan_transfer(
@@ -235,7 +239,7 @@ def _measure(
     folder: RunFolder,
     command: str,
     progress: Progress,
-    jobs: int,
+    executor: Executor | None,
     setup: Callable[[], Measurement[Any]],
 ) -> Report:
     """Run and render."""
@@ -245,8 +249,8 @@ def _measure(
             folder,
             command=command,
             progress=progress,
-            executor=Processes(jobs) if jobs > 1 else None,
-            setup=setup if jobs > 1 else None,
+            executor=executor,
+            setup=setup if executor is not None else None,
         )
         return Report(folder.path, render(folder.path) if folder.has_rows else None, failures)
 

@@ -10,7 +10,17 @@ from faceenc import __version__
 from faceenc.cli.bench_list import list_names
 from faceenc.cli.bench_thresholds import thresholds
 from faceenc.cli.common import Group
-from faceenc.cli.options import PATH, debug_option, device_option, formerly, measured, running, to_write, trust_option
+from faceenc.cli.options import (
+    PATH,
+    cluster_option,
+    debug_option,
+    device_option,
+    formerly,
+    measured,
+    running,
+    to_write,
+    trust_option,
+)
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
 from faceenc.core import resolve_device
@@ -47,6 +57,7 @@ def bench_main() -> None:
 @device_option
 @trust_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@cluster_option
 @running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
 def run(
@@ -61,6 +72,7 @@ def run(
     seed: int | None,
     device: str,
     jobs: int,
+    cluster: str | None,
     trust_code: bool,
     dry_run: bool,
 ) -> None:
@@ -92,6 +104,7 @@ def run(
             seed=seed,
             device=resolve_device(device),
             jobs=jobs,
+            cluster=cluster,
             trust_code=trust_code,
             progress=progress,
         )
@@ -127,6 +140,7 @@ def _conclude(context: click.Context, report: Report) -> None:
 @device_option
 @trust_option
 @running("--jobs", type=click.IntRange(min=1), default=1, help="Processes that compute cells, of one thread each.")
+@cluster_option
 @running("--dry-run", is_flag=True, help="Print the plan and an estimate of its time, and stop.")
 @click.pass_context
 def transfer(
@@ -138,6 +152,7 @@ def transfer(
     limit: int | None,
     device: str,
     jobs: int,
+    cluster: str | None,
     trust_code: bool,
     dry_run: bool,
 ) -> None:
@@ -162,6 +177,7 @@ def transfer(
             limit=limit,
             device=resolve_device(device),
             jobs=jobs,
+            cluster=cluster,
             trust_code=trust_code,
             progress=progress,
         )

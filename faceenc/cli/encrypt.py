@@ -11,6 +11,7 @@ from faceenc.cli.options import (
     PATH,
     RECOGNISERS,
     FilePath,
+    cluster_option,
     command,
     device_option,
     evidence,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 @running("--server", metavar="URL", help="Let a server of `faceenc serve` do the work.")
 @running("--token-file", type=PATH, metavar="FILE", help="Its first token is shown to the server.")
 @running("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Photos at the same time.")
+@cluster_option
 @device_option
 @trust_option
 @running("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
@@ -89,6 +91,7 @@ def encrypt(
     token_file: Path | None,
     passphrase_file: Path | None,
     jobs: int,
+    cluster: str | None,
     device: str,
     force: bool,
     as_json: bool,
@@ -115,6 +118,8 @@ def encrypt(
     remote = _remote(server, token_file)
     if remote and (keep_key is not None or is_piped(photos, output)):
         raise ConfigError("--server takes files and folders, and makes no keys: leave it or the other out")
+    if remote and cluster is not None:
+        raise ConfigError("`server` and `cluster` are two places to work: choose one")
     if piped := is_piped(photos, output):
         check_pipe(photos, output, beside=keep_key is not None or settings["preview"])
     try:
@@ -131,8 +136,8 @@ def encrypt(
             tasks, results = plan_photos(photos, output, single=single, options=options, ledger=ledger)
             key = new_key(keep_key, tasks[0], passphrase_file, force=force) if keep_key is not None and tasks else None
             run = Run(
-                tasks, options, jobs=jobs, device=resolve_device(device), force=force, ledger=ledger, locks=locks,
-                as_json=as_json, key=key, remote=remote,
+                tasks, options, jobs=jobs, cluster=cluster, device=resolve_device(device), force=force, ledger=ledger,
+                locks=locks, as_json=as_json, key=key, remote=remote,
             )  # fmt: skip
             results += run() if tasks else []
             record_rest(results, ledger, locks)

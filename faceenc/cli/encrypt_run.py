@@ -29,6 +29,7 @@ class Run:
     tasks: list[Task]
     options: Options
     jobs: int
+    cluster: str | None
     device: str
     force: bool
     ledger: Path
@@ -39,7 +40,7 @@ class Run:
 
     def __call__(self) -> list[FileResult]:
         jobs, alone = min(self.jobs, len(self.tasks)), len(self.tasks) == 1
-        work = self._work(jobs)
+        work = self._work(jobs, self.cluster)
         # A key is made along with its photo, so that one is done anew, whatever the record says.
         settings = current_settings(self.options, key=None if self.key is None else secrets.token_hex(8))
         results: list[FileResult] = []
@@ -66,6 +67,7 @@ class Run:
                     partial(self._protect_alone, progress) if alone and not self.remote else work,
                     settings=settings,
                     jobs=jobs,
+                    cluster=None if alone else self.cluster,
                     force=self.force,
                     ledger=self.ledger,
                     locks=self.locks,
@@ -81,13 +83,13 @@ class Run:
                     self.key.withdraw()
         return results
 
-    def _work(self, jobs: int) -> Encrypt | EncryptRemotely:
+    def _work(self, jobs: int, cluster: str | None) -> Encrypt | EncryptRemotely:
         if self.remote is not None:
             from faceenc.server import EncryptRemotely
 
             return EncryptRemotely(self.options, *self.remote)
         work = Encrypt(self.options, self.device)
-        return work.for_processes() if jobs > 1 else work
+        return work.for_processes() if jobs > 1 or cluster else work
 
     def _protect_alone(self, progress: Progress, source: Path, target: Path) -> dict[str, Any]:
         from faceenc.protect import shared_protector

@@ -206,6 +206,15 @@ def trust_option(function: _Decorated) -> _Decorated:
     return decorated
 
 
+def cluster_option(function: _Decorated) -> _Decorated:
+    """--cluster, the same in every command that shares work out."""
+    decorated: _Decorated = running(
+        "--cluster", metavar="local|auto|HOST:PORT",
+        help="Let a Ray cluster work, on this machine or many; all see the files under the same paths.",
+    )(function)  # fmt: skip
+    return decorated
+
+
 def device_option(function: _Decorated) -> _Decorated:
     """--device, the same in every command that computes; `faceenc.core.resolve_device` says what it means here."""
     decorated: _Decorated = running(

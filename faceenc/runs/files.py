@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from faceenc.core import DataError
-from faceenc.runs.executor import Executor, Failure, InProcess, Processes
+from faceenc.runs.executor import Executor, Failure, InProcess, executor_for
 from faceenc.runs.file_work import BUSY, FileWork, Work
 from faceenc.runs.ledger import Ledger
 from faceenc.runs.plan import FileResult, Task
@@ -40,6 +40,7 @@ def run_files(
     *,
     settings: object,
     jobs: int,
+    cluster: str | None = None,
     force: bool,
     ledger: Path,
     locks: Path | None = None,
@@ -59,6 +60,7 @@ def run_files(
         settings: all that the result depends on besides the source, with the algorithm's version: a frozen dataclass, or
             JSON-like; recorded as `named_fields`, and compared so (`means`).
         jobs: how many processes work; 1 means this one alone.
+        cluster: a Ray cluster whose workers do, as of `executor_for`; all see the files under the same paths.
         force: do everything anew, and overwrite what is not ours.
         ledger: a file in the output folder, made if need be.
         locks: as of `Ledger`.
@@ -80,7 +82,7 @@ def run_files(
     job.ledger.prepare()
     results: dict[int, FileResult] = {}
     try:
-        with closing(_settle_all(job, tasks, jobs, initializer, starting)) as settled:
+        with closing(_settle_all(job, tasks, executor_for(jobs, cluster) or InProcess(), initializer, starting)) as settled:
             for number, result in settled:
                 results[number] = result
                 if "traceback" in result.details and result.status == "failed":
@@ -121,12 +123,12 @@ def record_rest(results: Sequence[FileResult], ledger: Path, locks: Path | None 
 def _settle_all(
     job: FileWork,
     tasks: Sequence[Task],
-    jobs: int,
+    executor: Executor,
     initializer: Callable[[], object] | None,
     starting: Callable[[int, int], object] | None,
 ) -> Generator[tuple[int, FileResult]]:
     busy: dict[int, FileResult] = {}
-    for number, result in _try_all(job, tasks, jobs, initializer, starting):
+    for number, result in _try_all(job, tasks, executor, initializer, starting):
         if result.message == BUSY:
             busy[number] = result
         else:
@@ -138,7 +140,7 @@ def _settle_all(
 def _try_all(
     job: FileWork,
     tasks: Sequence[Task],
-    jobs: int,
+    executor: Executor,
     initializer: Callable[[], object] | None,
     starting: Callable[[int, int], object] | None,
 ) -> Generator[tuple[int, FileResult]]:
@@ -152,7 +154,6 @@ def _try_all(
     doing = [tasks[number] for number in left]
     if doing and starting is not None:
         starting(len(tasks) - len(doing), len(tasks))
-    executor: Executor = InProcess() if jobs == 1 else Processes(jobs)
     try:
         with closing(executor.run(_do, doing, setup=partial(_begin, job, initializer))) as answers:
             for place, answer in answers:

@@ -148,14 +148,14 @@ def _serve(line: Connection) -> None:
         tell = [partial(_tell, line)] if orders.tells else []
         if "torch" in sys.modules:  # the main module may have loaded it before
             sys.modules["torch"].set_num_threads(1)
-        state = _attempt(orders.setup) if orders.setup is not None else None
+        state = attempt(orders.setup) if orders.setup is not None else None
         answer = state if isinstance(state, Raised) else None
         while True:
             line.send(answer)
             item = line.recv()
             while isinstance(item, GiveUp):  # too late: the item was done
                 item = line.recv()
-            answer = _attempt(orders.task, state, item, *tell)
+            answer = attempt(orders.task, state, item, *tell)
 
 
 def _tell(line: Connection, what: Any) -> None:
@@ -165,7 +165,7 @@ def _tell(line: Connection, what: Any) -> None:
         raise GivenUpError("nobody wants the result any more")
 
 
-def _attempt(function: Callable[..., Any], *words: Any) -> Any:
+def attempt(function: Callable[..., Any], *words: Any) -> Any:
     """What the function returns, or what it raised."""
     try:
         return function(*words)
