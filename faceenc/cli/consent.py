@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, command, device_option, to_write
-from faceenc.core import ConfigError, ConsentError, resolve_device
+from faceenc.core import ConfigError, ConsentError, resolve_device, shown
 
 if TYPE_CHECKING:
     from datetime import date

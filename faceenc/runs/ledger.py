@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faceenc.core import DataError, lock_byte, remove_unlocked, stands, unlock_byte
+from faceenc.core import DataError, lock_byte, open_file, remove_unlocked, stands, unlock_byte
 
 _APPENDING = 0  # the byte of the lock file that whoever adds a line holds
 
@@ -62,7 +62,7 @@ class Ledger:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab"):
+            with self.path.open("ab+"):  # a pipe would be waited for if it were only written to
                 locks = self._open_locks()
             try:
                 lock_byte(locks, _APPENDING, wait=True)  # a few network drives know no locks
@@ -164,7 +164,7 @@ class Ledger:
             DataError: it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 identity = os.fstat(file.fileno())
                 if file.seek(0, os.SEEK_END) < self._read or (identity.st_dev, identity.st_ino) != self._identity:
                     self._forget()  # somebody removed it and began anew, or rewrote it
@@ -176,7 +176,7 @@ class Ledger:
             return
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise DataError(f"cannot read {self.path}: {reason}; check its permissions") from error
+            raise DataError(f"cannot read {self.path}: {reason}; check its permissions, or move it away") from error
         for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
             self._note(line)
             self._read += len(line)

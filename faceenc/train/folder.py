@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from faceenc.core import FolderLock, RunError, atomic_file, write_atomically
+from faceenc.core import FolderLock, RunError, open_file, read_text, write_atomically
 from faceenc.recognizers import FaceResNet, save_checkpoint
 
 EPOCH_COLUMNS = (
@@ -55,7 +55,7 @@ class TrainFolder:
 
     def _check(self, file: Path) -> None:
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(read_text(file))
         except FileNotFoundError:
             raise RunError(f"{self.path} holds no training to resume: check the path, or leave `resume` out") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -82,7 +82,8 @@ class TrainFolder:
         if not path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            with open_file(path) as file:
+                state: dict[str, Any] = torch.load(file, weights_only=True)
         except Exception as error:  # pickle, zipfile and torch each have errors of their own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"{path} cannot be read ({reason}): train anew into another `output`") from error
@@ -106,8 +107,10 @@ class TrainFolder:
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in epoch.items()} for epoch in epochs)
         write_atomically(self.path / "epochs.csv", table.getvalue())
         write_atomically(self.path / "curve.png", training_curve(epochs))
-        with atomic_file(self.path / _STATE) as file:
-            torch.save(state, file)
+        # By way of memory: torch hides behind an error of its own that a disk is full.
+        data = io.BytesIO()
+        torch.save(state, data)
+        write_atomically(self.path / _STATE, data.getbuffer())
 
     def finish(self, model: FaceResNet, record: dict[str, Any]) -> Path:
         """Write the final checkpoint and train.json; the state is no longer needed.

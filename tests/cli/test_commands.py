@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import HEADINGS, Command, Option, as_options, bench_main, conclude, main, resumable, shown
-from faceenc.core import ASSETS, Box, Face, builtin_configs
+from faceenc.cli import HEADINGS, Command, Option, as_options, bench_main, conclude, main, resumable
+from faceenc.core import ASSETS, Box, Face, builtin_configs, shown
 from faceenc.faces import Found
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, Options, Strength, notes_about
