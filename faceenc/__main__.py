@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 _GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
@@ -15,20 +16,25 @@ _REPRODUCIBLE = ("MKL_CBWR", "AUTO,STRICT")
 
 def main() -> None:
     """`faceenc`."""
-    os.environ.setdefault(*_REPRODUCIBLE)
-    gc.set_threshold(_GC_THRESHOLD)
-    from faceenc.cli import main as command
-
-    command()
+    _begin("main")
 
 
 def bench_main() -> None:
     """`faceenc-bench`."""
+    _begin("bench_main")
+
+
+def _begin(command: str) -> None:
     os.environ.setdefault(*_REPRODUCIBLE)
     gc.set_threshold(_GC_THRESHOLD)
-    from faceenc.cli import bench_main as command
+    try:
+        import faceenc.cli
 
-    command()
+        getattr(faceenc.cli, command)()
+    except KeyboardInterrupt:  # while the command itself was being loaded, or had ended
+        print("stopped: run the same command again", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)
 
 
 if __name__ == "__main__":
