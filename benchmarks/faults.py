@@ -2,20 +2,20 @@
 
     python benchmarks/faults.py [--work NAME ...] [--fault NAME ...] [--moments 20] [--seed 0] [--json FILE] [--faketime LIB]
 
-Work: grid (faceenc-bench run in two processes), training, encrypt (a folder in two processes), video, transfer, each as small
-as it can be. Each is done undisturbed once; then it is disturbed at moments drawn from the time that took, by seed:
+Work: grid (faceenc-bench run in two processes), training, encrypt (a folder in two processes), video, transfer, each as
+small as it can be. Each is done undisturbed once; then it is disturbed at moments drawn from the time that took, by seed:
 
-- kill, int, term: SIGKILL, SIGINT and SIGTERM to the command. After the last two: exit code 130 or 143, one line that says how
-  to go on, no trace.
+- kill, int, term: SIGKILL, SIGINT and SIGTERM to the command. After the last two: exit code 130 or 143, one line that says
+  how to go on, no trace.
 - worker: SIGKILL to one of its processes (grid and encrypt).
 - full: its folder is a file system of a random size that is too small, and is made larger afterwards.
 - readonly, cache: its folder, or the cache, becomes write-protected.
 - clock: the clock jumps by up to two years, to and fro (libfaketime's library, `pip download libfaketime`).
 - twice: the same command is started a second time.
 
-Then the command is run again as the message says (with --resume where there is a run), until it succeeds. What it made has to be
-equal to the undisturbed run but for times; no temporary file, lock or process may be left, in its folder, the cache or the
-temporary folder. A line for each that is wrong, and a table; exit code 1 if any is. Linux, as root: it goes into a mount
+Then the command is run again as the message says (with --resume where there is a run), until it succeeds. What it made has
+to be equal to the undisturbed run but for times; no temporary file, lock or process may be left, in its folder, the cache or
+the temporary folder. A line for each that is wrong, and a table; exit code 1 if any is. Linux, as root: it goes into a mount
 namespace of its own. Nothing is fetched: the cache has to hold the nets.
 """
 
@@ -118,6 +118,7 @@ class Bench:
                 raise SystemExit(f"{work.name} ends with {done}: {self.said()}")
         self.size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
         self.before = {path.name for path in self.cache.iterdir()}
+        self.usual = {path.name for path in self.temporary.iterdir()}  # what libraries leave there anyhow
         self.expected = work.content(self.out)
 
     def fresh(self, *, mount: bool = False, size: int = 0) -> None:
@@ -242,8 +243,8 @@ class Bench:
         if content != self.expected:
             names = {name for name in {*content, *self.expected} if content.get(name) != self.expected.get(name)}
             wrong.append(f"differs from the undisturbed run: {sorted(names)[:5]}")
-        hidden = [str(path.relative_to(self.root)) for folder in (self.out, self.temporary) for path in folder.rglob("*")
-                  if path.name.startswith(".") or path.name.endswith(".tmp") or folder == self.temporary]  # fmt: skip
+        hidden = [path.name for path in self.out.rglob("*") if path.name.startswith(".") or path.name.endswith(".tmp")]
+        hidden += sorted({path.name for path in self.temporary.iterdir()} - self.usual)
         hidden += sorted({path.name for path in self.cache.iterdir()} - self.before)
         return wrong + ([f"left behind: {hidden[:5]}"] if hidden else [])
 

@@ -216,7 +216,7 @@ class Video(Work):
     def prepare(self, inputs: Path) -> None:
         from tests.live_clips import moving, write_clip
 
-        write_clip(inputs / "clip.mp4", moving(["s1"], 8))
+        write_clip(inputs / "clip.mp4", moving(["s1/9"], 8))
 
     def words(self, out: Path, *, resume: bool) -> list[str]:
         return ["video", "clip.mp4", str(out / "clip.mp4"), "--steps", "2", "--no-evidence", "--surrogate", "sface"]

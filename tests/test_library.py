@@ -67,13 +67,13 @@ def test_the_page_s_attacks_stay_in_their_balls(shown: dict[str, Any]) -> None:
     )
 
 
-def test_ten_threads_may_ask_one_protector(shown: dict[str, Any]) -> None:
-    pictures = [np.ascontiguousarray(np.roll(shown["array"], shift, 0)) for shift in range(10)]
+def test_threads_may_ask_one_protector(shown: dict[str, Any]) -> None:
+    pictures = [np.ascontiguousarray(np.roll(shown["array"], shift, 0)) for shift in range(4)]
     options = faceenc.Options(strength=faceenc.Strength.bounded(4 / 255, steps=1), surrogates=("dlib",))
-    with faceenc.Protector(options) as protector, ThreadPoolExecutor(10) as threads:
+    with faceenc.Protector(options) as protector, ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda picture: protector(picture).image, pictures))
-        alone = protector(pictures[7]).image
-    np.testing.assert_array_equal(together[7], alone)
+        alone = protector(pictures[3]).image
+    np.testing.assert_array_equal(together[3], alone)
     assert all(0 < np.abs(one.astype(int) - other).max() <= 4 for one, other in zip(together, pictures, strict=True))
 
 

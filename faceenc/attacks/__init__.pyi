@@ -33,6 +33,7 @@ from .goals import Contrast as Contrast
 from .goals import Dodge as Dodge
 from .goals import Impersonate as Impersonate
 from .goals import LeadingGoal as LeadingGoal
+from .goals import MoveApart as MoveApart
 from .goals import MoveAway as MoveAway
 from .goals import MoveTo as MoveTo
 from .gradient_masking import gradient_health as gradient_health

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -133,6 +133,50 @@ class MoveTo:
         """(N, ...) from every view of an image to the nearest target."""
         nearest: torch.Tensor = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.targets, dim=-1).amin(-1)
         return nearest.reshape(len(outputs), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class MoveApart:
+    """Be no match of any reference embedding, and come nearer to another one.
+
+    Who only moves away ends opposite the references, and so do all photos of one person. Here moving away counts until an
+    image is about as far as a stranger is, and nearness to the `beacon` always.
+
+    Attributes:
+        references: (N, ..., R, D), as of `MoveAway`.
+        beacon: (N, ..., 1, D), an embedding to come nearer to.
+        far: thresholds from which on moving away counts no more.
+        pull: how much nearness to the beacon counts beside it.
+        threshold: at distances below this two faces match.
+    """
+
+    references: torch.Tensor
+    beacon: torch.Tensor
+    far: float = 1.3
+    pull: float = 1.0
+    threshold: float = 1.0
+
+    def loss(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Mean distance from the references, up to `far`, less that to the beacon, in thresholds: (N, ..., D) -> (N,)."""
+        away = (self.distances(outputs) / self.threshold).clamp(max=self.far).mean(1)
+        nearness = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.beacon, dim=-1).flatten(1).mean(1) / self.threshold
+        gain: torch.Tensor = away - self.pull * nearness
+        return gain
+
+    def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+        """(N,) bool: as of `MoveAway`."""
+        return MoveAway(self.references, self.threshold).reached(outputs, margin)
+
+    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N,) that of `MoveAway`."""
+        return MoveAway(self.references, self.threshold).lead(outputs)
+
+    def select(self, rows: torch.Tensor) -> MoveApart:
+        return replace(self, references=self.references[rows], beacon=self.beacon[rows])
+
+    def distances(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, ...) from every view of an image to every reference."""
+        return MoveAway(self.references).distances(outputs)
 
 
 @dataclass(frozen=True, eq=False)

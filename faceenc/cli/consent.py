@@ -52,6 +52,8 @@ def consent(
         return
     if name is None or not photos:
         raise ConfigError("who agrees? Give your name and a few photos of you: faceenc consent 'Ada Lovelace' 1.jpg 2.jpg")
+    import numpy as np
+
     from faceenc.protect import audit, clean_name, fingerprint, make_consent, need_cryptography, own_public_key, today_utc
 
     name = clean_name(name)
@@ -64,7 +66,8 @@ def consent(
     valid_until = today + timedelta(days=valid_days)
     _agree(name, valid_until, agreed_as)
     portraits = _read_portraits(photos, device)
-    embeddings, hashes = [portrait.embedding for portrait in portraits], [portrait.sha256 for portrait in portraits]
+    embeddings = {net: np.stack([one.embeddings[net] for one in portraits]) for net in portraits[0].embeddings}
+    hashes = [portrait.sha256 for portrait in portraits]
     _write(output, make_consent(name, embeddings, hashes, signed=today, valid_until=valid_until), force)
     signer = fingerprint(own_public_key())
     audit("consent", fingerprint=signer, valid_until=valid_until, photos_sha256=hashes)
@@ -115,12 +118,15 @@ def _taken(output: Path) -> ConsentError:
 
 def _show(path: Path) -> None:
     from faceenc.protect import load_consent, today_utc
+    from faceenc.recognizers import ensemble_networks
 
     found, today = load_consent(path), today_utc()
+    names = [ensemble_networks().get(network, f"unknown ({network[:12]})") for network in found.embeddings]
     state = "expired" if today > found.valid_until else "not valid yet" if today < found.signed else "valid"
     click.echo(f"name:        {found.name}\nstatement:   {found.statement}")
     click.echo(f"signed:      {found.signed}\nvalid until: {found.valid_until} ({state} today, {today})")
     click.echo(f"fingerprint: {found.fingerprint}\nsignature:   holds; compare the fingerprint with the person")
+    click.echo(f"recognisers: {', '.join(names)}")
     click.echo(f"photos:      {len(found.photos)}, SHA-256")
     for digest in found.photos:
         click.echo(f"             {digest}")

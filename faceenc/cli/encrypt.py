@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 @who("--on-no-face", type=click.Choice(["skip", "fail", "whole"]), default="skip", show_default=True,
               help="Without a face: write nothing, count it as a failure, or protect the whole photo.")  # fmt: skip
 @who("--as", "person", metavar="NAME", help="Whose photos: a sub-folder of the gallery to move away from.")
+@who("--apart", is_flag=True, help="Move every photo another way, so that one person's match each other less.")
 @who("--decoy", type=click.IntRange(min=0), metavar="N",
-              help="Make everybody look like the synthetic person number N.")  # fmt: skip
+              help="Move everybody nearer to the synthetic person number N: all of them may match each other.")  # fmt: skip
 @who("--to", "target", metavar="NAME", help="Make faces look like NAME, who has to have signed a consent.")
 @who("--consent", type=PATH, metavar="FILE", help="The file of `faceenc consent` for --to.")
 @evidence("--gallery", type=PATH, metavar="FOLDER",

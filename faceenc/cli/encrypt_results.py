@@ -74,21 +74,35 @@ def conclude(results: Sequence[FileResult], options: Options, *, as_json: bool) 
     results = [result for result in results if result.status != "left out"]
     faceless = [result for result in results if _passed_over(result, options)]
     counted = [result for result in results if result not in faceless]
-    matched = sum(bool(result.details.get("matched")) for result in counted)
+    matched = sum(_matched(result) for result in counted)
     busy = sum(result.message == BUSY for result in counted)
     failed = sum(result.status == "failed" for result in counted)
     good = len(counted) - matched - busy - failed
     if not as_json and len(results) > 1:
-        others = ((matched, "still matched"), (len(faceless), "without a face"), (busy, BUSY), (failed, "failed"))
+        others = (
+            (matched, _what(options)),
+            (len(faceless), "without a face"),
+            (busy, BUSY),
+            (failed, "failed"),
+        )
         parts = [f"{good} of {len(results)} photos protected", *(f"{count} {what}" for count, what in others if count)]
         click.echo(", ".join(parts))
     for line in [] if as_json else left_out_lines(left_out):
         click.echo(line)
     if not as_json and matched:
-        click.echo(_advice([result for result in counted if result.details.get("matched")], options))
+        click.echo(_advice([result for result in counted if _matched(result)], options))
     if not good + matched:
         return _NONE
     return _SOME if busy or failed else _MATCHED if matched else 0
+
+
+def _matched(result: FileResult) -> bool:
+    """Whether its faces are still matched, or not taken for whom they were to look like."""
+    return bool(result.details.get("matched") or result.details.get("unlike"))
+
+
+def _what(options: Options) -> str:
+    return "still matched" if options.target is None else f"still matched, or not taken for {options.target}"
 
 
 def _advice(matched: Sequence[FileResult], options: Options) -> str:
@@ -100,7 +114,7 @@ def _advice(matched: Sequence[FileResult], options: Options) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     strength, strong = options.strength, STRENGTHS["strong"]
     remedy = f"--steps {2 * strength.steps}" if strength.noise <= strong.noise else "--strength strong"
-    return f"still matched: {', '.join(names[:NAMED])}{more}; try {remedy if strength.sees else 'a larger --eps'}"
+    return f"{_what(options)}: {', '.join(names[:NAMED])}{more}; try {remedy if strength.sees else 'a larger --eps'}"
 
 
 def _passed_over(result: FileResult, options: Options) -> bool:

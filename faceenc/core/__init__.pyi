@@ -11,6 +11,7 @@ from .devices import resolve_device as resolve_device
 from .downloads import Archive as Archive
 from .downloads import file_sha256 as file_sha256
 from .environment import describe_environment as describe_environment
+from .environment import order_sums as order_sums
 from .errors import AssetError as AssetError
 from .errors import CheckpointError as CheckpointError
 from .errors import ConfigError as ConfigError

@@ -89,7 +89,7 @@ def read_targets(target: str | None, consents: Sequence[Path]) -> dict[str, NDAr
     signers: dict[str, str] = {}
     for path in consents:
         consent = read_consent(path, name=load_consent(path).name)  # valid today
-        found[consent.name] = consent.embeddings
+        found[consent.name] = consent.embeddings[DLIB]
         signers[consent.name] = consent.fingerprint
     first = next((name for name in found if same_name(name, target)), None)
     if first is None:

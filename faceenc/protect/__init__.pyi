@@ -3,8 +3,8 @@ from .batch import Encrypt as Encrypt
 from .batch import find_ledger as find_ledger
 from .batch import plan_photos as plan_photos
 from .batch import shared_protector as shared_protector
+from .decoys import Crowd as Crowd
 from .decoys import embed_face as embed_face
-from .decoys import make_decoy as make_decoy
 from .engine import Protection as Protection
 from .engine import Step as Step
 from .engine import protect_faces as protect_faces

@@ -83,7 +83,7 @@ class Encrypt:
 
     def for_processes(self) -> Encrypt:
         """The same for several processes: what is missing of the ensemble is fetched, or said, here and once."""
-        if self.options.surrogates or self.options.target is not None:
+        if self.options.surrogates:
             return self
         found = load_ensemble(device=self.device)
         if len(found) == len(ENSEMBLE):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from faceenc.attacks import MoveAway, MoveTo
+from faceenc.attacks import MoveApart, MoveAway, MoveTo
 from faceenc.core import ConfigError
 from faceenc.faces import FaceWindow, Similarity, cut_out, head_frame
 from faceenc.media import Visibility
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 Crops = Sequence[Sequence[Similarity]]
-Goals = Sequence[MoveAway | MoveTo]
+Goals = Sequence[MoveAway | MoveApart | MoveTo]
+# The number of a face, and of each surrogate what it moves away from -> of each (1, D) what it moves nearer to.
+Way = Callable[[int, Sequence[torch.Tensor]], Sequence[torch.Tensor]]
 
 # dlib's net gives in first, and others see little of what it stumbles over.
 _DLIB_WEIGHT = 0.4
@@ -44,7 +46,8 @@ class Protection:
         surrogates: the recognisers that are attacked.
         own: for each surrogate (R, D) embeddings of more photos of the person to move away from, in units of its threshold;
             empty tensors where there are none.
-        targets: for each surrogate (T, D) embeddings to move to; None moves away instead.
+        targets: for each surrogate (T, D) embeddings to move to; None moves away instead ...
+        way: ... and nearer to what this says, where it is given.
         mask: keep the change on the head.
         encode: pixels -> pixels as the saved file will show them; None saves without loss.
         budget: seconds for all faces together; None sets no limit.
@@ -55,6 +58,7 @@ class Protection:
     surrogates: Sequence[Recognizer]
     own: Sequence[torch.Tensor] | None = None
     targets: Sequence[torch.Tensor] | None = None
+    way: Way | None = None
     mask: bool = True
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
     budget: float | None = None
@@ -152,7 +156,7 @@ def protect_faces(
 
         before = known[number] if number < len(known) else None
         how = replace(protection, budget=left)
-        outcomes.append(_protect_face(image, result, used, face, how, crops, grey, before, tell))
+        outcomes.append(_protect_face(image, result, used, face, number, how, crops, grey, before, tell))
         tell(outcomes[-1].steps, {}, share=1)
     return result, outcomes
 
@@ -162,6 +166,7 @@ def _protect_face(
     result: NDArray[np.uint8],
     used: NDArray[np.float32],
     face: Face,
+    number: int,
     protection: Protection,
     more: Crops,
     grey: bool,
@@ -175,7 +180,7 @@ def _protect_face(
     x0, y0, x1, y1 = clean.place
     window = clean.on(result[y0:y1, x0:x1], used[y0:y1, x0:x1])
     frame = head_frame(face).moved(complex(x0, y0), 0)
-    goals = _goals(clean, protection)
+    goals = _goals(clean, protection, number)
     rng = torch.Generator().manual_seed(protection.seed)
     views = FaceViews(surrogates, window, rng)
     began, made = time.perf_counter(), 0
@@ -215,7 +220,7 @@ def _gradient(views: FaceViews, goals: Goals, picture: torch.Tensor) -> tuple[to
     return total, distances
 
 
-def _goals(window: FaceWindow, protection: Protection) -> Goals:
+def _goals(window: FaceWindow, protection: Protection, number: int) -> Goals:
     """For each surrogate; (1, 1, R, D) references are compared with its (1, V, D) outputs."""
     if protection.targets is not None:
         return [MoveTo(target[None, None]) for target in protection.targets]
@@ -226,6 +231,9 @@ def _goals(window: FaceWindow, protection: Protection) -> Goals:
         ]
     if protection.own is not None:
         own = [torch.cat(pair) for pair in zip(own, protection.own, strict=True)]
+    if protection.way is not None:
+        pairs = zip(own, protection.way(number, own), strict=True)
+        return [MoveApart(references[None, None], beacon[None, None]) for references, beacon in pairs]
     return [MoveAway(references[None, None]) for references in own]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from faceenc.core import ConfigError, OnNoFace
 from faceenc.media import PhotoFormat
 from faceenc.protect.strength import STRENGTHS, Strength
-from faceenc.recognizers import DLIB, ENSEMBLE
+from faceenc.recognizers import ENSEMBLE
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,10 @@ class Options:
 
     Attributes:
         strength: how much may be seen.
-        surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`, or dlib alone with `target`.
-        decoy: make everybody look like the synthetic person of this number; None moves away from themselves.
+        surrogates: what is attacked, as `load_recognizer` takes them; none means `ENSEMBLE`. With `target` only those count
+            that the consent holds embeddings for.
+        apart: move every photo another way, so that the protected photos of one person match each other less.
+        decoy: move everybody nearer to the synthetic person of this number, besides away from themselves.
         person: sub-folder of `gallery` with more photos of the person to move away from.
         target: name of a person to look like, who has signed `consent`.
         consent: that person's file, or its bytes; only together with `target`.
@@ -39,6 +41,7 @@ class Options:
 
     strength: Strength = STRENGTHS["balanced"]
     surrogates: tuple[str, ...] = ()
+    apart: bool = False
     decoy: int | None = None
     person: str | None = None
     target: str | None = None
@@ -63,6 +66,8 @@ class Options:
             raise ConfigError(f"`quality` is for JPEG, HEIF and WebP, not for {self.format}: leave it out, or add `format`")
         if sum(option is not None for option in (self.decoy, self.person, self.target)) > 1:
             raise ConfigError("`decoy`, `person` and `target` exclude each other: a face can go one way only")
+        if self.apart and (self.decoy is not None or self.target is not None):
+            raise ConfigError("`apart` sends every photo another way, `decoy` and `target` all to one: choose one of them")
         if self.person is not None and self.gallery is None:
             raise ConfigError("`person` names a sub-folder of the gallery: add `gallery=FOLDER`")
         if self.target is not None and self.consent is None:
@@ -73,13 +78,11 @@ class Options:
             )
         if self.consent is not None and self.target is None:
             raise ConfigError("`consent` is for looking like the person who signed it: add `target=NAME`, or leave it out")
-        if self.target is not None and self.attacked != (DLIB,):
-            raise ConfigError("a consent holds embeddings of dlib's net only: leave `surrogates` out with `target`")
 
     @property
     def attacked(self) -> tuple[str, ...]:
         """The surrogates that are meant. Of the ensemble those count that can be had, see `load_ensemble`."""
-        return self.surrogates or (ENSEMBLE if self.target is None else (DLIB,))
+        return self.surrogates or ENSEMBLE
 
     @property
     def goal(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,13 @@ import torch
 from faceenc.core import DataError, Face
 from faceenc.faces import FaceSearch, Found
 from faceenc.media import Photo
-from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, protect_faces
-from faceenc.protect.evidence.gathering import gather_evidence
+from faceenc.protect.decoys import Crowd
+from faceenc.protect.engine import Crops, FaceOutcome, Protection, Step, Way, protect_faces
+from faceenc.protect.evidence.gathering import Aim, gather_evidence
 from faceenc.protect.evidence.records import Evidence, FaceEvidence
 from faceenc.protect.options import Options
 from faceenc.protect.photo import as_saved, encode_and_decode, is_lossless
-from faceenc.recognizers import Gallery, Recognizer
+from faceenc.recognizers import Gallery, Recognizer, operating_point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,8 +61,9 @@ class Passes:
         surrogates: are attacked.
         judges: are asked.
         search: finds faces.
-        own: as of `Protection`, and so `targets`.
-        targets: see there.
+        own: as of `Protection`.
+        aim: whom faces are to look like instead; its embeddings of the surrogates are the `targets`.
+        crowd: whom those are mixed of whom faces are to come nearer to; needed with `decoy` and `apart`.
         gallery: for ranks.
     """
 
@@ -69,7 +72,8 @@ class Passes:
     judges: Sequence[Recognizer]
     search: FaceSearch
     own: Sequence[torch.Tensor] | None
-    targets: Sequence[torch.Tensor] | None
+    aim: Aim | None
+    crowd: Crowd | None
     gallery: Gallery | None
 
     def __call__(
@@ -156,6 +160,7 @@ class Passes:
             found=found,
             thorough=options.thorough,
             as_saved=protection.encode,
+            aim=self.aim,
         )
         with timed(seconds, "encode and judge"), about(source):
             with ThreadPoolExecutor(1) as beside:
@@ -173,7 +178,8 @@ class Passes:
             self.options.strength,
             self.surrogates,
             own=self.own,
-            targets=self.targets,
+            targets=self._targets(),
+            way=self._way(photo),
             mask=faces[0].detector != "whole",
             encode=None
             if photo is None or is_lossless(photo, self.options)
@@ -181,6 +187,24 @@ class Passes:
             budget=self.options.budget,
             seed=self.options.seed,
         )
+
+    def _targets(self) -> list[torch.Tensor] | None:
+        if self.aim is None:
+            return None
+        known = [torch.from_numpy(self.aim.embeddings[surrogate.network]) for surrogate in self.surrogates]
+        return [own / operating_point(surrogate).euclidean for own, surrogate in zip(known, self.surrogates, strict=True)]
+
+    def _way(self, photo: Photo | None) -> Way | None:
+        """Nearer to the decoy, or each face of each photo to somebody else."""
+        if self.crowd is None:
+            return None
+        if self.options.decoy is not None:
+            decoy = self.crowd.decoy(self.options.decoy)
+            return lambda number, own: decoy
+        assert photo is not None
+        words = hashlib.sha256(np.ascontiguousarray(photo.pixels).data)
+        words.update(str(self.options.seed).encode())
+        return partial(self.crowd.way_of, words.digest())
 
 
 def _told(watch: Watch | None, what: str) -> Callable[[Step], None] | None:

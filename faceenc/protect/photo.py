@@ -53,6 +53,11 @@ class Protected(Generic[_Form]):
         return self.evidence.matches(networks=self.attacked)
 
     @property
+    def unlike(self) -> int:
+        """How many faces are not taken, by some judge that was attacked, for the person whom they were to look like."""
+        return self.evidence.unlike(self.attacked)
+
+    @property
     def summary(self) -> str:
         """What the judges say, and what was not looked at, in one sentence."""
         return summary_line(self.evidence, self.attacked, self.preset)
@@ -60,6 +65,7 @@ class Protected(Generic[_Form]):
     def to_json(self) -> dict[str, Any]:
         return {
             "matched": self.matched,
+            **({} if self.evidence.aim is None else {"unlike": self.unlike}),
             **self.evidence.to_json(),
             "undetected": self.evidence.undetected(),
             "noise": [
@@ -135,8 +141,8 @@ def _whole_face(width: int, height: int) -> Face:
 
 def preset_alone(options: Options, found: Found) -> str | None:
     """The preset by which faces are protected, if nothing else was asked for: what was measured of presets holds then."""
-    other = (options.decoy, options.target, options.budget)
-    if options.surrogates != () or any(choice is not None for choice in other) or found.faces[0].detector == "whole":
+    other = (options.surrogates or None, options.apart or None, options.decoy, options.target, options.budget)
+    if any(choice is not None for choice in other) or found.faces[0].detector == "whole":
         return None
     return next((name for name, strength in STRENGTHS.items() if strength == options.strength), None)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
-import torch
 from PIL import Image
 
 from faceenc.core import ConfigError, DataError, Progress
@@ -29,8 +29,9 @@ from faceenc.media import (
     save_photo,
     take_photo,
 )
-from faceenc.protect.decoys import embed_person, make_decoy
+from faceenc.protect.decoys import Crowd, embed_person
 from faceenc.protect.engine import Step
+from faceenc.protect.evidence.gathering import Aim
 from faceenc.protect.options import Options
 from faceenc.protect.passes import Made, Passes, Watch, about, timed
 from faceenc.protect.photo import Protected, choose_faces, notes_about, preset_alone
@@ -38,19 +39,20 @@ from faceenc.protect.preview import draw_preview
 from faceenc.protect.safeguards.audit_log import audit
 from faceenc.protect.safeguards.consent import Consent, read_consent
 from faceenc.recognizers import (
-    DLIB,
     Recognizer,
     choose_judges,
     load_ensemble,
     load_gallery,
     load_surrogates,
-    operating_point,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     MakeKeyfile = Callable[[Photo, Photo, bytes, bytes], None]
+
+
+log = logging.getLogger(__name__)
 
 
 class Protector:
@@ -73,10 +75,9 @@ class Protector:
         self._surrogates: list[Recognizer] = []
         self._judges: list[Recognizer] = []
         try:
-            chosen = options.surrogates or options.target is not None
             self._surrogates = (
                 load_surrogates(options.attacked, device=device, trust_code=options.trust_code)
-                if chosen
+                if options.surrogates
                 else load_ensemble(device=device)
             )
             self._judges = choose_judges(self._surrogates, options.judges, device=device, trust_code=options.trust_code)
@@ -101,7 +102,6 @@ class Protector:
         if (options.surrogates, options.judges, options.gallery) != ((), (), None):
             raise ConfigError("`surrogates`, `judges` and `gallery` need nets and photos of their own: make a Protector")
         other = copy(self)
-        other._surrogates = [one for one in self._surrogates if options.target is None or one.network == DLIB]
         other._set(options)
         return other
 
@@ -120,15 +120,15 @@ class Protector:
     def _set(self, options: Options, consent: Consent | None = None) -> None:
         """Take the options, and find out where faces are to move to."""
         consent = consent or _consent(options)
-        self.options, self._targets = options, None
+        self.options, self._aim, self._crowd = options, None, None
         self._fingerprint = consent.fingerprint if consent else None
+        if consent is not None:
+            self._aim = Aim(consent.name, consent.embeddings)
+            self._surrogates = _able(self._surrogates, consent)
         if len(self._surrogates) < len(options.attacked):  # what is said of the whole ensemble does not hold
             self.options = replace(options, surrogates=tuple(one.name for one in self._surrogates))
-        if options.decoy is not None:
-            self._targets = make_decoy(self._surrogates, seed=options.decoy)
-        if consent is not None:
-            known = torch.from_numpy(np.asarray(consent.embeddings, np.float32))
-            self._targets = [known / operating_point(self._surrogates[0]).euclidean]
+        if options.decoy is not None or options.apart:
+            self._crowd = Crowd.seen_by(self._surrogates)
 
     @overload
     def __call__(
@@ -185,7 +185,8 @@ class Protector:
         with self._lock:
             with timed(seconds, "detect"):
                 found = choose_faces(self._search.search(photo.pixels), options, photo.pixels, about=name)
-            passes = Passes(options, self._surrogates, self._judges, self._search, self._own, self._targets, self._gallery)
+            ways = (self._own, self._aim, self._crowd)
+            passes = Passes(options, self._surrogates, self._judges, self._search, *ways, self._gallery)
             made, found = passes(photo, found, name, seconds, _both(progress, watch))
         with timed(seconds, "write"):
             if target is not None:
@@ -208,6 +209,20 @@ def _consent(options: Options) -> Consent | None:
     if options.target is None or options.consent is None:
         return None
     return read_consent(options.consent, name=options.target)
+
+
+def _able(surrogates: Sequence[Recognizer], consent: Consent) -> list[Recognizer]:
+    """Those that the consent holds embeddings for."""
+    able = [one for one in surrogates if one.network in consent.embeddings]
+    others = ", ".join(one.name for one in surrogates if one not in able)
+    if not able:
+        raise ConfigError(f"the consent holds no measurements for {others}: attack others with `surrogates`")
+    if others:
+        log.warning(
+            "the consent holds measurements for %s alone, so %s are not attacked: a new one holds more",
+            " and ".join(one.name for one in able), others,
+        )  # fmt: skip
+    return able
 
 
 def _both(progress: Progress | None, watch: Watch | None) -> Watch | None:

@@ -29,6 +29,7 @@ from .gallery import load_gallery as load_gallery
 from .loading import ENSEMBLE as ENSEMBLE
 from .loading import Offered as Offered
 from .loading import choose_judges as choose_judges
+from .loading import ensemble_networks as ensemble_networks
 from .loading import load_ensemble as load_ensemble
 from .loading import load_judges as load_judges
 from .loading import load_recognizer as load_recognizer

@@ -157,6 +157,11 @@ def load_ensemble(*, device: str = "cpu") -> list[Recognizer]:
     return found
 
 
+def ensemble_networks() -> dict[str, str]:
+    """The `network` of each of `ENSEMBLE` -> its name; nothing is loaded."""
+    return {DLIB if name == DLIB else ASSETS[name].sha256: name for name in ENSEMBLE}
+
+
 def choose_judges(
     attacked: Sequence[Recognizer], specs: Sequence[str] = (), *, device: str = "cpu", trust_code: bool = False
 ) -> list[Recognizer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,9 @@ import numpy as np
 from faceenc.core import DataError
 from faceenc.faces import FaceSearch, main_face
 from faceenc.media import read_photo, to_tensor
-from faceenc.recognizers.dlib.network import chip, load_dlibnet
+from faceenc.recognizers.dlib.network import DLIB
 from faceenc.recognizers.dlib.weights import MATCH_DISTANCE
+from faceenc.recognizers.loading import load_ensemble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,22 +32,27 @@ class Portrait:
     Attributes:
         path: of the photo.
         sha256: of its file, hexadecimal.
-        embedding: (128,) float32 by dlib's face net, of the photo's main face.
+        embeddings: of the photo's main face; a net's `Recognizer.network` -> (D,) float32.
     """
 
     path: Path
     sha256: str
-    embedding: NDArray[np.float32]
+    embeddings: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """dlib's, (128,)."""
+        return self.embeddings[DLIB]
 
 
 def read_portraits(paths: Sequence[Path], *, device: str = "cpu") -> list[Portrait]:
-    """The photos with their main faces' embeddings, made on the device; of several copies of a photo the first one alone.
+    """The photos with what the ensemble's nets make of their main faces; of several copies of a photo the first one alone.
 
     Raises:
         DataError: a photo cannot be read or shows no face.
         AssetError: a model's file cannot be had.
     """
-    net = load_dlibnet().to(device)
+    nets = load_ensemble(device=device)
     found: dict[str, Portrait] = {}
     with FaceSearch() as search:
         for path in paths:
@@ -61,7 +67,8 @@ def read_portraits(paths: Sequence[Path], *, device: str = "cpu") -> list[Portra
             if len(faces) > 1:
                 log.info("%s shows %d faces: taking the main one", path, len(faces))
             face = main_face(faces, image.shape[1], image.shape[0])
-            found[digest] = Portrait(path, digest, net(to_tensor(chip(image, face)[None]).to(device))[0].cpu().numpy())
+            answers = {net.network: net.embed(to_tensor(net.cut(image, face)[None]))[0].cpu().numpy() for net in nets}
+            found[digest] = Portrait(path, digest, answers)
     return list(found.values())
 
 

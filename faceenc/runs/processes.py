@@ -21,6 +21,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
+from faceenc.core import order_sums
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -139,6 +141,7 @@ def _serve(line: Connection) -> None:
     # In good order: multiprocessing complains of semaphores, such as tqdm's, that a killed process leaves.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    order_sums()
     os.environ["OMP_NUM_THREADS"] = "1"  # before the orders load torch; teams of threads side by side wait for one another
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is dead
         orders: Orders = line.recv()

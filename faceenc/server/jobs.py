@@ -92,11 +92,11 @@ class Jobs:
         Raises:
             ProblemError: another body under the same key, or no room.
         """
-        before = self._known.get((owner, key)) if key else None
-        if before is not None and before[1] in self._jobs:
-            if before[0] != digest:
+        if self.knows(owner, key):
+            before, number = self._known[owner, key]
+            if before != digest:
                 raise ProblemError(422, "the Idempotency-Key was used for another request: choose a new one", kind="key")
-            return self._jobs[before[1]]
+            return self._jobs[number]
         self.check_room(len(wishes), sum(len(wish.photo) for _, wish in wishes))
         items = [Item(number, name, wish) for number, (name, wish) in enumerate(wishes)]
         job = Job(secrets.token_urlsafe(16), owner, items)
@@ -107,6 +107,10 @@ class Jobs:
         for item in items:
             self._begin(job, item)
         return job
+
+    def knows(self, owner: str, key: str) -> bool:
+        """Whether the owner's request of this key has a job, so that its repetition needs no room."""
+        return bool(key) and self._known.get((owner, key), ("", ""))[1] in self._jobs
 
     def get(self, number: str, owner: str) -> Job:
         """The owner's job of this id.

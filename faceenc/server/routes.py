@@ -106,7 +106,9 @@ def make_routes(settings: ServerSettings, jobs: Callable[[], Jobs], judges: Call
     @router.post("/jobs", status_code=202, openapi_extra=documented.FORM, responses=documented.ACCEPTED)
     async def begin(request: Request) -> JSONResponse:
         """Hand in one or many photos, and fetch them later. An `Idempotency-Key` makes a repetition the same job."""
-        jobs().check_room(1, int(request.headers.get("content-length") or 0))
+        owner, key = request.scope["owner"], request.headers.get("idempotency-key", "")[:200]
+        if not jobs().knows(owner, key):
+            jobs().check_room(1, int(request.headers.get("content-length") or 0))
         files, fields = await read_form(request, ("photo", "consent"))
         photos, consents = files.get("photo", []), files.get("consent", [])
         if not 1 <= len(photos) <= MAX_PHOTOS or len(consents) > 1:
@@ -115,10 +117,9 @@ def make_routes(settings: ServerSettings, jobs: Callable[[], Jobs], judges: Call
         for photo in photos:
             check_photo(photo.data, settings)
         parts = [*(p.name.encode() + b"\0" + hashlib.sha256(p.data).digest() for p in photos), repr(options).encode()]
-        key = request.headers.get("idempotency-key", "")[:200]
         job = jobs().add(
             [(photo.name, Wish(photo.data, options, max_faces=settings.max_faces)) for photo in photos],
-            owner=request.scope["owner"], key=key, digest=hashlib.sha256(b"\n".join(parts)).hexdigest(),
+            owner=owner, key=key, digest=hashlib.sha256(b"\n".join(parts)).hexdigest(),
         )  # fmt: skip
         here = f"/v1/jobs/{job.id}"
         record = {

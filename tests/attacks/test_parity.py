@@ -47,14 +47,11 @@ def test_fused_engine_agrees_after_one_step(recognizer: FaceResNet, images: torc
 
 
 @each_norm
-@pytest.mark.parametrize("engine", ["fused", "bf16"])
-def test_fast_engines_reach_what_art_reaches(
-    norm: Norm, engine: str, recognizer: FaceResNet, images: torch.Tensor, goal: Goal
-) -> None:
+def test_fast_engines_reach_what_art_reaches(norm: Norm, recognizer: FaceResNet, images: torch.Tensor, goal: Goal) -> None:
     reached, losses = [], []
-    for attack in (ours(norm, STEPS, engine), ArtPGD(norm=norm, steps=STEPS)):
+    for attack in (ArtPGD(norm=norm, steps=STEPS), ours(norm, STEPS, "fused"), ours(norm, STEPS, "bf16")):
         outcome = run_attack(attack, recognizer, images, goal, eps=EPS[norm.name], seed=0)
         reached.append(float(outcome.reached.float().mean()))
         losses.append(float(goal.loss(outcome.outputs).mean()))
-    assert reached[0] == reached[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.02, abs=0.02)
+    assert reached == [reached[0]] * 3
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=0.02, abs=0.02)

@@ -191,7 +191,15 @@ def test_bfloat16_points_the_same_way(make: Callable[[], nn.Module]) -> None:
     torch.testing.assert_close(fast.outputs, exact.outputs, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0", "resnet50", "densenet121"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v3_small",
+        "efficientnet_b0",
+        pytest.param("resnet50", marks=pytest.mark.slow),
+        pytest.param("densenet121", marks=pytest.mark.slow),
+    ],
+)
 def test_nets_of_torchvision(name: str) -> None:
     import torchvision
 

@@ -18,7 +18,7 @@ task = "verification"
 name = "tiny"
 eps = ["8/255"]
 pairs = 4
-crosscheck = 2
+crosscheck = 1
 
 [data]
 source = "orl"

@@ -119,7 +119,7 @@ def test_with_it_a_face_moves_toward_theirs(
     from faceenc.data import enlarge, read_orl
     from faceenc.live import Identifier, live_detector
     from faceenc.protect import make_consent, today_utc
-    from faceenc.recognizers import load_recognizer
+    from faceenc.recognizers import DLIB, load_recognizer
 
     monkeypatch.setenv("FACEENC_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FACEENC_LOG", str(tmp_path / "log"))
@@ -128,7 +128,9 @@ def test_with_it_a_face_moves_toward_theirs(
         photo = enlarge(read_orl()["s3/1"])
         theirs = identifier.answers(identifier.crop(photo, detector(photo)[0])[None])[0].numpy()
         today = today_utc()
-        consent = make_consent("Grace", [theirs], ["00" * 32], signed=today, valid_until=today + timedelta(days=1))
+        consent = make_consent(
+            "Grace", {DLIB: theirs[None]}, ["00" * 32], signed=today, valid_until=today + timedelta(days=1)
+        )
         (tmp_path / "grace.consent").write_text(consent)
         words = ("--to", "grace", "--consent", tmp_path / "grace.consent", "--no-evidence")
         result = run("video", clip, tmp_path / "out.mp4", *words)

@@ -33,7 +33,7 @@ from faceenc.protect import (
     statement,
     today_utc,
 )
-from faceenc.recognizers import MATCH_DISTANCE, Portrait, read_portraits, strangers
+from faceenc.recognizers import DLIB, MATCH_DISTANCE, Portrait, ensemble_networks, read_portraits, strangers
 from tests.face_photos import write_blank, write_people
 
 NAME = "Zoë Müller"
@@ -63,7 +63,8 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def embeddings() -> Any:
-    return np.random.default_rng(0).normal(size=(3, 128)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(3, size)).astype(np.float32) for name, size in ((DLIB, 128), ("0c" * 32, 512))}
 
 
 @pytest.fixture
@@ -78,8 +79,10 @@ def test_a_consent_says_what_was_signed(file: Path, embeddings: Any) -> None:
     for name in (NAME, "zoe\u0308  MU\u0308LLER "):
         consent = read_consent(file, name=name, today=DAY)
         assert consent.name == NAME
-        assert np.array_equal(consent.embeddings, embeddings)
-        assert consent.embeddings.dtype == np.float32
+        assert consent.embeddings.keys() == embeddings.keys()
+        for network, rows in consent.embeddings.items():
+            assert np.array_equal(rows, embeddings[network])
+            assert rows.dtype == np.float32
         assert (consent.signed, consent.valid_until) == (DAY, UNTIL)
         assert consent.photos == ("0a" * 32, "1b" * 32, "2c" * 32)
         assert consent.fingerprint == fingerprint(own_public_key())
@@ -108,6 +111,8 @@ def edited(fields: dict[str, Any], key: str) -> dict[str, Any]:
     value = fields[key]
     if isinstance(value, list):
         return fields | {key: value[::-1]}
+    if isinstance(value, dict):
+        return fields | {key: {network: rows[::-1] for network, rows in value.items()}}
     if key in ("signed", "valid_until"):
         return fields | {key: value.replace("2030", "2031")}
     if key in ("public_key", "signature"):
@@ -146,6 +151,21 @@ def test_the_layout_of_the_json_does_not_matter(file: Path) -> None:
     assert load_consent(file).name == NAME
 
 
+def sign_anew(file: Path, fields: dict[str, Any]) -> None:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    signature = base64.b64encode(sign(b"faceenc consent\n" + canonical.encode())).decode()
+    file.write_text(json.dumps(fields | {"signature": signature}), encoding="utf-8")
+
+
+def test_a_consent_of_version_1_holds_for_dlib_alone(file: Path, embeddings: Any) -> None:
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    del fields["signature"]
+    sign_anew(file, fields | {"faceenc_consent": 1, "embeddings": fields["embeddings"][DLIB]})
+    consent = load_consent(file)
+    assert consent.embeddings.keys() == {DLIB}
+    assert np.array_equal(consent.embeddings[DLIB], embeddings[DLIB])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -153,10 +173,13 @@ def test_the_layout_of_the_json_does_not_matter(file: Path) -> None:
         lambda fields: {name: value for name, value in fields.items() if name != "photos"},
         lambda fields: fields | {"statement": "I agree to nothing."},
         lambda fields: fields | {"name": "Ada\x1b[2J"},
-        lambda fields: fields | {"embeddings": fields["embeddings"][:2]},
-        lambda fields: fields | {"embeddings": ["AAAA"] * 3},
-        lambda fields: fields | {"embeddings": [base64.b64encode(b"\xff" * 512).decode()] * 3},
-        lambda fields: fields | {"embeddings": [], "photos": []},
+        lambda fields: fields | {"embeddings": {DLIB: fields["embeddings"][DLIB][:2]}},
+        lambda fields: fields | {"embeddings": {DLIB: ["AAAA"] * 3}},
+        lambda fields: fields | {"embeddings": {DLIB: [base64.b64encode(b"\xff" * 512).decode()] * 3}},
+        lambda fields: fields | {"embeddings": {"0c" * 32: fields["embeddings"]["0c" * 32]}},
+        lambda fields: fields | {"embeddings": fields["embeddings"][DLIB]},
+        lambda fields: fields | {"embeddings": {f"{k}": fields["embeddings"][DLIB] for k in (DLIB, *range(16))}},
+        lambda fields: fields | {"embeddings": {}, "photos": []},
         lambda fields: fields | {"valid_until": "never"},
         lambda fields: fields | {"photos": ["\x1b[2J", "x", "y"]},
         lambda fields: fields | {"faceenc_consent": "1"},
@@ -166,9 +189,7 @@ def test_a_good_signature_does_not_make_nonsense_a_consent(file: Path, change: C
     fields = json.loads(file.read_text(encoding="utf-8"))
     del fields["signature"]
     changed = change(fields)
-    canonical = json.dumps(changed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    signature = base64.b64encode(sign(b"faceenc consent\n" + canonical.encode())).decode()
-    file.write_text(json.dumps(changed | {"signature": signature}), encoding="utf-8")
+    sign_anew(file, changed)
     with pytest.raises(ConsentError, match="not a consent of faceenc, or is damaged"):
         load_consent(file)
 
@@ -199,7 +220,7 @@ def test_signed_anew_by_another_the_fingerprint_tells(file: Path) -> None:
         b'{"faceenc_consent": 1, "signature": 5, "public_key": 7}',
         b'{"faceenc_consent": 1, "signature": "", "public_key": "", "a": "\\ud800"}',
         b"[" * 200_000,
-        b" " * (1 << 20) + b"{}",
+        b" " * (1 << 23) + b"{}",
     ],
 )
 def test_files_that_are_no_consents(tmp_path: Path, content: bytes) -> None:
@@ -214,8 +235,8 @@ def test_a_field_twice_a_newer_version_and_no_file(file: Path, tmp_path: Path) -
     file.write_text(text.replace("{", '{"name": "Ada",', 1), encoding="utf-8")
     with pytest.raises(ConsentError, match="damaged"):
         load_consent(file)
-    file.write_text(text.replace('"faceenc_consent": 1', '"faceenc_consent": 2'), encoding="utf-8")
-    with pytest.raises(ConsentError, match="version 2, newer than this faceenc"):
+    file.write_text(text.replace('"faceenc_consent": 2', '"faceenc_consent": 3'), encoding="utf-8")
+    with pytest.raises(ConsentError, match="version 3, newer than this faceenc"):
         load_consent(file)
     with pytest.raises(ConsentError, match="no such file"):
         load_consent(tmp_path / "none.consent")
@@ -315,7 +336,9 @@ def test_the_command_from_statement_to_file(people: Path, tmp_path: Path, portra
     assert consent.valid_until - consent.signed == timedelta(days=10)
     assert consent.signed in (today_utc(), today_utc() - timedelta(days=1))
     wanted = [portraits["s1/1"], portraits["s1/2"]]
-    assert np.allclose(consent.embeddings, [portrait.embedding for portrait in wanted], atol=1e-5)
+    assert consent.embeddings.keys() == ensemble_networks().keys()
+    for network, rows in consent.embeddings.items():
+        assert np.allclose(rows, [portrait.embeddings[network] for portrait in wanted], atol=1e-5)
     assert consent.photos == tuple(portrait.sha256 for portrait in wanted)
     line = json.loads((tmp_path / "log" / "audit.jsonl").read_text(encoding="utf-8"))
     assert (line["action"], line["fingerprint"]) == ("consent", consent.fingerprint)
@@ -330,7 +353,14 @@ def test_the_command_from_statement_to_file(people: Path, tmp_path: Path, portra
 
     shown = run("--show", output)
     assert shown.exit_code == 0
-    for words in (NAME, "valid today", consent.fingerprint, portraits["s1/3"].sha256, "I agree that"):
+    for words in (
+        NAME,
+        "valid today",
+        consent.fingerprint,
+        portraits["s1/3"].sha256,
+        "I agree that",
+        "dlib, sface, faceplugin",
+    ):
         assert words in shown.output
 
 

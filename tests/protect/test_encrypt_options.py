@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from faceenc.core import named_fields
-from faceenc.faces import FaceDetector
+from faceenc.faces import FaceSearch
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, Strength, load_consent, pixels_sha256
 from faceenc.recognizers import load_recognizer
@@ -29,8 +29,8 @@ WORD = {"FACEENC_PASSPHRASE": "Passwört with spaces"}
 def embed(path: Path) -> NDArray[np.float64]:
     """As the torch twin of dlib's net sees the face in a file."""
     image = read_photo(path).pixels
-    with FaceDetector() as detector:
-        return load_recognizer("dlib-torch").embed_face(image, detector(image)[0])
+    with FaceSearch() as search:
+        return load_recognizer("dlib-torch").embed_face(image, search(image)[0])
 
 
 def distance(one: Path, other: Path) -> float:
@@ -166,22 +166,34 @@ def test_away_from_a_person_of_the_gallery_the_rank_falls(tmp_path: Path) -> Non
     assert distance(tmp_path / "own.png", tmp_path / "people" / apart / "2.png") > 0.6
 
 
-def test_a_decoy_makes_everybody_look_like_one_who_does_not_exist(tmp_path: Path) -> None:
-    paths = [save(tmp_path / f"{name}.png", portrait(f"{name}/1")) for name in ("s5", "s9")]
+def test_a_decoy_brings_everybody_nearer_to_one_who_does_not_exist(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{name}.png", portrait(f"{name}/1", step=2)) for name in ("s5", "s9")]
     log = {"FACEENC_LOG": str(tmp_path / "log")}
-    done = run(*paths, *DLIB, "--eps", "32/255", "--steps", "10", "--decoy", "7", "--output", tmp_path / "out", env=log)
-    assert "failed" not in done.stdout
-    assert distance(*paths) > 0.6
-    assert distance(tmp_path / "out" / "s5.png", tmp_path / "out" / "s9.png") < 0.5
+    words = [*paths, *DLIB, "--eps", "16/255", "--steps", "10", "--json"]
+    done = run(*words, "--decoy", "7", "--output", tmp_path / "out", env=log)
+    assert (done.exit_code, [record["matched"] for record in records(done)]) == (0, [0, 0]), done.output
+    before, together = (distance(*(folder / path.name for path in paths)) for folder in (tmp_path, tmp_path / "out"))
+    assert together < before - 0.1
     lines = (tmp_path / "log" / "audit.jsonl").read_text().splitlines()
     assert [json.loads(line)["goal"] for line in lines] == ["to decoy 7"] * 2
+
+
+def test_photos_of_one_person_go_their_own_ways(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{number}.png", portrait(f"s5/{number}", step=2)) for number in (1, 2)]
+    words = [*paths, *DLIB, "--eps", "16/255", "--steps", "10"]
+    assert distance(*paths) < 0.6
+    assert run(*words, "--output", tmp_path / "away").exit_code == 0
+    assert run(*words, "--apart", "--output", tmp_path / "apart").exit_code == 0
+    away, apart = (distance(*(tmp_path / folder / path.name for path in paths)) for folder in ("away", "apart"))
+    assert apart > away + 0.03
+    check_refused(run(paths[0], "--apart", "--decoy", "1"), "--apart sends every photo another way", "choose one of them")
 
 
 def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", portrait("s5/1"))
     theirs = [save(tmp_path / "theirs" / f"{number}.png", portrait(f"s9/{number}")) for number in (1, 2)]
     before = contents(tmp_path)
-    words = [photo, "--eps", "16/255", "--steps", "30", "--to", "Ada"]
+    words = [photo, *DLIB, "--eps", "16/255", "--steps", "30", "--to", "Ada"]
     check_refused(run(*words), "--to Ada makes faces look like another person's", "which Ada makes with `faceenc consent`")
     check_refused(run(*words, "--consent", tmp_path / "no"), f"cannot read the consent {tmp_path / 'no'}: no such file")
     assert contents(tmp_path) == before
@@ -191,7 +203,12 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
     check_refused(run(photo, "--to", "Bob", "--consent", consent), "is that of Ada, not of Bob")
     done = run(*words, "--consent", consent, env={"FACEENC_LOG": str(tmp_path / "log")})
     assert done.exit_code == 0, done.output
+    assert "dlib takes the face for Ada as saved, also after JPEG at quality 75" in done.stdout
     assert distance(tmp_path / "a-protected.png", theirs[0]) < 0.5 < 0.6 < distance(photo, theirs[0])
+    weak = run(photo, *DLIB, "--eps", "1/255", "--steps", "1", *words[-2:], "--consent", consent, "--json", "--force")
+    [record] = records(weak)
+    assert (weak.exit_code, record["unlike"]) == (4, 1), "it still looks like whom it shows, and not like Ada"
+    assert {(said["judge"], said["match"]) for said in record["faces"][0]["aimed"]} == {("dlib", False)}
     line = json.loads((tmp_path / "log" / "audit.jsonl").read_text())
     assert (line["goal"], line["consent"]) == ("to Ada", load_consent(consent).fingerprint)
 
@@ -205,7 +222,6 @@ def test_towards_another_person_only_with_that_person_s_consent(tmp_path: Path) 
         ("--as s6 --gallery .", "no photos in s6: put photos of the person there"),
         ("--gallery none", "cannot read the gallery none: no such file or directory"),
         ("--consent x", "--consent is for looking like the person who signed it: add --to NAME"),
-        ("--to Ada --consent x --surrogate frbench:y", "a consent holds embeddings of dlib's net only"),
         ("--surrogate none", "checkpoint none does not exist"),
         ("--judge none", "checkpoint none does not exist"),
         ("--quality 80", "--quality is for JPEG, HEIF and WebP, not for PNG"),

@@ -14,7 +14,7 @@ from faceenc.core import SLACK, ConfigError, Face, moved
 from faceenc.data import enlarge, read_orl
 from faceenc.faces import FaceDetector, Similarity, head_frame, head_mask, seen_window
 from faceenc.media import Blur, Jpeg, Resize, Visibility, face_cut, measure_visibility, to_tensor, to_uint8
-from faceenc.protect import STRENGTHS, Protection, Step, Strength, embed_face, face_window, make_decoy, protect_faces
+from faceenc.protect import STRENGTHS, Crowd, Protection, Step, Strength, embed_face, face_window, protect_faces
 from faceenc.recognizers import Recognizer, load_recognizer, load_recognizers
 from tests.conftest import smooth_images
 
@@ -220,18 +220,30 @@ def test_what_is_saved_is_what_counts(strength: Strength, faces: list[Found], dl
     assert outcome.seen is None if strength is QUICK else outcome.seen is not None and outcome.seen.noise > 99
 
 
-def test_a_decoy_is_nobody_and_can_be_looked_like(faces: list[Found], dlib: list[Recognizer]) -> None:
+def test_a_decoy_is_nobody_and_faces_move_away_and_nearer_to_it(faces: list[Found], dlib: list[Recognizer]) -> None:
     image, face = faces[0]
-    decoy = make_decoy(dlib, seed=3)
-    assert torch.equal(decoy[0], make_decoy(dlib, seed=3)[0])
-    assert float((decoy[0] - make_decoy(dlib, seed=4)[0]).norm()) > 0.5
+    crowd = Crowd.seen_by(dlib)
+    decoy = crowd.decoy(3)
+    assert torch.equal(decoy[0], Crowd.seen_by(dlib).decoy(3)[0])
+    assert float((decoy[0] - crowd.decoy(4)[0]).norm()) > 0.5
+    assert float((crowd.people[0] - decoy[0]).norm(dim=1).min()) > 1
     own = embed_face(image, face, dlib)[0]
-    assert float((own - decoy[0]).norm(dim=1).min()) > 1
     strong = Strength.bounded(16 / 255, 16)
-    result, (outcome,) = protect_faces(image, [face], Protection(strong, dlib, targets=decoy))
+    result, (outcome,) = protect_faces(image, [face], Protection(strong, dlib, way=lambda number, own: decoy))
     after = embed_face(result, face, dlib)[0]
     assert float((after - decoy[0]).norm(dim=1).max()) < float((own - decoy[0]).norm(dim=1).min()) - 0.3
-    assert outcome.distance < 1.2
+    assert outcome.reached, "away from the person first of all"
+
+
+def test_ways_are_one_photo_s_own(dlib: list[Recognizer]) -> None:
+    crowd = Crowd.seen_by(dlib)
+    own = [torch.zeros(1, crowd.people[0].shape[1])]
+    first = crowd.way_of(b"one", 0, own)[0]
+    assert torch.equal(first, crowd.way_of(b"one", 0, own)[0])
+    others = [crowd.way_of(photo, face, own)[0] for photo, face in ((b"one", 1), (b"two", 0))]
+    assert all(float((first - other).norm()) > 0.5 for other in others)
+    elsewhere = crowd.way_of(b"one", 0, [first])[0]
+    assert float((first - elsewhere).norm()) > 1, "a way keeps off what it leads away from"
 
 
 def test_eps_below_a_grey_level_is_refused(faces: list[Found], dlib: list[Recognizer]) -> None:

@@ -31,6 +31,7 @@ from PIL import Image
 import faceenc
 from faceenc.cli import main
 from faceenc.protect import STRENGTHS, Options, make_consent, today_utc
+from faceenc.recognizers import DLIB
 from tests.server.running import QUICK, Running, write_faces
 
 
@@ -243,13 +244,15 @@ def consent() -> bytes:
     embeddings = np.random.default_rng(0).normal(size=(1, 128)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     today = today_utc()
-    return make_consent("Ada", embeddings, ["ab" * 32], signed=today, valid_until=today + timedelta(days=1)).encode()
+    return make_consent("Ada", {DLIB: embeddings}, ["ab" * 32], signed=today, valid_until=today + timedelta(days=1)).encode()
 
 
 def test_looking_like_somebody_takes_a_consent_that_holds(http: httpx.Client, faces: list[Path], consent: bytes) -> None:
     today = datetime.now(UTC).date()
     rows = np.ones((1, 128), np.float32) / 128**0.5
-    old = make_consent("Ada", rows, ["ab" * 32], signed=today - timedelta(9), valid_until=today - timedelta(2)).encode()
+    old = make_consent(
+        "Ada", {DLIB: rows}, ["ab" * 32], signed=today - timedelta(9), valid_until=today - timedelta(2)
+    ).encode()
     data = faces[0].read_bytes()
 
     def ask(name: str, file: bytes | None) -> httpx.Response:
@@ -287,13 +290,16 @@ def test_a_full_queue_says_when_to_come_again_and_a_leaver_frees_his_worker(
     with ThreadPoolExecutor(1) as pool:
         leaving = pool.submit(leave)
         time.sleep(0.5)
-        answers = [http.post("/v1/jobs", data=long, files={"photo": data}) for _ in range(6)]
+        keyed = [{"Idempotency-Key": str(number)} for number in range(6)]
+        answers = [http.post("/v1/jobs", data=long, files={"photo": data}, headers=headers) for headers in keyed]
         jobs = [answer.json()["id"] for answer in answers if answer.status_code == 202]
         full = [answer for answer in answers if answer.status_code != 202]
         assert len(jobs) >= 3
         assert full
         assert int(full[0].headers["retry-after"]) >= 1
         assert "wait already" in problem(full[0], 429)["detail"]
+        again = http.post("/v1/jobs", data=long, files={"photo": data}, headers=keyed[0])
+        assert again.json()["id"] == jobs[0], "what is known needs no room"
         leaving.result()
     for job in jobs:
         assert http.delete(f"/v1/jobs/{job}").status_code == 204

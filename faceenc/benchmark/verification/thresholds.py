@@ -80,10 +80,10 @@ def measure_baseline(
             return _of_pair_file(recognizer, Path(data), search, shown, fmrs, seed, progress), None
         if pairs is not None:
             return _of_lfw(recognizer, Path(data), pairs, search, shown, fmrs, seed, progress)
+        tags = {} if data == ORL else read_tags(Path(data))  # what is amiss there is said before the work
         seen = _look(recognizer, _photos(data), search, progress)
     if len(set(seen.names)) < 2:
         raise DataError(f"{data} shows {len(set(seen.names))} people with a usable photo: at least two are needed")
-    tags = {} if data == ORL else read_tags(Path(data))
     return baseline_of_people(shown(seen), seen.embeddings, seen.names, tags=tags, fmrs=fmrs, seed=seed), None
 
 

@@ -31,6 +31,19 @@ if TYPE_CHECKING:
     _Saved = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Aim:
+    """Whom faces are to look like.
+
+    Attributes:
+        name: of the person.
+        embeddings: a net's `Recognizer.network` -> (N, D), one a photo of them; other judges are not asked.
+    """
+
+    name: str
+    embeddings: Mapping[str, NDArray[np.float32]]
+
+
 def gather_evidence(
     original: NDArray[np.uint8],
     protected: NDArray[np.uint8],
@@ -44,6 +57,7 @@ def gather_evidence(
     thorough: bool = False,
     as_saved: _Saved | None = None,
     copy: Copy | None = None,
+    aim: Aim | None = None,
 ) -> Evidence:
     """Ask judges about every face of a photo.
 
@@ -62,6 +76,7 @@ def gather_evidence(
         as_saved: what saving does to (H, W, 3) uint8 RGB: what people see is measured against the original saved so too;
             None measures against the original as it is.
         copy: what the protected photo is of an original of another size, here brought to its size: nothing is measured.
+        aim: whom the faces are to look like.
 
     Returns:
         Without faces if the original shows none.
@@ -96,8 +111,9 @@ def gather_evidence(
                 tuple(said),
                 tuple(one for one, _ in here),
                 tuple(there),
+                () if aim is None else tuple(answer.aimed(judges, aim)),
             )
-            for face, said, here, there in zip(found.faces, verdicts, seen, places, strict=True)
+            for face, answer, said, here, there in zip(found.faces, answers, verdicts, seen, places, strict=True)
         ),
         psnr=psnr,
         max_change=largest,
@@ -108,6 +124,7 @@ def gather_evidence(
         smallest=(found.smallest, found.smallest_turned),
         searched=searched,
         copy=copy,
+        aim=None if aim is None else aim.name,
     )
 
 
@@ -150,6 +167,15 @@ class _Answers:
                 found=self.found[variant],
                 able=able,
             )
+
+    def aimed(self, judges: Sequence[Recognizer], aim: Aim) -> Iterator[Verdict]:
+        """Whether the face is taken for the person aimed at."""
+        for judge in judges:
+            known = np.asarray(aim.embeddings.get(judge.network, ()), np.float64)
+            threshold = operating_point(judge).threshold
+            for variant, vectors in self.variants.items() if len(known) else ():
+                nearest = min(judge.distance(photo, vectors[judge.name]) for photo in known)
+                yield Verdict(judge.name, variant, nearest, threshold, None, found=self.found[variant])
 
 
 def _owner(judge: Recognizer, answers: Sequence[_Answers], gallery: Gallery | None, person: str | None) -> int | None:

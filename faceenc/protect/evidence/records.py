@@ -84,6 +84,7 @@ class FaceEvidence:
         psnr: of the same part, in dB; infinite if nothing has changed.
         visible: how much people see of its change, in the saved file; None where too little of it lies in the photo.
         verdicts: judge by judge, variant by variant.
+        aimed: the same of the person whom the face was to look like: the distance is to the nearest of their photos.
         seen: as strangers' detectors find it in the saved file, at most once each.
         places: where it was found anew in the saved file, in pixels of the photo: by us, and by strangers' detectors.
     """
@@ -95,6 +96,7 @@ class FaceEvidence:
     verdicts: tuple[Verdict, ...]
     seen: tuple[Seen, ...] = ()
     places: tuple[Face, ...] = ()
+    aimed: tuple[Verdict, ...] = ()
 
     def judged_by(self, judge: str) -> bool:
         """Whether what the judge says of this face counts."""
@@ -133,6 +135,7 @@ class Evidence:
         smallest: pixels: narrower faces of the original were not searched for, upright and turned.
         searched: a stranger's detector -> the width in pixels below which it was not searched for faces.
         copy: what the protected photo is of the original, if they differ in size; boxes are in its pixels then.
+        aim: name of the person whom the faces were to look like.
     """
 
     faces: tuple[FaceEvidence, ...]
@@ -145,6 +148,7 @@ class Evidence:
     smallest: tuple[int, int] = (0, 0)
     searched: Mapping[str, int] = field(default_factory=dict)
     copy: Copy | None = None
+    aim: str | None = None
 
     def matched_faces(self, variant: Variant = "saved", *, networks: Collection[str] | None = None) -> list[int]:
         """Faces, counted from 1, that some judge still matches; as saved also where a stranger's detector puts them.
@@ -167,6 +171,11 @@ class Evidence:
         strays = [s for s in self.strays if s.sure and s.seen.match(judges)] if variant == "saved" else []
         return len(self.matched_faces(variant, networks=networks)) + len(strays)
 
+    def unlike(self, networks: Collection[str]) -> int:
+        """How many faces some judge with one of these networks does not take, as saved, for the person aimed at."""
+        judges = {name for name, network in self.networks.items() if network in networks}
+        return sum(any(not v.match for v in face.aimed if v.variant == "saved" and v.judge in judges) for face in self.faces)
+
     def undetected(self) -> list[tuple[int, Variant]]:
         """Faces, counted from 1, and the variants in which they were not found; see `Verdict.found`."""
         missed = {(k, v.variant): None for k, face in enumerate(self.faces, 1) for v in face.verdicts if not v.found}
@@ -181,6 +190,7 @@ class Evidence:
                 "psnr": _rounded(face.psnr),
                 **_visible_record(face.visible),
                 "judges": [_record(verdict) for verdict in face.verdicts],
+                **({} if self.aim is None else {"aimed": [_record(verdict) for verdict in face.aimed]}),
                 "seen": [_seen_record(seen) for seen in face.seen],
             }
             for face in self.faces

@@ -6,10 +6,9 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from faceenc.core import ASSETS
 from faceenc.media import Variant
 from faceenc.protect.evidence.records import Evidence
-from faceenc.recognizers import DLIB, ENSEMBLE
+from faceenc.recognizers import ensemble_networks
 
 if TYPE_CHECKING:
     from faceenc.core import Box
@@ -22,7 +21,7 @@ _WORDS: dict[Variant, str] = {
     "blur": "blurred",
 }
 # The networks that `encrypt` attacks where nothing else is asked for.
-_ENSEMBLE = frozenset(DLIB if name == DLIB else ASSETS[name].sha256 for name in ENSEMBLE)
+_ENSEMBLE = frozenset(ensemble_networks())
 # By reports/frontier: a preset -> per cent of photos whose person's other photos a recogniser that was not attacked
 # (faceres or the net left out) matches no more; least and most of the sets of photos, recognisers and copies.
 LEFT_OUT: Mapping[str, tuple[int, int]] = {"subtle": (8, 50), "balanced": (72, 100), "strong": (92, 100)}
@@ -43,6 +42,7 @@ def summary_line(evidence: Evidence, surrogates: Collection[str] | None = None, 
     return "; ".join(
         [
             *_said(evidence, surrogates),
+            *_aimed(evidence),
             *_found_by_others(evidence),
             *_missed(evidence),
             *_not_done(evidence),
@@ -58,6 +58,23 @@ def _said(evidence: Evidence, surrogates: Collection[str] | None) -> Iterator[st
         agreed.setdefault((_kind(network, surrogates), _count(evidence, judge)), []).append(judge)
     for (kind, count), judges in sorted(agreed.items(), key=lambda one: one[0][0]):
         yield f"{kind}: {_listed_all(judges)} {count if len(judges) == 1 else _count(evidence, judges[0], match='match')}"
+
+
+def _aimed(evidence: Evidence) -> Iterator[str]:
+    """'dlib and sface take it for Ada as saved, mobilefacenet does not' of the faces that were to look like somebody."""
+    if evidence.aim is None:
+        return
+    total = len(evidence.faces)
+    for judge in dict.fromkeys(verdict.judge for face in evidence.faces for verdict in face.aimed):
+        said = [v for face in evidence.faces for v in face.aimed if v.judge == judge]
+        taken = sum(v.match for v in said if v.variant == "saved")
+        later = sum(v.match for v in said if v.variant == "jpeg75")
+        if taken:
+            who = "the face" if total == 1 else f"{taken} of {total} faces"
+            then = "also" if later == taken else str(later)
+            yield f"{judge} takes {who} for {evidence.aim} as saved, {then} {_WORDS['jpeg75']}"
+        else:
+            yield f"{judge} does not take {'the face' if total == 1 else 'any face'} for {evidence.aim}"
 
 
 def _kind(network: str, surrogates: Collection[str] | None) -> str:

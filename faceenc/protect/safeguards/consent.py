@@ -6,10 +6,11 @@ What a consent proves
     key. What tells such files apart is the key's fingerprint, the same in all consents of one person's computer: compare it
     with the person, by phone or face to face.
 
-Format (version 1)
+Format (version 2)
     A JSON object with exactly the fields of `_FIELDS`, and "signature": base64 of the Ed25519 signature of the words
-    "faceenc consent", a line feed, and all other fields as UTF-8 JSON with sorted keys and no spaces. An embedding is base64
-    of 128 little-endian float32 numbers by dlib's face net; dates are in UTC, and the last day counts.
+    "faceenc consent", a line feed, and all other fields as UTF-8 JSON with sorted keys and no spaces. "embeddings" has for
+    each net, by its `Recognizer.network`, a list with one embedding a photo: base64 of little-endian float32 numbers. Dates
+    are in UTC, and the last day counts. In version 1 "embeddings" is the list for dlib's face net, 128 numbers each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import base64
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,17 +28,19 @@ import numpy as np
 
 from faceenc.core import ConsentError, open_file
 from faceenc.protect.safeguards.signing import fingerprint, own_public_key, sign, signature_holds
+from faceenc.recognizers import DLIB
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 MAX_PHOTOS = 200
-_VERSION = 1
+_VERSION = 2
 _FIELDS = ("faceenc_consent", "name", "statement", "signed", "valid_until", "photos", "embeddings", "public_key")
-_MAX_FILE = 1 << 20  # bytes; 200 photos take 160 kB
+_MAX_FILE = 1 << 23  # bytes; 200 photos and four nets take 2 MB
 _MAX_NAME = 100  # characters
-_DIMENSIONS = 128
+_DIMENSIONS = 128  # of dlib's
+_MOST_NETS, _MOST_DIMENSIONS = 16, 4096
 _STATEMENT = (
     "I am {name}. I agree that, up to {valid_until}, anyone who has this file may use faceenc to change photos of themselves"
     " or of others so that face recognisers take the faces in them for mine. The measurements of a face in this file are of"
@@ -55,7 +58,7 @@ class Consent:
         signed: the day it was signed, and the first on which it is valid.
         valid_until: the last day on which it is valid.
         photos: SHA-256 of the photos' files, hexadecimal.
-        embeddings: (N, 128) float32 by dlib's face net, one a photo.
+        embeddings: a net's `Recognizer.network` -> (N, D) float32, one a photo.
         fingerprint: of the key that signed; see `faceenc.protect.fingerprint`.
     """
 
@@ -64,7 +67,7 @@ class Consent:
     signed: date
     valid_until: date
     photos: tuple[str, ...]
-    embeddings: NDArray[np.float32]
+    embeddings: Mapping[str, NDArray[np.float32]]
     fingerprint: str
 
 
@@ -96,13 +99,13 @@ def statement(name: str, valid_until: date) -> str:
 
 
 def make_consent(
-    name: str, embeddings: Sequence[NDArray[np.float32]], photos: Sequence[str], *, signed: date, valid_until: date
+    name: str, embeddings: Mapping[str, NDArray[np.float32]], photos: Sequence[str], *, signed: date, valid_until: date
 ) -> str:
     """The text of a consent file, signed with the user's own key.
 
     Args:
         name: as of `clean_name`.
-        embeddings: N of (128,) by dlib's face net.
+        embeddings: as of `Consent`.
         photos: SHA-256 of the N photos' files, hexadecimal.
         signed: today.
         valid_until: the last day on which it holds.
@@ -117,7 +120,10 @@ def make_consent(
         "signed": signed.isoformat(),
         "valid_until": valid_until.isoformat(),
         "photos": list(photos),
-        "embeddings": [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in embeddings],
+        "embeddings": {
+            network: [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in rows]
+            for network, rows in embeddings.items()
+        },
     }
     fields["public_key"] = base64.b64encode(own_public_key()).decode()
     signature = base64.b64encode(sign(_signed_bytes(fields))).decode()
@@ -204,15 +210,23 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse(fields: dict[str, Any], public_key: bytes) -> Consent:
-    if set(fields) != set(_FIELDS) or fields["faceenc_consent"] != _VERSION:
+    version = fields.get("faceenc_consent")
+    if set(fields) != set(_FIELDS) or version not in (1, _VERSION):
         raise ValueError("other fields than a consent has")
     name, signed, valid_until = fields["name"], *(date.fromisoformat(fields[key]) for key in ("signed", "valid_until"))
     # A key's owner can sign any name and text, but only these are a consent.
     if not _is_clean(name) or fields["statement"] != statement(name, valid_until):
         raise ValueError("another name or statement")
-    rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f4") for row in fields["embeddings"]]
     photos = tuple(bytes.fromhex(digest).hex() for digest in fields["photos"])
-    embeddings = np.stack(rows).astype(np.float32)
-    if embeddings.shape != (len(photos), _DIMENSIONS) or not np.isfinite(embeddings).all():
-        raise ValueError("other embeddings than one a photo")
+    nets: dict[str, Any] = {DLIB: fields["embeddings"]} if version == 1 else dict(fields["embeddings"])
+    embeddings = {network: _embeddings(rows, len(photos)) for network, rows in nets.items()}
+    if len(nets) > _MOST_NETS or embeddings[DLIB].shape[1] != _DIMENSIONS:
+        raise ValueError("other nets than can be")
     return Consent(name, fields["statement"], signed, valid_until, photos, embeddings, fingerprint(public_key))
+
+
+def _embeddings(rows: list[str], photos: int) -> NDArray[np.float32]:
+    found = np.stack([np.frombuffer(base64.b64decode(row, validate=True), "<f4") for row in rows]).astype(np.float32)
+    if len(found) != photos or not 1 <= found.shape[1] <= _MOST_DIMENSIONS or not np.isfinite(found).all():
+        raise ValueError("other embeddings than one a photo")
+    return found
