@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--faketime", type=Path)
     arguments = parser.parse_args()
     rows, wrong = [], 0
-    with tempfile.TemporaryDirectory(prefix="faults-") as root:
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as root:
         for name in arguments.work:
             bench = Bench(WORK[name](), Path(root) / name, arguments.faketime)
             print(f"{name}: undisturbed in {bench.seconds:.1f} s, {bench.size / 1e6:.2f} MB", flush=True)
@@ -198,7 +198,10 @@ class Bench:
             if workers := children(process.pid):
                 os.kill(rng.choice(workers), signal.SIGKILL)
         elif fault == "readonly":
-            subprocess.run(["mount", "-o", "remount,ro", self.out], check=False)
+            # Refused while a file is open for writing.
+            protect = ["mount", "-o", "remount,ro", str(self.out)]
+            while process.poll() is None and subprocess.run(protect, stderr=subprocess.DEVNULL, check=False).returncode:
+                time.sleep(0.02)
         elif fault == "cache":
             subprocess.run(["mount", "--bind", self.cache, self.cache], check=True)
             subprocess.run(["mount", "-o", "remount,bind,ro", self.cache], check=True)
@@ -218,15 +221,19 @@ class Bench:
             yield
         finally:
             if fault in ("full", "readonly"):
-                # Busy where a file was open for writing: then nothing was write-protected.
                 subprocess.run(["mount", "-o", f"remount,rw,size={1 << 30}", self.out], check=True)
             if os.path.ismount(self.cache):
                 subprocess.run(["umount", self.cache], check=True)
 
     def _go_on(self, trial: Trial) -> None:
-        for _ in range(3):
-            if self.work.finished(self.out):
+        for number in range(3):
+            if number and self.work.finished(self.out):
+                return  # the first one also takes away what a kill at the end left
+            if not number and self.work.finished(self.out) and trial.outcome == "ended before":
                 return
+            if self.work.finished(self.out):
+                self.start(self.work.command(self.out, resume=self.work.begun(self.out))).wait(PATIENCE)
+                continue
             code = self.start(self.work.command(self.out, resume=self.work.begun(self.out))).wait(PATIENCE)
             if code not in self.work.good:
                 trial.wrong.append(f"cannot go on, code {code}: {self.said()[-400:]!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class TrainFolder:
         if not isinstance(stored, dict):
             raise RunError(f"{file} holds no training: train anew into another `output`")
         if stored.get("finished"):
+            self._tidy()
             raise RunError(f"the training in {self.path} is finished, nothing is left to resume: see its train.json")
         if changed := [key for key, value in self.plan.items() if stored.get(key) != value]:
             raise RunError(
@@ -124,6 +126,13 @@ class TrainFolder:
         (self.path / _STATE).unlink(missing_ok=True)
         self.close()
         return checkpoint
+
+    def _tidy(self) -> None:
+        """What a kill at the very end left; another process that is just ending does so itself."""
+        with suppress(RunError):
+            self._lock.acquire()
+            (self.path / _STATE).unlink(missing_ok=True)
+            self._lock.release()
 
     def _write(self, content: dict[str, Any]) -> None:
         write_atomically(self.path / "train.json", json.dumps({**self.plan, **content}, indent=2) + "\n")
