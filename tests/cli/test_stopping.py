@@ -83,6 +83,23 @@ def test_encrypt_is_terminated_and_leaves_nothing_half_written(tmp_path: Path) -
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"faceenc-run.jsonl"}
 
 
+def test_a_signal_while_a_command_is_loaded_is_one_line() -> None:
+    """As it strikes at the first import of the command line."""
+    code = (
+        "import signal, sys\n"
+        "class Strike:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'faceenc.cli.options': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Strike())\n"
+        "from faceenc.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE,
+        cwd=Path(__file__).parents[2], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "stopped: run the same command again\n")
+
+
 @pytest.mark.slow
 def test_trainings_and_benchmarks_say_that_they_can_be_resumed(tmp_path: Path) -> None:
     write_people(tmp_path / "people", {"s1": 4, "s2": 4, "s3": 4})
