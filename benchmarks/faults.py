@@ -206,7 +206,7 @@ class Bench:
             subprocess.run(["mount", "--bind", self.cache, self.cache], check=True)
             subprocess.run(["mount", "-o", "remount,bind,ro", self.cache], check=True)
         elif fault == "clock":
-            clock.write_text(f"{rng.randrange(-730, 730)}d")
+            clock.write_text(f"{rng.randrange(-730, 730):+d}d")
         elif fault == "twice":
             other = self.start(self.work.command(self.out, resume=self.work.begun(self.out)))
             second = other.wait(PATIENCE)

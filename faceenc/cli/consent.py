@@ -126,7 +126,7 @@ def _show(path: Path) -> None:
     click.echo(f"name:        {found.name}\nstatement:   {found.statement}")
     click.echo(f"signed:      {found.signed}\nvalid until: {found.valid_until} ({state} today, {today})")
     click.echo(f"fingerprint: {found.fingerprint}\nsignature:   holds; compare the fingerprint with the person")
-    click.echo(f"recognisers: {', '.join(names)}")
+    click.echo(f"recognisers: {', '.join(map(shown, names))}")
     click.echo(f"photos:      {len(found.photos)}, SHA-256")
     for digest in found.photos:
         click.echo(f"             {digest}")
