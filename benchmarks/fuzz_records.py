@@ -85,8 +85,7 @@ def configurations(folder: Path) -> Try:
 
 def keys(folder: Path) -> Try:
     from faceenc.media import decode_photo
-    from faceenc.protect import Cost, make_key, read_key, restore
-    from faceenc.protect.safeguards.sealing import seal, unseal
+    from faceenc.protect import Cost, make_key, read_key, restore, seal, unseal
 
     word, cheap = "word", Cost(log2_n=4)
     original = decode_photo(photo_files.encoded(photo_files.noise(12, 16, 4), "PNG"))
@@ -123,11 +122,16 @@ def keys(folder: Path) -> Try:
     return try_one
 
 
+def _canonical(fields: Any) -> bytes:
+    """What is signed of a consent."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return b"faceenc consent\n" + text.encode()
+
+
 def consents(folder: Path) -> Try:
     import base64
 
     from faceenc.protect import make_consent, read_consent, sign
-    from faceenc.protect.safeguards.consent import _signed_bytes
 
     os.environ["FACEENC_CONFIG"] = str(folder / "config")
     today = date(2026, 1, 1)
@@ -141,7 +145,7 @@ def consents(folder: Path) -> Try:
         if rng.random() < 0.8:  # changed and signed anew: whoever has a key may sign anything
             other = mutated({key: value for key, value in fields.items() if key != "signature"}, rng)
             try:
-                signature = base64.b64encode(sign(_signed_bytes(other))).decode()
+                signature = base64.b64encode(sign(_canonical(other))).decode()
             except (RecursionError, UnicodeEncodeError):
                 signature = fields["signature"]
             data = dumped({**other, "signature": signature} if isinstance(other, dict) else other)

@@ -5,29 +5,38 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _GC_THRESHOLD = 50_000  # loading torch makes so many objects that looking for garbage costs a sixth of it
 
 
 def main() -> None:
     """`faceenc`."""
-    _begin("main")
+    with _stopped_in_a_line():
+        from faceenc.cli import main as command
+
+        command()
 
 
 def bench_main() -> None:
     """`faceenc-bench`."""
-    _begin("bench_main")
+    with _stopped_in_a_line():
+        from faceenc.cli import bench_main as command
+
+        command()
 
 
-def _begin(command: str) -> None:
+@contextmanager
+def _stopped_in_a_line() -> Iterator[None]:
+    """Ctrl-C while the command itself is being loaded, or when it has ended."""
     gc.set_threshold(_GC_THRESHOLD)
     try:
-        import faceenc.cli
         from faceenc.core import order_sums
 
         order_sums()
-        getattr(faceenc.cli, command)()
-    except KeyboardInterrupt:  # while the command itself was being loaded, or had ended
+        yield
+    except KeyboardInterrupt:
         sys.stderr.write("stopped: run the same command again\n")
         sys.stderr.flush()
         os._exit(130)

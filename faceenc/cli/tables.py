@@ -22,7 +22,8 @@ _FOLDED = 16  # columns: words of more are folded, such as paths
 def print_table(table: pd.DataFrame | Sequence[Mapping[str, object]], *, title: str) -> None:
     """Print a data frame, or rows that have the same columns, for people: figures to the right, floats with four digits.
 
-    Names are spelt out where they would command the terminal. No heading and no figure is ever broken: where they do not fit side by side, each row is a paragraph.
+    Names are spelt out where they would command the terminal. No heading and no figure is ever broken: where they do not fit
+    side by side, each row is a paragraph.
     """
     from rich.cells import cell_len
     from rich.console import Console
