@@ -210,6 +210,18 @@ class Encrypt(Work):
         return found
 
 
+class One(Encrypt):
+    """A single photo, whose record is in the temporary folder."""
+
+    name, workers = "photo", False
+
+    def words(self, out: Path, *, resume: bool) -> list[str]:
+        return ["encrypt", "photos/1.png", "-o", str(out / "1.png"), "--surrogate", "dlib", "--steps", "2", "--preview"]
+
+    def finished(self, out: Path) -> bool:
+        return (out / "1.png").is_file()
+
+
 class Video(Work):
     name = "video"
 
@@ -228,4 +240,4 @@ class Video(Work):
         return {path.relative_to(out).as_posix(): digest(path.read_bytes()) for path in out.rglob("*") if path.is_file()}
 
 
-WORK: dict[str, Callable[[], Work]] = {work.name: work for work in (Grid, Training, Encrypt, Video, Transfer)}
+WORK: dict[str, Callable[[], Work]] = {work.name: work for work in (Grid, Training, Encrypt, One, Video, Transfer)}

@@ -33,6 +33,7 @@ from .files import read_text as read_text
 from .files import stands as stands
 from .files import sweep as sweep
 from .files import temporary_beside as temporary_beside
+from .files import temporary_folder as temporary_folder
 from .files import write_atomically as write_atomically
 from .geometry import SAME_PLACE as SAME_PLACE
 from .geometry import SURROUNDINGS as SURROUNDINGS

@@ -8,8 +8,10 @@ import glob
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -205,3 +207,46 @@ def stands(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
         return False
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path | None = None, *, prefix: str = "faceenc-") -> Iterator[Path]:
+    """A folder that is gone at the end of the block; those of killed processes, which are locked by nobody, go now.
+
+    Args:
+        parent: where it is made; the system's folder for temporary files by default.
+        prefix: how its name begins; no other folders there begin so.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    for remains in parent.glob(f"{prefix}*"):
+        _remove_folder(remains)
+    while True:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as made:
+            folder = Path(made)
+            if sys.platform == "win32":  # where a folder in use cannot be removed
+                yield folder
+                return
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                _lock(handle, wait=True)
+                if stands(handle, folder):  # else another process took it for remains before it was locked
+                    yield folder
+                    return
+            finally:
+                os.close(handle)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove what a killed process of this user left."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(handle).st_uid == os.geteuid() and _lock(handle, wait=False) and stands(handle, folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
