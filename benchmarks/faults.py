@@ -3,7 +3,8 @@
     python benchmarks/faults.py [--work NAME ...] [--fault NAME ...] [--moments 20] [--seed 0] [--json FILE] [--faketime LIB]
 
 Work: grid (faceenc-bench run in two processes), training, encrypt (a folder in two processes), photo (a single one), video,
-transfer, each as small as it can be. Each is done undisturbed once; then it is disturbed at moments drawn from the time that took, by seed:
+transfer, each as small as it can be. Each is done undisturbed once; then it is disturbed at moments drawn from the time that
+took, by seed:
 
 - kill, int, term: SIGKILL, SIGINT and SIGTERM to the command. After the last two: exit code 130 or 143, one line that says
   how to go on, no trace.
@@ -108,18 +109,19 @@ class Bench:
             if file.suffix in (".tflite", ".onnx", ".dat", ".svm", ".whl", ".safetensors"):
                 (self.cache / file.name).symlink_to(file.resolve())
         work.prepare(self.inputs)
-        self.fresh()
-        for _ in range(2):  # the first one fills the cache
-            self.fresh(mount=False)
-            began = time.monotonic()
-            done = self.start(self.work.command(self.out, resume=False)).wait(PATIENCE)
-            self.seconds = min(getattr(self, "seconds", 1e9), time.monotonic() - began)
-            if done not in work.good:
-                raise SystemExit(f"{work.name} ends with {done}: {self.said()}")
+        self.seconds = min(self._undisturbed() for _ in range(2))  # the first one fills the cache
         self.size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
         self.before = {path.name for path in self.cache.iterdir()}
         self.usual = {path.name for path in self.temporary.iterdir()}  # what libraries leave there anyhow
         self.expected = work.content(self.out)
+
+    def _undisturbed(self) -> float:
+        self.fresh()
+        began = time.monotonic()
+        done = self.start(self.work.command(self.out, resume=False)).wait(PATIENCE)
+        if done not in self.work.good:
+            raise SystemExit(f"{self.work.name} ends with {done}: {self.said()}")
+        return time.monotonic() - began
 
     def fresh(self, *, mount: bool = False, size: int = 0) -> None:
         for folder in (self.out, self.temporary):
