@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -15,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import HEADINGS, Command, Option, as_options, bench_main, conclude, main, resumable
+from faceenc.cli import HEADINGS, Command, Group, Option, as_options, bench_main, conclude, main, resumable
 from faceenc.core import ASSETS, Box, Face, builtin_configs, fetch, shown
 from faceenc.faces import Found
 from faceenc.media import read_photo
@@ -240,3 +242,36 @@ def test_what_is_fetched_is_one_table_by_hash(tmp_path: Path, monkeypatch: pytes
         f"damaged: blazeface-short ({asset.filename})",
         "damaged: net.safetensors",
     ]
+
+
+CHECK = "check the path, its permissions and the disk"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((errno.ENOSPC, "No space left on device", "x/rows.csv"), "x/rows.csv: no space left on device; free some space"),
+        ((errno.EROFS, "Read-only file system", "x"), f"x: read-only file system; {CHECK}"),
+        ((errno.EIO, "Input/output error"), f"input/output error; {CHECK}"),
+        (("of no number",), "of no number"),
+    ],
+    ids=["full", "read-only", "no path", "no number"],
+)
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_disk_that_takes_no_more_is_one_line_with_how_to_go_on(
+    words: tuple[Any, ...], line: str, begun: bool, tmp_path: Path
+) -> None:
+    @click.group(cls=Group)
+    def program() -> None:
+        pass
+
+    @program.command()
+    def work() -> None:
+        with resumable(tmp_path, "state.pt"):
+            if begun:
+                (tmp_path / "state.pt").write_bytes(b"")
+            raise OSError(*words)
+
+    done = CliRunner().invoke(program, ["work"])
+    then = f"; then go on with --output {tmp_path} --resume" if begun else ""
+    assert (done.exit_code, done.stderr) == (2, f"error: {line}{then}\n")
