@@ -224,7 +224,7 @@ def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]
     try:
         with folder.held() if resume else nullcontext():
             yield folder
-    except (KeyboardInterrupt, OSError) as stop:
+    except BaseException as stop:
         if (folder.path / "run.json").exists():
             stop.add_note(f"go on with `output={folder.path}` `resume`")
         raise

@@ -89,7 +89,9 @@ class Group(click.Group, Command):
 
             if shows_traces():
                 raise
-            remedies = [as_options(note) for note in getattr(error, "__notes__", ())]
+            # A full disk is made larger, and the run goes on; other errors say themselves what to do.
+            notes = getattr(error, "__notes__", ()) if isinstance(error, OSError) else ()
+            remedies = [as_options(note) for note in notes]
             click.echo("; then ".join([f"error: {as_options(_line_of(error))}", *remedies]), err=True)
             sys.exit(getattr(error, "exit_code", 2))
         except SystemExit as end:
@@ -103,7 +105,7 @@ def resumable(folder: Path, record: str) -> Iterator[None]:
     """Ctrl-C or a full disk in the block says how to go on, if the run has left its record in its folder by then."""
     try:
         yield
-    except (KeyboardInterrupt, OSError) as stop:
+    except BaseException as stop:
         if (folder / record).exists():
             stop.add_note(f"go on with --output {folder} --resume")
         raise
