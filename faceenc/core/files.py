@@ -22,6 +22,7 @@ if sys.platform != "win32":
 
 _WAITS_NOT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_MADE = re.compile("[a-z0-9_]{8}")  # how names of temporary folders end
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
 
 
@@ -52,7 +53,8 @@ def temporary_beside(path: Path, *, suffix: str = "", private: bool = False) -> 
     """
     name = path.name.encode(errors="ignore")[:200].decode(errors="ignore")  # 255 bytes are what disks take
     for remains in path.parent.glob(f".{glob.escape(name)}.????????.tmp{glob.escape(suffix)}"):
-        _remove_unlocked(remains)
+        if _LEFTOVER.fullmatch(remains.name):
+            _remove_unlocked(remains)
     while True:
         temporary = path.with_name(f".{name}.{secrets.token_hex(4)}.tmp{suffix}")
         try:
@@ -210,19 +212,20 @@ def stands(handle: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def temporary_folder(parent: Path | None = None, *, prefix: str = "faceenc-") -> Iterator[Path]:
+def temporary_folder(parent: Path | None = None, *, prefix: str = "faceenc-scratch-") -> Iterator[Path]:
     """A folder that is gone at the end of the block; those of killed processes, which are locked by nobody, go now.
 
     Args:
         parent: where it is made; the system's folder for temporary files by default.
-        prefix: how its name begins; no other folders there begin so.
+        prefix: how its name begins; eight characters of Python's choice follow.
 
     Raises:
         OSError: it cannot be made.
     """
     parent = parent or Path(tempfile.gettempdir())
-    for remains in parent.glob(f"{prefix}*"):
-        _remove_folder(remains)
+    for remains in parent.glob(f"{prefix}????????"):
+        if _MADE.fullmatch(remains.name[len(prefix) :]):
+            _remove_folder(remains)
     while True:
         with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as made:
             folder = Path(made)

@@ -289,11 +289,13 @@ def test_interrupt_leaves_no_temporary_folder(cache: Path) -> None:
 
 
 def test_remains_of_killed_processes_are_swept_and_others_at_work_are_not(toy: Path, cache: Path) -> None:
-    left = cache / "fetch-left"
-    left.mkdir(parents=True)
-    (left / "part").write_bytes(b"x")
+    left, other = cache / "fetch-0123abc_", cache / "fetch-of-somebody"
+    for folder in (left, other):
+        folder.mkdir(parents=True)
+        (folder / "part").write_bytes(b"x")
     with temporary_folder(cache, prefix="fetch-") as at_work:
         fetch("toy/one.bin")
         assert at_work.exists()
         assert not left.exists()
+    assert (other / "part").exists()
     assert not at_work.exists()
