@@ -41,3 +41,8 @@ def test_a_pipe_is_wide(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
         ["face", "judge"], ["1", "mobilefacenet"], ["2", "dlib"],
     ]  # fmt: skip
+
+
+def test_names_in_tables_command_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"name": "\x1b]0;x\x07 [red]y", "n": 1}], title="people")
+    assert "\\x1b]0;x\\x07 [red]y" in capsys.readouterr().out

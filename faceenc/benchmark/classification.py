@@ -17,7 +17,7 @@ from faceenc.benchmark.parity import crosscheck
 from faceenc.benchmark.plan import Cell, Plan, Rows, Subject, draw_targets
 from faceenc.benchmark.rows import Key, cell_key
 from faceenc.benchmark.runner import Measured, counted, silent
-from faceenc.core import Goal, Outcome, Progress, RunError, write_atomically
+from faceenc.core import Goal, Outcome, Progress, RunError, read_text, table_text, write_atomically
 from faceenc.media import psnr, ssim, write_png
 from faceenc.recognizers import ask
 
@@ -116,10 +116,10 @@ class Classification:
         if plan.crosscheck_images:
             rows = plan.rows[: plan.crosscheck_images]
             table = crosscheck(plan.subjects[0].model, plan.pixels(rows), plan.labels(rows), progress=progress)
-            write_atomically(folder.path / "crosscheck.csv", table.to_csv(index=False))
+            write_atomically(folder.path / "crosscheck.csv", table_text(table))
         path = folder.path / "minimum.csv"
         if plan.minimum is not None and not path.exists():
-            write_atomically(path, measure_minimum(plan, plan.minimum, progress=progress).to_csv(index=False))
+            write_atomically(path, table_text(measure_minimum(plan, plan.minimum, progress=progress)))
 
     def _clean_outputs(self, name: str) -> torch.Tensor:
         """(N, K) outputs for all attacked images, on the CPU, asked once."""
@@ -196,7 +196,7 @@ def _write_examples(
     place.mkdir(exist_ok=True)
     index = place / "examples.json"
     try:
-        entries = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
+        entries = json.loads(read_text(index)) if index.exists() else []
         entries = [entry for entry in entries if entry["goal"] != cell.goal]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{index} is damaged ({error}): remove it, and resume") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.benchmark.rows import HEADER, Key, rows_text, whole_cells
-from faceenc.core import FolderLock, RunError, check_writable, sweep, write_atomically
+from faceenc.core import FolderLock, RunError, check_writable, naming, read_file, read_text, sweep, write_atomically
 
 PACK_FROM = 5_000_000  # bytes
 
@@ -32,7 +32,8 @@ class RunFolder:
         resume: go on with what is there.
 
     Raises:
-        RunError: the folder holds a run and `resume` is off, or it holds none and `resume` is on, or it cannot be written.
+        RunError: the folder holds a run and `resume` is off, or none that can be read and `resume` is on, or it cannot be
+            written.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
@@ -45,6 +46,8 @@ class RunFolder:
         self._refuse_taken()
         if resume and not (path / "run.json").exists():
             raise RunError(f"{path} holds no run to resume: check the path, or leave `resume` out")
+        if resume:
+            self.read_run()
 
     def _refuse_taken(self) -> None:
         taken = any(file.exists() for file in (self.path / "run.json", self.rows_path, self.packed_path))
@@ -81,7 +84,7 @@ class RunFolder:
             RunError: it is missing or damaged.
         """
         try:
-            run: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            run: dict[str, Any] = json.loads(read_text(self.path / "run.json"))
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.path / 'run.json'} cannot be read ({error}): start a new run elsewhere") from error
         if not isinstance(run, dict):
@@ -94,10 +97,16 @@ class RunFolder:
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add one cell's rows; they are on the disk when this returns."""
         text = rows_text(rows)
-        with self.rows_path.open("a", encoding="utf-8", newline="") as file:
-            file.write(text if file.tell() else HEADER + text)
-            file.flush()
-            os.fsync(file.fileno())
+        with naming(self.rows_path), self.rows_path.open("ab", buffering=0) as file:
+            before = file.tell()
+            data = memoryview((text if before else HEADER + text).encode())
+            try:
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)  # a full disk leaves no half of a row
+                raise
 
     def done_cells(self, expected: Mapping[Key, int]) -> set[Key]:
         """The cells whose rows are all there, once; rows of any other cell are dropped from the file.
@@ -110,7 +119,7 @@ class RunFolder:
         """
         if self.packed_path.exists():
             try:
-                write_atomically(self.rows_path, gzip.decompress(self.packed_path.read_bytes()))
+                write_atomically(self.rows_path, gzip.decompress(read_file(self.packed_path)))
             except (OSError, EOFError, zlib.error) as error:
                 raise self._unreadable(self.packed_path, error) from error
             self.packed_path.unlink()
@@ -140,10 +149,10 @@ class RunFolder:
         self.write_run({**run, "finished": not run.get("failures")})
 
     def _whole_lines(self) -> str:
-        data = self.rows_path.read_bytes()
         try:
+            data = read_file(self.rows_path)
             return data[: data.rfind(b"\n") + 1].decode()
-        except UnicodeDecodeError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise self._unreadable(self.rows_path, error) from error
 
     def _unreadable(self, path: Path, error: Exception) -> RunError:

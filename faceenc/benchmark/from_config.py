@@ -32,7 +32,7 @@ from faceenc.benchmark.verification.prepare import (
     make_verification_plan,
     prepare_verification,
 )
-from faceenc.core import ConfigError, Progress, find_config
+from faceenc.core import ConfigError, Progress, find_config, from_cells
 from faceenc.data import load_data
 from faceenc.report import render
 from faceenc.runs import Executor, executor_for
@@ -60,7 +60,7 @@ class Report:
         """One row for each recogniser, judge, attack, goal and size: accuracies with Wilson intervals, and more."""
         import pandas as pd
 
-        return pd.read_csv(self.folder / "summary.csv")
+        return from_cells(pd.read_csv(self.folder / "summary.csv"))
 
 
 def run_config(
@@ -228,7 +228,7 @@ def _folder(output: Path | None, name: str, resume: bool) -> Iterator[RunFolder]
     try:
         with folder.held() if resume else nullcontext():
             yield folder
-    except KeyboardInterrupt as stop:
+    except BaseException as stop:
         if (folder.path / "run.json").exists():
             stop.add_note(f"go on with `output={folder.path}` `resume`")
         raise

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from faceenc.core import as_cell, from_cell
+
 ROW_COLUMNS = (
     "recognizer", "judge", "attack", "norm", "goal", "eps", "seed", "image", "label", "target",
     "clean_prediction", "adversarial_prediction", "clean_probability", "adversarial_probability",
@@ -23,12 +25,12 @@ _IMAGE = ROW_COLUMNS.index("image")
 
 def cell_key(row: Mapping[str, Any]) -> Key:
     """A cell's columns as they are written."""
-    return tuple(_written(row[name]) for name in CELL_COLUMNS)
+    return tuple(written(row[name]) for name in CELL_COLUMNS)
 
 
 def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as lines of CSV, without the header."""
-    return "".join(_line([_written(row.get(name, "")) for name in ROW_COLUMNS]) for row in rows)
+    return "".join(_line([written(row.get(name, "")) for name in ROW_COLUMNS]) for row in rows)
 
 
 def whole_cells(text: str, expected: Mapping[Key, int]) -> dict[Key, list[str]]:
@@ -46,7 +48,8 @@ def whole_cells(text: str, expected: Mapping[Key, int]) -> dict[Key, list[str]]:
             fields = next(csv.reader([line]))
         except (csv.Error, StopIteration):
             continue
-        if len(fields) == len(ROW_COLUMNS) and (key := tuple(fields[: len(CELL_COLUMNS)])) in expected:
+        # Runs of before wrote formulas as they are.
+        if len(fields) == len(ROW_COLUMNS) and (key := tuple(map(_today, fields[: len(CELL_COLUMNS)]))) in expected:
             found.setdefault(key, {}).setdefault(fields[_IMAGE], line)
     return {key: list(lines.values()) for key, lines in found.items() if len(lines) == expected[key]}
 
@@ -61,6 +64,10 @@ def _lines(text: str) -> Iterator[str]:
             begun = []
 
 
+def _today(cell: str) -> str:
+    return as_cell(from_cell(cell))
+
+
 def _line(fields: list[str]) -> str:
     out = io.StringIO()
     # So that a field with "\r" is quoted as well: readers take it for the end of a line.
@@ -68,8 +75,8 @@ def _line(fields: list[str]) -> str:
     return out.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """Floats with nine significant digits: enough for float32, and the same text whenever the value is the same."""
     if value is None:
         return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else as_cell(str(value))

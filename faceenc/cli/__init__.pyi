@@ -6,7 +6,6 @@ from .evidence_tables import print_evidence as print_evidence
 from .evidence_tables import what_is_seen as what_is_seen
 from .logs import set_up_logging as set_up_logging
 from .messages import as_options as as_options
-from .messages import shown as shown
 from .options import HEADINGS as HEADINGS
 from .options import Command as Command
 from .options import Option as Option

@@ -23,7 +23,7 @@ from faceenc.cli.options import (
 )
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
-from faceenc.core import resolve_device
+from faceenc.core import from_cells, resolve_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,7 +214,7 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
     """
     from faceenc.benchmark import crosscheck as compare
     from faceenc.benchmark import make_plan, read_config
-    from faceenc.core import find_config, write_atomically
+    from faceenc.core import find_config, table_text, write_atomically
     from faceenc.data import load_data
 
     settings = read_config(find_config(config))
@@ -224,7 +224,8 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
         x, labels = plan.pixels(plan.rows), plan.labels(plan.rows)
         table = compare(plan.subjects[0].model, x, labels, steps=steps, engines=engines, progress=progress)
     if output is not None:
-        write_atomically(output, table.to_csv(index=False))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, table_text(table))
     table["art_time_over_ours"] = table["art_seconds"] / table["seconds"]
     shown = table[table["step"].isin([1, steps])]
     print_table(shown.drop(columns=["eps", "images"]), title=f"our PGD against ART's, {len(x)} images")
@@ -233,7 +234,7 @@ def crosscheck(config: str, images: int, steps: int, engines: tuple[str, ...], o
 def _print_summary(folder: Path) -> None:
     import pandas as pd
 
-    summary = pd.read_csv(folder / "summary.csv")
+    summary = from_cells(pd.read_csv(folder / "summary.csv"))
     several = summary["judge"].nunique() > 1
     what = "pairs that match" if (folder / "verification.csv").is_file() else "accuracy"
     title = what if several else f"{what}, {summary['clean_accuracy'].iloc[0]:.1%} without noise"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -88,7 +89,10 @@ class Group(click.Group, Command):
 
             if shows_traces():
                 raise
-            click.echo(f"error: {as_options(str(error))}", err=True)
+            # A full disk is made larger, and the run goes on; other errors say themselves what to do.
+            notes = getattr(error, "__notes__", ()) if isinstance(error, OSError) else ()
+            remedies = [as_options(note) for note in notes]
+            click.echo("; then ".join([f"error: {as_options(_line_of(error))}", *remedies]), err=True)
             sys.exit(getattr(error, "exit_code", 2))
         except SystemExit as end:
             if not (args or kwargs) and isinstance(end.code, int):  # the command itself, not a call from a program
@@ -98,13 +102,23 @@ class Group(click.Group, Command):
 
 @contextmanager
 def resumable(folder: Path, record: str) -> Iterator[None]:
-    """Ctrl-C in the block says how to go on, if the run has left its record in its folder by then."""
+    """Ctrl-C or a full disk in the block says how to go on, if the run has left its record in its folder by then."""
     try:
         yield
-    except KeyboardInterrupt as stop:
+    except BaseException as stop:
         if (folder / record).exists():
             stop.add_note(f"go on with --output {folder} --resume")
         raise
+
+
+def _line_of(error: Exception) -> str:
+    """An error as one line, with its remedy."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free some space" if full else "check the path, its permissions and the disk"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror.lower()}; {remedy}"
 
 
 def _leave(code: int) -> NoReturn:

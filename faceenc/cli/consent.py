@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, command, device_option, to_write
-from faceenc.core import ConfigError, ConsentError, resolve_device
+from faceenc.core import ConfigError, ConsentError, resolve_device, shown
 
 if TYPE_CHECKING:
     from datetime import date
@@ -127,7 +126,7 @@ def _show(path: Path) -> None:
     click.echo(f"name:        {found.name}\nstatement:   {found.statement}")
     click.echo(f"signed:      {found.signed}\nvalid until: {found.valid_until} ({state} today, {today})")
     click.echo(f"fingerprint: {found.fingerprint}\nsignature:   holds; compare the fingerprint with the person")
-    click.echo(f"recognisers: {', '.join(names)}")
+    click.echo(f"recognisers: {', '.join(map(shown, names))}")
     click.echo(f"photos:      {len(found.photos)}, SHA-256")
     for digest in found.photos:
         click.echo(f"             {digest}")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, FilePath, command
 from faceenc.cli.passphrase import get_passphrase
-from faceenc.core import ConfigError, DataError
+from faceenc.core import ConfigError, DataError, open_file, shown
 
 if TYPE_CHECKING:
     from faceenc.media import Photo
@@ -61,7 +60,7 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
 def _file_sha256(path: Path) -> str:
     import hashlib
 
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

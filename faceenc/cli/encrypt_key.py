@@ -39,7 +39,7 @@ class Key:
         hashes = [hashlib.sha256(data).hexdigest() for data in (before, after)]
         key = make_key(original, protected, passphrase=self.passphrase, original_file_sha256=hashes[0],
                        protected_file_sha256=hashes[1])  # fmt: skip
-        save_photo(self.path, key, force=self.force)
+        save_photo(self.path, key, force=self.force, private=True)
         self.made = True
 
     def withdraw(self) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faceenc.cli.messages import as_options, left_out_lines, shown
+from faceenc.cli.messages import as_options, left_out_lines
 from faceenc.cli.stopping import stop_code
+from faceenc.core import shown
 
 if TYPE_CHECKING:
     from faceenc.protect import Options

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from faceenc.cli.encrypt_results import print_result
 from faceenc.cli.progress import progress_bars
+from faceenc.cli.stopping import stop_if_asked
 from faceenc.protect import Encrypt, current_settings
 from faceenc.runs import StoppedError, run_files
 
@@ -55,6 +56,7 @@ class Run:
                     progress("photos", done, total)
 
             def print_done(result: FileResult, done: int, total: int) -> None:
+                stop_if_asked()
                 if alone:
                     stack.close()  # the bar ends above the tables
                 elif begun:

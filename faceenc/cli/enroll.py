@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import left_out_lines, shown
+from faceenc.cli.messages import left_out_lines
 from faceenc.cli.options import (
     PATH,
     RECOGNISERS,
@@ -21,6 +21,7 @@ from faceenc.cli.options import (
     trust_option,
 )
 from faceenc.cli.progress import progress_bars
+from faceenc.core import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from faceenc.cli.messages import shown
 from faceenc.cli.options import PATH, command, device_option, formerly, measured, running, to_write, trust_option
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
-from faceenc.core import ConfigError, resolve_device
+from faceenc.core import ConfigError, resolve_device, shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
+
+from faceenc.core import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # The command that was called and its groups, innermost first: their options are what messages name.
 CALLED: list[click.Command] = []
-
-_JOINERS = "\u200c\u200d"  # invisible, and part of how words and emoji are written
-
-
-def shown(text: str | Path) -> str:
-    """A name or a line as any terminal can show it: what would break the line or command the terminal is spelt out."""
-    text = str(text)
-    if text.isprintable():
-        return text
-    odd = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, marks of direction, bytes that are no text, ends of lines
-    return "".join(
-        sign.encode("unicode_escape").decode() if unicodedata.category(sign) in odd and sign not in _JOINERS else sign
-        for sign in text
-    )
 
 
 def left_out_lines(left_out: Mapping[Path, str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from faceenc.cli.stopping import stop_code, stoppable, terminated
+from faceenc.cli.stopping import asked_to_stop, stop_code, stoppable, terminated
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _Option = Callable[..., Callable[[_Decorated], _Decorated]]
@@ -85,7 +85,11 @@ class Command(click.Command):
         with stoppable():
             try:
                 done = super().invoke(ctx)
-            except KeyboardInterrupt as stop:
+            except click.exceptions.Exit:
+                raise
+            except (KeyboardInterrupt, Exception) as stop:
+                if not isinstance(stop, KeyboardInterrupt) and not asked_to_stop():
+                    raise
                 from faceenc.cli.messages import as_options
 
                 remedy = as_options("; ".join(getattr(stop, "__notes__", ()))) or "run the same command again"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -45,14 +47,35 @@ def _piped(confirm: bool) -> str:
 
 def _read(file: Path) -> str:
     try:
-        with click.open_file(str(file), "rb") as opened:
-            text = opened.read(_MAX_BYTES).decode("utf-8-sig")
+        if str(file) == "-":
+            text = sys.stdin.buffer.read(_MAX_BYTES).decode("utf-8-sig")
+        else:
+            text = _content(file).decode("utf-8-sig")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"cannot read {file}: {reason}; check --passphrase-file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read {file}: it is not UTF-8 text; save it as such") from error
     return str(text).partition("\n")[0].removesuffix("\r")
+
+
+def _content(file: Path) -> bytes:
+    """What a file holds, or what a program writes into a pipe, as the shell's `<(pass show photos)`.
+
+    Raises:
+        OSError: nobody writes into the pipe: whoever waited for that might wait for ever.
+    """
+    handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as opened:
+        if stat.S_ISFIFO(os.fstat(handle).st_mode):
+            try:
+                if not (begin := os.read(handle, 1)):
+                    raise OSError(errno.EPIPE, "it is a pipe into which nothing is written")
+            except BlockingIOError:  # somebody will
+                begin = b""
+            os.set_blocking(handle, True)
+            return begin + opened.read(_MAX_BYTES)
+        return opened.read(_MAX_BYTES)
 
 
 def _checked(passphrase: str, source: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from faceenc.cli.stopping import stop_if_asked
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,7 +34,7 @@ def progress_bars(*, silent: bool = False, as_json: bool = False, interval: floa
 
     console = Console(stderr=True)
     if is_quiet():
-        yield lambda what, done, total: None
+        yield lambda what, done, total: stop_if_asked()
     elif console.is_terminal and not (as_json and sys.stdout.isatty()):
         with _bars(console) as advance:
             yield advance
@@ -61,6 +63,7 @@ def _bars(console: Console) -> Iterator[Progress]:
     with Progress(*columns, console=console, redirect_stdout=redirect) as bars:
 
         def advance(what: str, done: int, total: int) -> None:
+            stop_if_asked()
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)
@@ -105,6 +108,7 @@ class _Lines:
         self._thread.join()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        stop_if_asked()
         with self._lock:
             work = next((work for work in self._works if work.what == what), None)
             if work is None or done < work.done:  # the same again, for the next of what is around it

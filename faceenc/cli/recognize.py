@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faceenc.cli.messages import as_options, left_out_lines, shown
+from faceenc.cli.messages import as_options, left_out_lines
 from faceenc.cli.options import PATH, command, device_option, to_write
 from faceenc.cli.progress import progress_bars
 from faceenc.cli.tables import print_table
-from faceenc.core import ConfigError, DataError, resolve_device
+from faceenc.core import ConfigError, DataError, resolve_device, shown
 
 if TYPE_CHECKING:
     from faceenc.recognizers import FaceResNet, Recognized

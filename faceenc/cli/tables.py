@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from faceenc.core import shown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,7 +22,8 @@ _FOLDED = 16  # columns: words of more are folded, such as paths
 def print_table(table: pd.DataFrame | Sequence[Mapping[str, object]], *, title: str) -> None:
     """Print a data frame, or rows that have the same columns, for people: figures to the right, floats with four digits.
 
-    No heading and no figure is ever broken: where they do not fit side by side, each row is a paragraph.
+    Names are spelt out where they would command the terminal. No heading and no figure is ever broken: where they do not fit
+    side by side, each row is a paragraph.
     """
     from rich.cells import cell_len
     from rich.console import Console
@@ -30,7 +33,7 @@ def print_table(table: pd.DataFrame | Sequence[Mapping[str, object]], *, title: 
     values = [[*row.values()] for row in table] if isinstance(table, Sequence) else [*table.itertuples(index=False)]
     names = [str(name) for name in (table[0] if isinstance(table, Sequence) else table.columns)]
     figures = [all(isinstance(row[number], int | float) for row in values) for number in range(len(names))]
-    rows = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in values]
+    rows = [[f"{value:.4g}" if isinstance(value, float) else shown(str(value)) for value in row] for row in values]
     console = Console()
     # A file or a pipe has no width to fit into.
     width = console.width if console.is_terminal else _PIPE_WIDTH

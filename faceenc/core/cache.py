@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import platformdirs
 
-from faceenc.core.files import atomic_file
+from faceenc.core.files import atomic_file, open_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +25,6 @@ def cache_dir() -> Path:
 
 logger = logging.getLogger(__name__)
 
-_STALE = 3600  # seconds after which an unfinished file is taken for the left-over of a killed process
-
 
 def cached_arrays(filename: str, key: str, build: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
     """As `cached`, for arrays by name; always the same names under one `key`."""
@@ -38,7 +35,6 @@ def cached_arrays(filename: str, key: str, build: Callable[[], Mapping[str, NDAr
     arrays = build()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
         with atomic_file(path) as file:
             # Not compressed: reading is what must be quick. The zip format around it holds checksums.
             np.savez(file, allow_pickle=False, key=np.array(key), **arrays)
@@ -50,7 +46,7 @@ def cached_arrays(filename: str, key: str, build: Callable[[], Mapping[str, NDAr
 def _read(path: Path, key: str) -> Mapping[str, NDArray[Any]] | None:
     try:
         # Opened here: np.load would leave a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["key"]) != key:
                 return None
             return {name: stored[name] for name in stored.files if name != "key"}
@@ -59,12 +55,3 @@ def _read(path: Path, key: str) -> Mapping[str, NDArray[Any]] | None:
     except Exception as error:  # a damaged zip file can make numpy raise nearly anything
         logger.info("rebuilding %s: %s", path, error)
         return None
-
-
-def _sweep(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        try:
-            if time.time() - leftover.stat().st_mtime > _STALE:
-                leftover.unlink()
-        except OSError:  # another process was quicker, or it is not ours to remove
-            continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceenc.core.errors import AssetError
+from faceenc.core.files import open_file
 
 # What a downloader may know of the user's environment: where things are, and how the network is reached. A passphrase is not
 # among it.
@@ -155,5 +156,5 @@ def disk_line(folder: Path, reason: str) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from faceenc.core.errors import RunError
-from faceenc.core.files import sweep
+from faceenc.core.files import stands, sweep
 
 if sys.platform == "win32":
     import msvcrt
@@ -57,14 +57,6 @@ def remove_unlocked(path: Path) -> None:
                 path.unlink()
         finally:
             os.close(handle)
-
-
-def stands(handle: int, path: Path) -> bool:
-    """Whether an open file is the one that a path names now."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def unlock_byte(handle: int, byte: int) -> None:

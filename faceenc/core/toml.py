@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from faceenc.core.errors import ConfigError
+from faceenc.core.files import read_text
 from faceenc.core.ranges import check_range
 
 
@@ -56,7 +57,7 @@ def read_toml(path: Path, make: Callable[[dict[str, Any]], T]) -> T:
     """
     text = ""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin files with a mark
+        text = read_text(path, "utf-8-sig")  # Windows' editors begin files with a mark
         table = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(

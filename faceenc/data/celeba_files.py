@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from faceenc.core import DataError
+from faceenc.core import DataError, read_text
 
 _IDENTITY_FILE = "identity_CelebA.txt"
 _HOMES = ("", "celeba", "CelebA")  # torchvision makes the second
@@ -70,7 +70,7 @@ def read_identities(listing: Path) -> dict[str, list[str]]:
     """
     people: dict[str, list[str]] = {}
     try:
-        lines = listing.read_text(encoding="utf-8").split("\n")
+        lines = read_text(listing).split("\n")
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {listing} ({error}): fetch {_IDENTITY_FILE} anew") from error
     for number, line in enumerate(lines, start=1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceenc.core import DataError
+from faceenc.core import DataError, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def read_pairs(path: Path) -> list[Pair]:
         DataError: it cannot be read, or is no pairs file.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as LFW's pairs file: {error}") from error
     try:

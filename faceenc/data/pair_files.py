@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from faceenc.core import DataError
+from faceenc.core import DataError, open_file
 
 _MOST_BYTES = 4 << 30
 # What pickles of numpy arrays, bytes and booleans name; by Python 2 and 3, numpy 1 and 2.
@@ -47,7 +47,7 @@ def read_pair_file(path: Path) -> PairFile:
     try:
         size = path.stat().st_size
         if size <= _MOST_BYTES:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 content = _Careful(file, encoding="bytes").load()
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceenc.core import DataError, OnNoFace, cache_dir, write_atomically
+from faceenc.core import DataError, OnNoFace, as_cell, cache_dir, read_text, write_atomically
 from faceenc.data.crops import Complaints, CropResult, LabelledPhoto, crops_key, cut_faces, keep_rows
 from faceenc.data.faceset import TEST_SHARE, FaceSet, cached
 from faceenc.faces import Framing
@@ -64,7 +64,7 @@ def read_split(path: Path) -> dict[tuple[str, str], str] | None:
         DataError: it cannot be read, lacks a column, or names other parts than train and test.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = read_text(path, "utf-8-sig", "surrogateescape")
         split = {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(io.StringIO(text, newline=""))}
     except FileNotFoundError:
         return None
@@ -140,7 +140,8 @@ def write_manifest(path: Path, cuts: Sequence[CropResult], parts: Mapping[str, s
     for cut in cuts:
         box = [f"{edge:g}" for edge in (cut.box.x0, cut.box.y0, cut.box.x1, cut.box.y1)] if cut.box else [""] * 4
         part = parts.get(cut.photo.file, "")
-        writer.writerow([cut.photo.person, cut.photo.file, part, cut.crop, cut.left_out, *box, cut.sha256])
+        names = as_cell(cut.photo.person), as_cell(cut.photo.file)
+        writer.writerow([*names, part, cut.crop, cut.left_out, *box, cut.sha256])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.getvalue().encode(errors="surrogateescape"))

@@ -7,7 +7,6 @@ Those are measurements of a face: the files are readable by their owner alone, a
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -22,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from faceenc.core import DataError, atomic_file
+from faceenc.core import DataError, atomic_file, open_file
 from faceenc.faces import ALIGNED_SIZE, CHIP_SIZE, Similarity
 from faceenc.live.noise import FaceNoise
 
@@ -72,9 +71,7 @@ def save_mask(mask: Mask) -> Path:
     data = save({"noise": mask.noise.contiguous(), "answers": mask.answers.contiguous()}, metadata)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            with contextlib.suppress(OSError):  # some file systems know no owners
-                Path(file.name).chmod(0o600)
+        with atomic_file(path, private=True) as file:
             file.write(data)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}; set FACEENC_MASKS to a writable folder") from error
@@ -86,6 +83,7 @@ def load_masks(network: str) -> list[Mask]:
     masks = []
     for path in sorted(masks_dir().glob("*.safetensors")):
         try:
+            open_file(path).close()
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT or metadata.get("network") != network:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from faceenc.core import Detector, Face, Progress, at_place
+from faceenc.core import Detector, Face, Progress, at_place, temporary_folder
 from faceenc.live.identifier import Identifier
 from faceenc.live.tracking import frame_faces
 from faceenc.media import USUAL, Clip, VideoFile
@@ -72,7 +71,7 @@ def prove(
             progress("proof", sample + 1, len(indices))
     original = sum(_own_reading(one, seen, identifier, itself=False) is not None for one in seen)
     after = _recognised(saved, indices, seen, identifier, detector)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         coded = Path(folder) / "coded.mp4"
         _encode(saved, coded)
         h264 = _recognised(coded, indices, seen, identifier, detector)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from faceenc.core import ConfigError, cache_dir
+from faceenc.core import ConfigError, cache_dir, temporary_folder
 from faceenc.media import output_path, photo_format, short_stem
 from faceenc.protect.options import Options
 from faceenc.protect.protector import Protector
@@ -39,8 +38,8 @@ def find_ledger(photos: Sequence[Path], folder: Path | None, stack: ExitStack) -
         locks.parent.mkdir(parents=True, exist_ok=True)
         locks.open("ab").close()
     except OSError:  # then nobody can know of other runs at the same files
-        return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, None
-    return Path(stack.enter_context(tempfile.TemporaryDirectory())) / _LEDGER, locks
+        return Path(stack.enter_context(temporary_folder())) / _LEDGER, None
+    return Path(stack.enter_context(temporary_folder())) / _LEDGER, locks
 
 
 def plan_photos(

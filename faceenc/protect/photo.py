@@ -117,6 +117,8 @@ def notes_about(photo: Photo, options: Options, found: Found) -> tuple[str, ...]
     notes = list(photo.notes)
     if options.keep_metadata and photo.metadata is not None and photo.metadata.tells_place:
         notes.append("the place where it was taken (GPS) stays in the file: `keep_metadata` asked for it")
+    if options.preview:
+        notes.append("the preview shows the face as it was: keep it to yourself")
     if options.faces.isdecimal() and len(found.faces) < int(options.faces):
         count = "1 face" if len(found.faces) == 1 else f"{len(found.faces)} faces"
         notes.append(f"`faces={options.faces}` asked for more than the {count} in it")

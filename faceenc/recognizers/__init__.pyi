@@ -1,3 +1,5 @@
+from .cached_weights import damaged_weights as damaged_weights
+from .cached_weights import keep_weights as keep_weights
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import load_weights as load_weights
 from .checkpoint import save_checkpoint as save_checkpoint

@@ -53,6 +53,22 @@ def read_weights(path: Path, key: str) -> tuple[Weights, dict[str, str]] | None:
     return weights, metadata
 
 
+def damaged_weights(folder: Path) -> list[Path]:
+    """Files of weights in a folder of `keep_weights` of which a byte has changed, or that cannot be read."""
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError):
+            found.append(path)
+            continue
+        if "key" in metadata and metadata.get("sha256") != _digest(weights):
+            found.append(path)
+    return found
+
+
 def _digest(weights: Weights) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):

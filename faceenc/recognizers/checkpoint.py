@@ -54,6 +54,7 @@ def save_checkpoint(model: FaceResNet, path: Path, training: dict[str, Any]) -> 
         "framing": model.framing,
         "threshold": str(model.threshold),
         "training": json.dumps(training),
+        "sha256": weights_sha256(model),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save({name: value.contiguous() for name, value in model.state_dict().items()}, metadata))
@@ -84,6 +85,8 @@ def load_checkpoint(path: Path) -> tuple[FaceResNet, dict[str, Any]]:
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
             if unfit := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
                 raise ValueError(f"{unfit[0]} holds numbers that are not finite")
+            if "sha256" in metadata and metadata["sha256"] != weights_sha256(model):  # files of before do not say
+                raise ValueError("its weights are not those that were saved")
     except (SafetensorError, OSError, RuntimeError, KeyError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faceenc.core import RunError
+from faceenc.core import RunError, from_cells
 from faceenc.report.plots import COLOURS, png
 from faceenc.report.sections import Table, TableCell
 from faceenc.report.tables import eps_text, wilson
@@ -40,9 +40,8 @@ def read_minimum(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(
-            path, keep_default_na=False, dtype=dict.fromkeys((*MINIMUM_KEYS, "image", "label", "target"), "str")
-        )
+        names = dict.fromkeys((*MINIMUM_KEYS, "image", "label", "target"), "str")
+        table = from_cells(pd.read_csv(path, keep_default_na=False, dtype=names))
         table = table.astype(dict.fromkeys(("minimum_eps", "largest", "queries", "seconds"), "float64"))
     except (ValueError, KeyError, OSError) as error:
         raise RunError(f"{path}: unreadable; remove it and finish the run with `resume`") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc.core import RunError, write_atomically
+from faceenc.core import RunError, from_cells, read_text, shown, table_text, write_atomically
 from faceenc.report import comparison, minimum, pairs, plots, sections, tables, wording
 from faceenc.report.baseline import baseline_context, det_picture, read_baseline
 from faceenc.report.flags.catalogue import Flag
@@ -93,8 +93,8 @@ def _render(folder: Path) -> Path:
         pictures["det"] = det_picture(baselines)
     context = _context(run, summary, surveyed, flags) | _of_pairs(folder, run, summary) | baseline_context(baselines)
     context["pictures"] = {name: (base64.b64encode(data).decode(), _least_width(data)) for name, data in pictures.items()}
-    _write(folder / "summary.csv", summary.to_csv(index=False).encode())
-    _write(folder / "flags.csv", sections.flag_frame(flags).to_csv(index=False).encode())
+    _write(folder / "summary.csv", table_text(summary).encode())
+    _write(folder / "flags.csv", table_text(sections.flag_frame(flags)).encode())
     for name, data in pictures.items():
         _write(folder / f"{name}.png", data)
     for name in ("report.md", "report.html"):
@@ -144,7 +144,7 @@ def _is_example(entry: object) -> bool:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise RunError(f"{path}: missing, so the rows say nothing about their origin; run the benchmark anew") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -155,7 +155,7 @@ def _read_crosscheck(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(("norm", "goal", "engine"), "str"))
+        table = from_cells(pd.read_csv(path, dtype=dict.fromkeys(("norm", "goal", "engine"), "str")))
         table = table.astype({name: "float64" for name in _CROSSCHECK_NUMBERS if name in table})
         table = table.astype({name: "int64" for name in ("images", "step") if name in table})
     except (ValueError, OSError) as error:
@@ -236,7 +236,7 @@ def _fill(name: str, context: Mapping[str, Any]) -> str:
 
 def _escape_markdown(text: str) -> str:
     """A name taken from a file or folder must not end a table's cell, start a tag or a link."""
-    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|\\`*_<>\[\]])", r"\\\1", shown(" ".join(text.split())))
 
 
 def _write(path: Path, data: bytes) -> None:

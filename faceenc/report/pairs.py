@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc.core import RunError
+from faceenc.core import RunError, from_cells
 from faceenc.report.sections import Table, TableCell
 from faceenc.report.tables import attack_order, attack_title, eps_text, huge_eps
 from faceenc.report.wording import points, records
@@ -47,7 +47,7 @@ def identification_tables(folder: Path, run: Mapping[str, Any]) -> list[Table]:
     if not path.is_file():
         return []
     try:
-        view = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+        view = from_cells(pd.read_csv(path, keep_default_na=False, na_values=["", "nan"]))
         view = view.astype({"attack": "str", "goal": "str", "norm": "str", "judge": "str"})
         needed = view[["judge", "attack", "goal", "norm", "eps", "rank1", "identified", "taken_for_others", "eer"]]
     except (ValueError, KeyError, OSError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from faceenc.core import RunError
+from faceenc.core import RunError, shown
 from faceenc.report import tables
 from faceenc.report.words import is_verification
 
@@ -242,9 +242,30 @@ def _picture(path: Path) -> NDArray[np.uint8]:
         raise RunError(f"{path}: cannot be read as a picture; run the benchmark anew or remove examples.json") from error
 
 
+def _plain_words(figure: Figure) -> None:
+    """Names of files and people are drawn as they are: no mark of a formula ("$") is one, and no control is a letter."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter
+
+    words = [word for word in figure.findobj(Text) if isinstance(word, Text) and word.get_text()]
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(formatter := axis.get_major_formatter(), FixedFormatter):
+                formatter.seq = [_plain(str(word)) for word in formatter.seq]
+                words += axis.get_ticklabels()
+    for word in words:
+        word.set_parse_math(False)
+        word.set_text(_plain(word.get_text()))
+
+
+def _plain(text: str) -> str:
+    return "\n".join(map(shown, text.split("\n")))
+
+
 def png(figure: Figure, *, dpi: int = _DPI) -> bytes:
     """The same figure gives the same bytes."""
     buffer = io.BytesIO()
+    _plain_words(figure)
     # Without the version of matplotlib inside, the same rows give the same bytes for longer.
     figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc.core import RunError
+from faceenc.core import RunError, from_cells
 from faceenc.report.words import is_verification
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values={name: ["", "nan", "NaN"] for name in _NUMBERS},
         )
+        rows = from_cells(rows)
     except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"{path}: unreadable ({reason}); finish the run with `resume`, or run it anew") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from faceenc.core import write_atomically
+from faceenc.core import from_cells, table_text, write_atomically
 from faceenc.report import tables
 from faceenc.report.flags.catalogue import Flag
 from faceenc.report.flags.transfer import TRANSFER_CHECKS, survey_transfer
@@ -20,10 +20,10 @@ def render_transfer(folder: Path, rows: pd.DataFrame, run: Mapping[str, Any]) ->
     summary = tables.summarize(rows)
     flags = survey_transfer(rows, run)
     raised = [flag for found in flags.values() for flag in found or []]
-    write_atomically(folder / "summary.csv", summary.to_csv(index=False))
+    write_atomically(folder / "summary.csv", table_text(summary))
     columns = list(Flag.__dataclass_fields__)
     table = pd.DataFrame([{name: getattr(flag, name) for name in columns} for flag in raised], columns=columns)
-    write_atomically(folder / "flags.csv", table.to_csv(index=False))
+    write_atomically(folder / "flags.csv", table_text(table))
     write_atomically(folder / "matrix.png", heat_map(summary))
     page = folder / "report.md"
     parts = [*_head(run), *_tables(summary), *_verification(folder), *_flags(flags, raised)]
@@ -73,7 +73,7 @@ def _verification(folder: Path) -> list[str]:
     path = folder / "verification.csv"
     if not path.is_file():
         return []
-    view = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+    view = from_cells(pd.read_csv(path, keep_default_na=False, na_values=["", "nan"]))
     lines = [
         "## Verification",
         "",
@@ -93,7 +93,7 @@ def _verification(folder: Path) -> list[str]:
     if pairs.is_file():
         lines += ["", "LFW's pairs protocol, of the pairs whose photos are all here:", ""]
         lines += ["| judge | pairs used | accuracy | TAR (FAR 1 %) | TAR (FAR 0.1 %) | EER |", "|---|---|---|---|---|---|"]
-        for row in pd.read_csv(pairs).to_dict("records"):
+        for row in from_cells(pd.read_csv(pairs)).to_dict("records"):
             shares = [_share(row[name]) for name in ("accuracy", "tar_far1", "tar_far01", "eer")]
             lines.append(f"| {row['judge']} | {row['used']} of {row['pairs']} | {' | '.join(shares)} |")
     return [*lines, ""]

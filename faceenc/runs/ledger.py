@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faceenc.core import DataError, lock_byte, remove_unlocked, stands, unlock_byte
+from faceenc.core import DataError, lock_byte, open_file, remove_unlocked, stands, unlock_byte
 
 _APPENDING = 0  # the byte of the lock file that whoever adds a line holds
 
@@ -62,7 +62,7 @@ class Ledger:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab"):
+            with self.path.open("ab+"):  # a pipe would be waited for if it were only written to
                 locks = self._open_locks()
             try:
                 lock_byte(locks, _APPENDING, wait=True)  # a few network drives know no locks
@@ -164,7 +164,7 @@ class Ledger:
             DataError: it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 identity = os.fstat(file.fileno())
                 if file.seek(0, os.SEEK_END) < self._read or (identity.st_dev, identity.st_ino) != self._identity:
                     self._forget()  # somebody removed it and began anew, or rewrote it
@@ -176,7 +176,7 @@ class Ledger:
             return
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise DataError(f"cannot read {self.path}: {reason}; check its permissions") from error
+            raise DataError(f"cannot read {self.path}: {reason}; check its permissions, or move it away") from error
         for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
             self._note(line)
             self._read += len(line)
@@ -192,11 +192,10 @@ class Ledger:
 
     def details(self, entry: LedgerEntry) -> dict[str, Any]:
         """The details that a line holds; none if another run has rewritten the record since the last `refresh`."""
-        details: dict[str, Any] = {}
-        with self.path.open("rb") as file, suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, RecursionError), open_file(self.path) as file:
             file.seek(entry.start)
-            details = json.loads(file.read(entry.size))["details"]
-        return details
+            return _Line(json.loads(file.read(entry.size))).mapping("details")
+        return {}
 
     def name(self, path: Path) -> str:
         """What a path is called here: relative to the ledger's folder."""
@@ -218,20 +217,19 @@ class Ledger:
         self._remarks: dict[str, tuple[str, str]] = {}  # of each source, unless it was done since
 
     def _note(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
+        with suppress(ValueError, KeyError, TypeError, RecursionError):  # torn, or none of ours
+            record = _Line(json.loads(line))
             if "status" in record:
-                self._remarks[record["source"]] = record["status"], record["reason"]
+                self._remarks[record.text("source")] = record.text("status"), record.text("reason")
                 return
-            files, target = dict(record["files"]), record["target"]
-            _ = record["details"]
-            entry = LedgerEntry(record["source_sha256"], record["settings"], files[target], self._read, len(line))
-        except (ValueError, KeyError, TypeError):
-            return
-        self._latest[target] = entry
-        self._remarks.pop(record.get("source"), None)
-        for name, sha256 in files.items():
-            self._made.setdefault(name, set()).add(sha256)
+            files, target = record.mapping("files"), record.text("target")
+            record.mapping("details")
+            made = {name: _Line(files).text(name) for name in files}
+            entry = LedgerEntry(record.text("source_sha256"), record["settings"], made[target], self._read, len(line))
+            self._latest[target] = entry
+            self._remarks.pop(record.text("source"), None)
+            for name, sha256 in made.items():
+                self._made.setdefault(name, set()).add(sha256)
 
     def _open_locks(self) -> int:
         return os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -239,6 +237,20 @@ class Ledger:
     @property
     def _lock_file(self) -> Path:
         return self.locks or self.path.with_name(f".{self.path.name}.lock")
+
+
+class _Line(dict[str, Any]):
+    """A line of a record, whoever wrote it."""
+
+    def text(self, key: str) -> str:
+        if not isinstance(self[key], str):
+            raise TypeError(f"{key} is no text")
+        return str(self[key])
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        if not isinstance(self[key], dict):
+            raise TypeError(f"{key} is no table")
+        return dict(self[key])
 
 
 def digest(path: Path) -> str | None:

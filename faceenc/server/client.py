@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from faceenc.core import ConfigError, DataError, FaceencError
+from faceenc.core import ConfigError, DataError, FaceencError, read_file
 from faceenc.media import save_photo
 from faceenc.protect import STRENGTHS, Options
 
@@ -117,7 +117,7 @@ class Client:
 
     def _by_job(self, data: bytes, words: dict[str, str], options: Options) -> Sent:
         assert options.target is not None
-        consent = options.consent if isinstance(options.consent, bytes) else Path(str(options.consent)).read_bytes()
+        consent = options.consent if isinstance(options.consent, bytes) else _read(Path(str(options.consent)))
         files = {"photo": ("photo", data), "consent": ("consent", consent)}
         job = self._ask("POST", "/v1/jobs", data={**words, "to": options.target}, files=files).json()
         here = f"/v1/jobs/{job['id']}"
@@ -220,7 +220,7 @@ def _words(options: Options) -> dict[str, str]:
 
 def _read(photo: Path) -> bytes:
     try:
-        return photo.read_bytes()
+        return read_file(photo)
     except OSError as error:
         raise DataError(f"cannot read {photo}: {(error.strerror or str(error)).lower()}; check the path") from error
 

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceenc.core import ConfigError
+from faceenc.core import ConfigError, read_text
 
 _LEAST_TOKEN = 16  # characters
 
@@ -111,7 +111,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     """
     make = "python -c 'import secrets; print(secrets.token_urlsafe(24))' makes one"
     try:
-        lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
+        lines = [line.strip() for line in read_text(path, "ascii").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "it is no plain text"
         raise ConfigError(f"cannot read the tokens in {path}: {reason}; {make}") from error

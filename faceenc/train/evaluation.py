@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from faceenc.core import CheckpointError, DataError, Progress, write_atomically
+from faceenc.core import CheckpointError, DataError, Progress, table_text, write_atomically
 from faceenc.data import FaceSet
 from faceenc.recognizers import FaceResNet, ForeignClassifier, logits_of
 from faceenc.report import wilson
@@ -184,7 +184,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in tables:
-            text = getattr(evaluation, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            text = table_text(getattr(evaluation, name), float_format="%.6g")
             # Names of files may hold bytes that are no UTF-8.
             write_atomically(folder / f"{name}.csv", text.encode(errors="surrogateescape"))
         write_atomically(folder / "reliability.png", reliability(evaluation.record["calibration"]))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from faceenc.core import FolderLock, RunError, atomic_file, write_atomically
+from faceenc.core import FolderLock, RunError, open_file, read_text, write_atomically
 from faceenc.recognizers import FaceResNet, save_checkpoint
 
 EPOCH_COLUMNS = (
@@ -55,7 +56,7 @@ class TrainFolder:
 
     def _check(self, file: Path) -> None:
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(read_text(file))
         except FileNotFoundError:
             raise RunError(f"{self.path} holds no training to resume: check the path, or leave `resume` out") from None
         except (OSError, ValueError, RecursionError) as error:
@@ -63,6 +64,7 @@ class TrainFolder:
         if not isinstance(stored, dict):
             raise RunError(f"{file} holds no training: train anew into another `output`")
         if stored.get("finished"):
+            self._tidy()
             raise RunError(f"the training in {self.path} is finished, nothing is left to resume: see its train.json")
         if changed := [key for key, value in self.plan.items() if stored.get(key) != value]:
             raise RunError(
@@ -82,7 +84,8 @@ class TrainFolder:
         if not path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            with open_file(path) as file:
+                state: dict[str, Any] = torch.load(file, weights_only=True)
         except Exception as error:  # pickle, zipfile and torch each have errors of their own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise RunError(f"{path} cannot be read ({reason}): train anew into another `output`") from error
@@ -106,8 +109,10 @@ class TrainFolder:
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in epoch.items()} for epoch in epochs)
         write_atomically(self.path / "epochs.csv", table.getvalue())
         write_atomically(self.path / "curve.png", training_curve(epochs))
-        with atomic_file(self.path / _STATE) as file:
-            torch.save(state, file)
+        # By way of memory: torch hides behind an error of its own that a disk is full.
+        data = io.BytesIO()
+        torch.save(state, data)
+        write_atomically(self.path / _STATE, data.getbuffer())
 
     def finish(self, model: FaceResNet, record: dict[str, Any]) -> Path:
         """Write the final checkpoint and train.json; the state is no longer needed.
@@ -121,6 +126,13 @@ class TrainFolder:
         (self.path / _STATE).unlink(missing_ok=True)
         self.close()
         return checkpoint
+
+    def _tidy(self) -> None:
+        """What a kill at the very end left; another process that is just ending does so itself."""
+        with suppress(RunError):
+            self._lock.acquire()
+            (self.path / _STATE).unlink(missing_ok=True)
+            self._lock.release()
 
     def _write(self, content: dict[str, Any]) -> None:
         write_atomically(self.path / "train.json", json.dumps({**self.plan, **content}, indent=2) + "\n")

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from faceenc.attacks import ATTACKS
-from faceenc.cli import HEADINGS, Command, Option, as_options, bench_main, conclude, main, resumable, shown
-from faceenc.core import ASSETS, Box, Face, builtin_configs
+from faceenc.cli import HEADINGS, Command, Group, Option, as_options, bench_main, conclude, main, resumable
+from faceenc.core import ASSETS, Box, Face, builtin_configs, fetch, shown
 from faceenc.faces import Found
 from faceenc.media import read_photo
 from faceenc.protect import STRENGTHS, Options, Strength, notes_about
-from faceenc.recognizers import ENSEMBLE
+from faceenc.recognizers import ENSEMBLE, keep_weights
 from faceenc.runs import FileResult
 
 
@@ -213,9 +216,62 @@ def test_what_is_kept_and_what_was_not_there_is_said(tmp_path: Path) -> None:
     assert notes_about(photos["there.jpg"], Options(faces="1"), one) == ()
 
 
-def test_a_damaged_file_of_the_cache_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_fetched_is_one_table_by_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fetch("blazeface-short").read_bytes()
     monkeypatch.setenv("FACEENC_CACHE", str(tmp_path))
-    (tmp_path / ASSETS["blazeface-short"].filename).write_bytes(b"rot")
-    lines = CliRunner().invoke(main, ["assets"]).stdout.splitlines()
-    assert [line.split()[:2] for line in lines if line.startswith("blazeface-short")] == [["blazeface-short", "damaged"]]
-    assert not any("present" in line for line in lines)
+    asset = ASSETS["blazeface-short"]
+    (tmp_path / asset.filename).write_bytes(whole)
+    rotten = bytearray(whole)
+    keep_weights(tmp_path / "net.safetensors", "key", {"w": torch.ones(3)})
+    lines = {line.split()[0]: line for line in CliRunner().invoke(main, ["assets"]).stdout.splitlines() if line}
+    for name, one in ASSETS.items():
+        assert {one.sha256, one.archive.distribution, one.archive.version} < {*lines[name].split()}
+    assert lines["blazeface-short"].split()[1] == "present"
+    done = CliRunner().invoke(main, ["assets", "--verify", "--json"])
+    assert done.exit_code == 0
+    assert [json.loads(line)["state"] for line in done.stdout.splitlines()].count("verified") == 1
+    rotten[100] ^= 1
+    (tmp_path / asset.filename).write_bytes(rotten)
+    weights = bytearray((tmp_path / "net.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "net.safetensors").write_bytes(weights)
+    assert CliRunner().invoke(main, ["assets"]).exit_code == 0
+    done = CliRunner().invoke(main, ["assets", "--verify"])
+    assert done.exit_code == 3
+    assert [line.split(";")[0] for line in done.stderr.splitlines()] == [
+        f"damaged: blazeface-short ({asset.filename})",
+        "damaged: net.safetensors",
+    ]
+
+
+CHECK = "check the path, its permissions and the disk"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((errno.ENOSPC, "No space left on device", "x/rows.csv"), "x/rows.csv: no space left on device; free some space"),
+        ((errno.EROFS, "Read-only file system", "x"), f"x: read-only file system; {CHECK}"),
+        ((errno.EIO, "Input/output error"), f"input/output error; {CHECK}"),
+        (("of no number",), "of no number"),
+    ],
+    ids=["full", "read-only", "no path", "no number"],
+)
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_disk_that_takes_no_more_is_one_line_with_how_to_go_on(
+    words: tuple[Any, ...], line: str, begun: bool, tmp_path: Path
+) -> None:
+    @click.group(cls=Group)
+    def program() -> None:
+        pass
+
+    @program.command()
+    def work() -> None:
+        with resumable(tmp_path, "state.pt"):
+            if begun:
+                (tmp_path / "state.pt").write_bytes(b"")
+            raise OSError(*words)
+
+    done = CliRunner().invoke(program, ["work"])
+    then = f"; then go on with --output {tmp_path} --resume" if begun else ""
+    assert (done.exit_code, done.stderr) == (2, f"error: {line}{then}\n")

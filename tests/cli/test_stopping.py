@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from faceenc.cli import Command, progress_bars
 from faceenc.runs import Processes
 from tests.encrypting import DLIB, portrait, save
 from tests.face_photos import write_people
@@ -81,6 +84,47 @@ def test_encrypt_is_terminated_and_leaves_nothing_half_written(tmp_path: Path) -
         remedy = "no photos are done; run the same command again to go on"
         stop(process, signal.SIGTERM, lambda: list(tmp_path.glob("out/.*.tmp")), 143, remedy)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"faceenc-run.jsonl"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_a_signal_that_a_library_takes_for_its_own_failure_stops_all_the_same(number: int, swallowed: bool) -> None:
+    """What is raised below C code may come out as another error, or be taken for a reason to go another way."""
+
+    @click.command(cls=Command)
+    def work() -> None:
+        with progress_bars(silent=True) as progress:
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt as stop:
+                if not swallowed:
+                    raise ValueError("could not determine the shape of an object") from stop
+            progress("steps", 1, 2)
+            raise AssertionError("it goes on")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = CliRunner().invoke(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.exit_code, done.stderr) == (128 + number, "stopped: run the same command again\n")
+
+
+def test_a_signal_while_a_command_is_loaded_is_one_line() -> None:
+    """As it strikes at the first import of the command line."""
+    code = (
+        "import signal, sys\n"
+        "class Strike:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'faceenc.cli.options': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Strike())\n"
+        "from faceenc.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE,
+        cwd=Path(__file__).parents[2], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "stopped: run the same command again\n")
 
 
 @pytest.mark.slow

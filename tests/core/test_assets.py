@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from faceenc.core import ASSETS, Archive, Asset, AssetError, cache_dir, fetch
+from faceenc.core import ASSETS, Archive, Asset, AssetError, cache_dir, fetch, temporary_folder
 
 BACKEND = """
 import os
@@ -288,12 +288,14 @@ def test_interrupt_leaves_no_temporary_folder(cache: Path) -> None:
     assert _leftovers(cache) == []
 
 
-def test_remains_of_killed_processes_are_swept_after_a_day(toy: Path, cache: Path) -> None:
-    old, new = cache / "fetch-old", cache / "fetch-new"
-    for folder in (old, new):
+def test_remains_of_killed_processes_are_swept_and_others_at_work_are_not(toy: Path, cache: Path) -> None:
+    left, other = cache / "fetch-0123abc_", cache / "fetch-of-somebody"
+    for folder in (left, other):
         folder.mkdir(parents=True)
         (folder / "part").write_bytes(b"x")
-    os.utime(old, (time.time() - 90_000,) * 2)
-    fetch("toy/one.bin")
-    assert not old.exists()
-    assert new.exists()
+    with temporary_folder(cache, prefix="fetch-") as at_work:
+        fetch("toy/one.bin")
+        assert at_work.exists()
+        assert not left.exists()
+    assert (other / "part").exists()
+    assert not at_work.exists()

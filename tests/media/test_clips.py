@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -195,3 +198,41 @@ def test_no_video_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=why) as caught:
             Clip(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads by /proc")
+def test_frames_keep_no_threads(tmp_path: Path) -> None:
+    """Each frame that scales itself has threads of its own, until Python looks for circles."""
+    path = tmp_path / "clip.mp4"
+    with VideoFile(path, rate=RATE) as file:
+        for _ in range(30):
+            file.write(card())
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with Clip(path) as clip:
+            pictures = (clip.pixels(frame) for frame in clip)
+            next(pictures)
+            before = threads()
+            assert sum(1 for _ in pictures) == 29
+            assert threads() <= before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov", ".avi"])
+def test_cut_anywhere_it_is_read_or_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with VideoFile(path, rate=RATE) as file:
+        for _ in range(3):
+            file.write(card())
+    data = path.read_bytes()
+    for cut in range(1, len(data), max(1, len(data) // 40)):
+        path.write_bytes(data[:cut])
+        with suppress(DataError), Clip(path) as clip:
+            for frame in clip:
+                clip.pixels(frame)

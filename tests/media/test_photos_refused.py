@@ -241,3 +241,21 @@ def test_every_cut_and_every_flipped_byte_is_one_line_or_a_photo() -> None:
                     assert decode_photo(data).pixels.ndim == 3
                 except DataError as error:
                     assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_damaged_photos_leave_the_terminal_quiet(tmp_path: Path) -> None:
+    """Libtiff writes to it from C, Pillow where nobody set up logging."""
+    lzw = bytearray(encoded(smooth(64, 48), "TIFF", compression="tiff_lzw"))
+    lzw[8:60] = bytes(52)
+    deflated = bytearray(encoded(smooth(64, 48), "TIFF", compression="tiff_deflate"))
+    deflated[20:60] = b"\x55" * 40
+    samples = tiff_file(noise(24, 32), (32, 24), (277, 3, 65535), bits=(8, 8, 8))
+    for number, data in enumerate((lzw, deflated, samples)):
+        (tmp_path / f"{number}.tif").write_bytes(data)
+    code = (
+        "import sys; from faceenc.core import DataError; from faceenc.media import read_photo\n"
+        "for path in sys.argv[1:]:\n    try: read_photo(path)\n    except DataError: print('refused')"
+    )
+    words = [sys.executable, "-c", code, *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("refused\n" * 3, "")

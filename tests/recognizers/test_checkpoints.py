@@ -167,6 +167,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, recognizer: Fac
         load_checkpoint(tmp_path / "theirs.safetensors")
 
 
+def test_one_changed_weight_is_noticed(tmp_path: Path, recognizer: FaceResNet) -> None:
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(recognizer, path, {})
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 1  # the last bit of a float's fraction
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="its weights are not those that were saved"):
+        load_checkpoint(path)
+
+
 def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="faceenc did not write"):

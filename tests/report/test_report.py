@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from faceenc.benchmark import ROW_COLUMNS
-from faceenc.core import RunError
+from faceenc.core import RunError, from_cells, table_text
 from faceenc.report import (
     COLUMNS,
     art_table,
@@ -198,6 +198,26 @@ def test_names_are_escaped(folder: Path) -> None:
     assert "A <Processor>" in page.text
     assert "Faces by <B & C>" in page.text
     assert "Faces by \\<B & C\\>" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_names_command_neither_terminal_nor_spreadsheet_nor_formula(tmp_path: Path) -> None:
+    names = {"s0": "=1+1", "s1": "\x1b]0;x\x07", "s2": "$\\frac$", "s3": "new\nline", "s4": "a | b"}
+    rows = make_rows()
+    for column in ("label", "target", "clean_prediction", "adversarial_prediction"):
+        rows[column] = rows[column].replace(names)
+    rows["attack"] = rows["attack"].replace({"pgd": "@pgd"})
+    folder = write_run(tmp_path / "run")
+    (folder / "rows.csv").write_text(table_text(rows), newline="")
+    examples = json.loads((folder / "examples" / "examples.json").read_text())
+    for example in examples:
+        example |= {"label": "$\\frac$", "clean_prediction": "\x1b]0;x\x07"}
+    (folder / "examples" / "examples.json").write_text(json.dumps(examples))
+    render(folder)  # warnings, as of letters that no font has, are errors here
+    assert sorted(set(read_rows(folder)["label"]) & set(names.values())) == sorted(names.values())
+    lines = [line for name in ("rows.csv", "summary.csv") for line in (folder / name).read_text().splitlines()]
+    assert not [cell for line in lines for cell in line.split(",") if cell.startswith(("=", "+", "@"))]
+    assert {"@pgd"} < set(from_cells(pd.read_csv(folder / "summary.csv"))["attack"])
+    assert "\x1b" not in (folder / "report.md").read_text()
 
 
 def test_markdown_tables_are_rectangular(folder: Path) -> None:

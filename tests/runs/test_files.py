@@ -389,7 +389,13 @@ def test_killed_between_the_record_and_the_file(studio: Studio) -> None:
     assert [line["files"] for line in studio.lines()] == [line["files"] for line in [*before, *before[:2]]]
 
 
-@pytest.mark.parametrize("rest", [b'{"source": "../in/0.p', b"\n[]\nnull\n{}\n", b"\xff\xfe\n", b'{"files": [[1]], "tar'])
+@pytest.mark.parametrize("rest", [
+    b'{"source": "../in/0.p', b"\n[]\nnull\n{}\n", b"\xff\xfe\n", b'{"files": [[1]], "tar',
+    b'{"source": ' + b"[" * 100_000 + b"\n", b'{"source": [], "status": "failed", "reason": ""}\n',
+    b'{"source": "a", "target": "1.png", "files": {"1.png": 1}, "source_sha256": "", "settings": 1, "details": 3}\n',
+    b'{"source": "a", "target": "1.png", "files": {"1.png": []}, "source_sha256": "", "settings": 1, "details": {}}\n',
+    b'{"source": "a", "target": [], "files": {}, "source_sha256": "", "settings": 1, "details": {}}\n',
+])  # fmt: skip
 def test_torn_and_foreign_lines_are_passed_over(rest: bytes, studio: Studio) -> None:
     studio.run()
     with studio.ledger.open("ab") as file:

@@ -232,6 +232,15 @@ def test_a_folder_that_another_training_writes_is_left_to_it(tmp_path: Path) -> 
     assert not any((tmp_path / "t").iterdir())
 
 
+def test_what_a_kill_at_the_very_end_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('{"finished": true}')
+    (tmp_path / "state.pt").write_bytes(b"of 180 MB")
+    (tmp_path / ".faceenc.lock").write_bytes(b"")
+    with pytest.raises(RunError, match="is finished, nothing is left to resume"):
+        TrainFolder(tmp_path, {}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.json"]
+
+
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("album") / "family"

@@ -22,7 +22,7 @@ from faceenc.benchmark.verification.minimum import measure_pairs_minimum
 from faceenc.benchmark.verification.pairs import names, pictures
 from faceenc.benchmark.verification.plan import VerificationPlan, VerificationSubject
 from faceenc.benchmark.verification.views import VerificationFile
-from faceenc.core import Progress, write_atomically
+from faceenc.core import Progress, table_text, write_atomically
 from faceenc.recognizers import embed
 
 _DIAGNOSED = 8  # photos
@@ -122,7 +122,7 @@ class VerificationMeasurement:
         if self.plan.minimum is not None and not path.exists():
             judges = {subject.name: self.judge(subject.name) for subject in self.plan.subjects}
             table = measure_pairs_minimum(self.plan, judges, self.plan.minimum, progress=progress)
-            write_atomically(path, table.to_csv(index=False))
+            write_atomically(path, table_text(table))
 
     def _crosscheck(self, path: Path, progress: Progress) -> None:
         """Our PGD beside ART's on the first recogniser that gives gradients."""
@@ -132,7 +132,7 @@ class VerificationMeasurement:
         subject, count = subjects[0], min(self.plan.crosscheck_pairs, len(self.plan.pairs.probes))
         x = pictures(subject.faces, self.plan.pairs.probes[:count])
         goals = {goal: pair_goal(goal, self.judge(subject.name), count) for goal in ("dodge", IMPERSONATE)}
-        write_atomically(path, crosscheck(subject.attacked.model, x, goals, progress=progress).to_csv(index=False))
+        write_atomically(path, table_text(crosscheck(subject.attacked.model, x, goals, progress=progress)))
 
     def _baseline(self, subject: VerificationSubject) -> Baseline:
         """Of the tested people's photos as they are, at the threshold that was fitted on the others."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from faceenc.benchmark.rows import CELL_COLUMNS, Key
+from faceenc.benchmark.rows import CELL_COLUMNS, Key, written
 from faceenc.benchmark.verification.identification import Gallery, fit_identification
 from faceenc.benchmark.verification.pairs import Halves, Pairs, pictures, spread
 from faceenc.core import RunError, write_atomically
@@ -139,7 +139,7 @@ class VerificationFile:
         """
         for cell, numbers in views:
             line = {name: cell.get(name, "") for name in CELL_COLUMNS} | dict(numbers)
-            text = {name: f"{value:.9g}" if isinstance(value, float) else str(value) for name, value in line.items()}
+            text = {name: written(value) for name, value in line.items()}
             self.lines[_key(text)] = text
         out = io.StringIO()
         writer = csv.DictWriter(out, [*CELL_COLUMNS, *VERIFICATION_COLUMNS], lineterminator="\n")

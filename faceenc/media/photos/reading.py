@@ -18,6 +18,7 @@ from faceenc.core import DataError
 from faceenc.media.photos.jpegs import behind_jpeg, complete_jpeg, jpeg_end
 from faceenc.media.photos.metadata import read_metadata
 from faceenc.media.photos.pixels import develop, kind_of, tiff_tag
+from faceenc.media.photos.quiet import silence_readers
 from faceenc.media.photos.record import READ_SUFFIXES, Photo, PhotoFormat
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def _whole(file: BinaryIO) -> bytes:
 
 def _open(file: BinaryIO, head: bytes) -> Image.Image:
     """The header is read, no pixel yet."""
+    silence_readers()
     # Profiles above 1 MB, as some scanners' are, come back from the PNGs that hold them.
     PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, 17 << 20)
     heic = head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS

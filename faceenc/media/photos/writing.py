@@ -78,19 +78,20 @@ def encode_photo(photo: Photo, *, format: PhotoFormat, quality: int | None = Non
     return buffer.getvalue()
 
 
-def save_photo(path: str | Path, data: bytes, *, force: bool) -> None:
+def save_photo(path: str | Path, data: bytes, *, force: bool, private: bool = False) -> None:
     """Write an encoded photo so that its file is whole or not there; also of two processes at one name, one wins.
 
     Args:
         path: of the file.
         data: its content.
         force: overwrite what is there.
+        private: nobody else may read it, as with a key.
 
     Raises:
         DataError: something is there and `force` is False; the folder is missing or not writable; the disk is full.
     """
     try:
-        with atomic_file(Path(path), overwrite=force) as file:
+        with atomic_file(Path(path), overwrite=force, private=private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())  # what is named must be on the disk: the original may be deleted next

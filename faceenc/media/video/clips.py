@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from av import Packet, VideoFrame
     from av.container import InputContainer
+    from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
 
@@ -94,6 +95,8 @@ class Clip:
         self._read_to = 0.0  # seconds of the file, of any of its streams
         self._size: tuple[int, int] | None = None
         self._tone: ToneMap | None = None
+        self._scaler: VideoReformatter | None = None
+        self._turn: NDArray[np.int32] | None = None
         # By a file object: FFmpeg would take what stands before a colon in "12:30.mp4" for a protocol.
         self._file = self.path.open("rb")
         try:
@@ -104,7 +107,7 @@ class Clip:
             self._stream = pictures[0]
             if self._stream.codec_context is None:
                 raise IndexError
-        except (OSError, ValueError, IndexError) as error:
+        except (av.FFmpegError, OSError, ValueError, IndexError, MemoryError) as error:
             self._file.close()
             raise DataError(
                 f"cannot read {path}: no video of a known format, or its end with the index is missing; "
@@ -178,20 +181,25 @@ class Clip:
     def pixels(self, frame: ClipFrame) -> NDArray[np.uint8]:
         """A frame of this clip, (H, W, 3) uint8 RGB, upright; all have the size of the first."""
         from av.video.reformatter import Interpolation
+        from av.video.reformatter import VideoReformatter as Scaler
 
         decoded, colours = frame.decoded, Colours.of(frame.decoded)
         width, height = self._size = self._size or self._square(decoded)
+        if self._scaler is None:
+            # One for all frames, and the turn of the first one: a frame that is asked for these itself keeps threads and
+            # memory until Python looks for circles.
+            self._scaler, self._turn = Scaler(), _display_matrix(decoded)
         if colours.hdr:
             if self._tone is None:
                 logger.warning("%s: high dynamic range becomes usual colours (BT.709)", self.path)
                 self._tone = ToneMap(decoded)
             decoded, colours = self._tone(decoded), Colours.of(decoded).writable()
-        picture = decoded.reformat(
-            width, height, "rgb24",
+        picture = self._scaler.reformat(
+            decoded, width, height, "rgb24",
             src_colorspace=colours.scaler(decoded.height), src_color_range=2 if colours.full else 1, dst_color_range=2,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
         )  # fmt: skip
-        return _upright(np.asarray(picture.to_ndarray(), np.uint8), frame.decoded)
+        return _upright(np.asarray(picture.to_ndarray(), np.uint8), self._turn)
 
     def close(self) -> None:
         """Frees the decoder; a second call does nothing."""
@@ -241,12 +249,16 @@ class Clip:
         return time if last is None or time > last else last + self.tick
 
 
-def _upright(pixels: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
-    """Turned and mirrored as the frame's display matrix says: x' = a x + c y, y' = b x + d y."""
+def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
     note = frame.side_data.get("DISPLAYMATRIX")
-    if note is None:
+    return None if note is None else np.frombuffer(note, np.int32).copy()  # type: ignore[call-overload]  # a buffer, undeclared
+
+
+def _upright(pixels: NDArray[np.uint8], turn: NDArray[np.int32] | None) -> NDArray[np.uint8]:
+    """Turned and mirrored as a display matrix says: x' = a x + c y, y' = b x + d y."""
+    if turn is None:
         return pixels
-    a, b, _, c, d = np.frombuffer(note, np.int32)[:5].tolist()  # type: ignore[call-overload]  # a buffer, undeclared
+    a, b, _, c, d = turn[:5].tolist()
     across, down = (a, d) if abs(a) >= abs(b) else (c, b)
     if abs(a) < abs(b):
         pixels = pixels.transpose(1, 0, 2)

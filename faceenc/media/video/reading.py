@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.core import DataError
+from faceenc.core import DataError, open_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -175,7 +175,7 @@ def count_frames(path: str | Path, *, progress: Callable[[int], None] | None = N
 
 def readable(path: Path) -> Path:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             empty = not file.read(1)
         str(path.absolute()).encode()  # OpenCV crashes on a name that is not valid UTF-8
     except OSError as error:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceenc.core import ConfigError, DataError
+from faceenc.core import ConfigError, DataError, temporary_beside
 from faceenc.media.photos.writing import write_png
 from faceenc.media.video.colours import Colours
 from faceenc.media.video.encoders import CONTAINERS, VISUALLY_LOSSLESS, Encoder, Timing, open_encoder
@@ -69,8 +68,8 @@ class VideoFile:
         rate = Fraction(rate).limit_denominator(1001 * 60)
         self._timing = Timing(rate, tick or 1 / rate)
         self._colours, self._sound, self._whole, self._factor = colours or Colours(), sound, whole, factor
-        # The ending stays: encoders choose the container by it.
-        self._temporary = path.with_name(f".{secrets.token_hex(8)}.tmp{path.suffix.lower()}")
+        self._stack = contextlib.ExitStack()
+        self._temporary: Path | None = None
         self._writer: Encoder | None = None
         self._shape: tuple[int, ...] = ()
         self._count = 0
@@ -89,8 +88,11 @@ class VideoFile:
         """
         if self._writer is None:
             self._shape = frame.shape
-            sizes = self._temporary, frame.shape, self._timing, self._factor
             with _in_one_line(self.path):
+                # The ending stays: encoders choose the container by it.
+                begun = temporary_beside(self.path, suffix=self.path.suffix.lower())
+                self._temporary = self._stack.enter_context(begun)
+                sizes = self._temporary, frame.shape, self._timing, self._factor
                 self._writer = open_encoder(*sizes, self._colours, self._sound)
         if frame.shape != self._shape:
             raise ValueError(f"frames of this file are {self._shape}, got {frame.shape}")
@@ -103,19 +105,16 @@ class VideoFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
+        with self._stack:
             if self._writer is not None and error is not None:
                 self._writer.abandon()
             elif self._writer is not None:
                 with _in_one_line(self.path):
                     self._writer.close(whole=self._whole)
                 self._finish()
-        finally:
-            with contextlib.suppress(OSError):
-                self._temporary.unlink()
 
     def _finish(self) -> None:
-        if not self._temporary.is_file() or not self._temporary.stat().st_size:
+        if self._temporary is None or not self._temporary.is_file() or not self._temporary.stat().st_size:
             raise DataError(f"cannot write {self.path}: the encoder wrote nothing; check the free space")
         try:
             os.replace(self._temporary, self.path)  # noqa: PTH105  # the documented atomic call

@@ -19,6 +19,7 @@ from faceenc import __version__
 logger = logging.getLogger(__name__)
 
 _NAME = "audit.jsonl"
+_WAITS_NOT = getattr(os, "O_NONBLOCK", 0)  # for whoever reads, where the log is a pipe
 OFF = "off"
 _warned = False  # once a process: a folder of a thousand photos needs no thousand warnings
 
@@ -56,7 +57,7 @@ def audit(action: str, **fields: object) -> None:
 
 def _append(path: Path, line: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _WAITS_NOT, 0o600)
     try:
         if os.write(descriptor, line) < len(line):
             raise OSError("the disk is full")

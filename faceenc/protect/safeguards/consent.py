@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceenc.core import ConsentError
+from faceenc.core import ConsentError, open_file
 from faceenc.protect.safeguards.signing import fingerprint, own_public_key, sign, signature_holds
 from faceenc.recognizers import DLIB
 
@@ -186,7 +186,7 @@ def _called(source: str | Path | bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(_MAX_FILE + 1)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from PIL import __version__ as pillow_version
 
-from faceenc.core import KeyFileError
+from faceenc.core import KeyFileError, open_file
 from faceenc.protect.safeguards.sealing import Cost, check_sealed, seal, unseal
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def read_key(path: str | Path) -> bytes:
         KeyFileError: no such file, not a key, damaged or truncated, of a newer version, or too dear to open.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_file(Path(path)) as file:
             data = file.read(_MAX_FILE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -11,13 +11,12 @@ import contextlib
 import hashlib
 import logging
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 
-from faceenc.core import ConsentError
+from faceenc.core import ConsentError, atomic_file, open_file
 from faceenc.protect.safeguards.sealing import need_cryptography
 
 if TYPE_CHECKING:
@@ -95,18 +94,10 @@ def _make_key(path: Path) -> None:
 
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        # Never readable by others, not even for a moment.
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-        # Not a rename: of two commands at once the first one's key stays, and both sign with it.
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-        logger.info("made a signing key: %s", path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    # Of two commands at once the first one's key stays, and both sign with it.
+    with contextlib.suppress(FileExistsError), atomic_file(path, overwrite=False, private=True) as file:
+        file.write(pem)
+    logger.info("made a signing key: %s", path)
 
 
 def _read_key(path: Path) -> Ed25519PrivateKey:
@@ -116,7 +107,7 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
 
     if os.name == "posix" and path.stat().st_mode & 0o077:
         logger.warning("others can read the signing key: chmod 600 %s", path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         data = file.read(_MAX_FILE)
     try:
         key = load_pem_private_key(data, password=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from faceenc.core import RANGES, TOP, CheckpointError, ConfigError, build, named_fields, nearest, read_toml
+from faceenc.core import RANGES, TOP, CheckpointError, ConfigError, build, named_fields, nearest, read_text, read_toml
 from faceenc.faces import (
     ALIGNED_SIZE,
     ARCFACE_FIVE,
@@ -143,7 +143,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > _MOST_CLASSES:
             raise CheckpointError(f"classes {path} is larger than {_MOST_CLASSES // 10**6} MB: expected a name a line")
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        names = tuple(line.strip() for line in read_text(path, "utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(
             f"classes {path} cannot be read ({error}): give a text file in UTF-8, a name a line"

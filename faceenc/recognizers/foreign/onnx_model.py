@@ -80,8 +80,9 @@ class Session(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         try:
             self.session = onnxruntime.InferenceSession(
-                model.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+                model.proto.SerializeToString(), options, providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # to the same provider, with lines on the terminal
+            )  # fmt: skip
         except Exception as error:  # onnxruntime's own, none of which it exports
             raise CheckpointError(f"{path} cannot be run by onnxruntime ({_first_line(error)}): export it anew") from error
         self.batch, self.channels_last, self.dtype = model.batch, model.channels_last, model.dtype
