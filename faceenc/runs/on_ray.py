@@ -40,9 +40,9 @@ _NEEDED = "pip install 'faceenc[ray]'"
 class OnRay:
     """An `Executor` of a cluster's workers; `task`, `setup`, items and results are picklable.
 
-    The longest items start first, and each worker has one at a time, so that no more is under way than there are workers. An
-    item whose worker or node dies is tried twice more, on a new worker, before it is a `Failure`. What tasks read by its path
-    (the working folder, data, the cache folder, photos) has to be there on every node under the same path.
+    The longest items start first, and each worker has one at a time, so that no more is under way than there are
+    workers. An item whose worker or node dies is tried twice more, on a new worker, before it is a `Failure`. What tasks
+    read by its path (the working folder, data, the cache folder, photos) has to be there on every node under the same path.
 
     Attributes:
         address: "local" starts a cluster in this machine for as long as the work takes; "auto" is the one that runs on this
