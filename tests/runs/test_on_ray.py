@@ -100,7 +100,7 @@ def test_a_node_is_lost_in_the_middle() -> None:
 
 def test_rows_and_photos_are_those_of_a_run_without_it(tmp_path: Path) -> None:
     rows = {}
-    for name, words in {"here": [], "cluster": ["--cluster", "local", "--jobs", "2"]}.items():
+    for name, words in {"here": ["--jobs", "2"], "cluster": ["--cluster", "local", "--jobs", "2"]}.items():
         options = ["run", str(TINY), "--limit", "4", "--output", str(tmp_path / name), *words]
         done = CliRunner().invoke(bench_main, options)
         assert done.exit_code == 0, done.output
@@ -111,7 +111,7 @@ def test_rows_and_photos_are_those_of_a_run_without_it(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         save(tmp_path / "photos" / f"{number}.png", portrait(f"s{number}/1"))
     made = {}
-    for name, words in {"here": [], "cluster": ["--cluster", "local", "--jobs", "2"]}.items():
+    for name, words in {"here": ["--jobs", "2"], "cluster": ["--cluster", "local", "--jobs", "2"]}.items():
         out = tmp_path / f"photos-{name}"
         done = CliRunner().invoke(main, ["encrypt", str(tmp_path / "photos"), *QUICK, *words, "--output", str(out)])
         assert done.exit_code == 0, done.output
