@@ -2,7 +2,6 @@ from .executor import Executor as Executor
 from .executor import Failure as Failure
 from .executor import InProcess as InProcess
 from .executor import Processes as Processes
-from .executor import executor_for as executor_for
 from .file_work import BUSY as BUSY
 from .files import StoppedError as StoppedError
 from .files import exit_code as exit_code
@@ -10,6 +9,7 @@ from .files import record_rest as record_rest
 from .files import run_files as run_files
 from .ledger import Ledger as Ledger
 from .on_ray import OnRay as OnRay
+from .on_ray import executor_for as executor_for
 from .plan import FileResult as FileResult
 from .plan import Task as Task
 from .plan import plan_files as plan_files

@@ -112,15 +112,6 @@ class Processes:
             yield from crew.work(min(self.jobs, len(items)))
 
 
-def executor_for(jobs: int, cluster: str | None) -> Executor | None:
-    """As options say: a cluster's workers, so many processes, or None for this process alone."""
-    if cluster is not None:
-        from faceenc.runs.on_ray import OnRay
-
-        return OnRay(cluster, jobs if jobs > 1 else None)
-    return Processes(jobs) if jobs > 1 else None
-
-
 def machine_memory() -> float:
     """Bytes of this machine's memory; infinite where the system does not say."""
     with suppress(AttributeError, ValueError, OSError):

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 
 from faceenc.core import DataError
-from faceenc.runs.executor import Executor, Failure, InProcess, executor_for
+from faceenc.runs.executor import Executor, Failure, InProcess
 from faceenc.runs.file_work import BUSY, FileWork, Work
 from faceenc.runs.ledger import Ledger
+from faceenc.runs.on_ray import executor_for
 from faceenc.runs.plan import FileResult, Task
 
 logger = logging.getLogger(__name__)

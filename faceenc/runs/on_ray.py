@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from faceenc.core import ConfigError, RunError, order_sums
-from faceenc.runs.executor import Failure, Sized
+from faceenc.runs.executor import Executor, Failure, Processes, Sized
 from faceenc.runs.processes import Raised, attempt
 
 _Item = TypeVar("_Item")
@@ -85,6 +85,13 @@ class OnRay:
         with connected(self.address, self.workers):
             check_nodes()
             yield from _work(task, items, setup, self.workers)
+
+
+def executor_for(jobs: int, cluster: str | None) -> Executor | None:
+    """As options say: a cluster's workers, so many processes, or None for this process alone."""
+    if cluster is not None:
+        return OnRay(cluster, jobs if jobs > 1 else None)
+    return Processes(jobs) if jobs > 1 else None
 
 
 def _work(
