@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def rows_without_times(path: Path) -> str:
         return digest(json.dumps([{**row, "seconds": ""} for row in csv.DictReader(file)]).encode())
 
 
-class Work:
+class Work(ABC):
     """A command that is disturbed."""
 
     name = ""
@@ -85,11 +86,13 @@ class Work:
     good: tuple[int, ...] = (0,)
     workers = False
 
+    @abstractmethod
     def prepare(self, inputs: Path) -> None:
         """Write what the command reads."""
 
+    @abstractmethod
     def words(self, out: Path, *, resume: bool) -> list[str]:
-        raise NotImplementedError
+        """Of the command line."""
 
     def command(self, out: Path, *, resume: bool) -> list[str]:
         code = f"from faceenc.__main__ import {self.program}; {self.program}()"
@@ -99,12 +102,13 @@ class Work:
         """Whether there is a run to resume."""
         return False
 
+    @abstractmethod
     def finished(self, out: Path) -> bool:
-        raise NotImplementedError
+        """Whether all is made."""
 
+    @abstractmethod
     def content(self, out: Path) -> Content:
         """What has to be equal, by name."""
-        raise NotImplementedError
 
 
 def people(inputs: Path) -> None:

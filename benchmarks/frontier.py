@@ -18,6 +18,7 @@ goes on from those that stand there. Figures only, no faces and no names; --cont
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import itertools
 import os
@@ -118,7 +119,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.data and not arguments.others:
         parser.error("DATA needs --others")
-    if arguments.data and (arguments.output / "rows.csv").exists() and not arguments.resume:
+    if arguments.data and any(arguments.output.glob("rows.csv*")) and not arguments.resume:
         parser.error(f"there are rows in {arguments.output}: go on with --resume, or remove them")
     if not (arguments.data or arguments.summarise or arguments.contact):
         parser.error("nothing to do: give DATA, --summarise or --contact")
@@ -172,6 +173,10 @@ def _jobs(data: str, number: int, photos: tuple[Path, ...], arguments: argparse.
 
 def _done(rows: Path, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
     """What stands in the file for all judges; what a killed run left of the rest is removed."""
+    packed = rows.with_name(f"{rows.name}.gz")
+    if not rows.exists() and packed.exists():
+        write_atomically(rows, gzip.decompress(packed.read_bytes()))
+        packed.unlink()
     if not rows.exists():
         return set()
     text = rows.read_text(encoding="utf-8")

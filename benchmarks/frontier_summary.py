@@ -24,7 +24,8 @@ _MARKERS = "xs^vDo"
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """A run's rows, as typed as they were."""
+    """A run's rows, as typed as they were; packed as PATH.gz where only that is there."""
+    path = path if path.exists() else path.with_name(f"{path.name}.gz")
     return pd.read_csv(path, keep_default_na=False, dtype={"data": str, "fold": str, "recipe": str})
 
 

@@ -146,30 +146,24 @@ class MoveApart:
         references: (N, ..., R, D), as of `MoveAway`.
         beacon: (N, ..., 1, D), an embedding to come nearer to.
         far: thresholds from which on moving away counts no more.
-        pull: how much nearness to the beacon counts beside it.
         threshold: at distances below this two faces match.
     """
 
     references: torch.Tensor
     beacon: torch.Tensor
     far: float = 1.3
-    pull: float = 1.0
     threshold: float = 1.0
 
     def loss(self, outputs: torch.Tensor) -> torch.Tensor:
         """Mean distance from the references, up to `far`, less that to the beacon, in thresholds: (N, ..., D) -> (N,)."""
         away = (self.distances(outputs) / self.threshold).clamp(max=self.far).mean(1)
         nearness = torch.linalg.vector_norm(outputs.unsqueeze(-2) - self.beacon, dim=-1).flatten(1).mean(1) / self.threshold
-        gain: torch.Tensor = away - self.pull * nearness
+        gain: torch.Tensor = away - nearness
         return gain
 
     def reached(self, outputs: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
         """(N,) bool: as of `MoveAway`."""
         return MoveAway(self.references, self.threshold).reached(outputs, margin)
-
-    def lead(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(N,) that of `MoveAway`."""
-        return MoveAway(self.references, self.threshold).lead(outputs)
 
     def select(self, rows: torch.Tensor) -> MoveApart:
         return replace(self, references=self.references[rows], beacon=self.beacon[rows])

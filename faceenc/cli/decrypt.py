@@ -9,7 +9,7 @@ import click
 
 from faceenc.cli.options import PATH, FilePath, command
 from faceenc.cli.passphrase import get_passphrase
-from faceenc.core import ConfigError, DataError, open_file, shown
+from faceenc.core import ConfigError, DataError, file_sha256, shown
 
 if TYPE_CHECKING:
     from faceenc.media import Photo
@@ -46,7 +46,7 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     key, photo = read_key(key_file), read_photo(protected)
     if output.exists() and not force:
         raise DataError(f"{output} exists already: choose another --output, or --force to overwrite it")
-    source_sha256 = _file_sha256(protected)
+    source_sha256 = file_sha256(protected)
     original = restore(photo, key, passphrase=get_passphrase(passphrase_file), file_sha256=source_sha256)
     png = _encode(original)
     save_photo(output, png, force=force)
@@ -55,13 +55,6 @@ def decrypt(protected: Path, key_file: Path | None, output: Path | None, passphr
     click.echo(f"restored: {shown(output)} ({width}x{height}, every pixel as in the original)")
     for note in original.notes:
         click.echo(f"about the original: {shown(note)}")
-
-
-def _file_sha256(path: Path) -> str:
-    import hashlib
-
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encode(original: Photo) -> bytes:

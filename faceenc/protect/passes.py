@@ -172,8 +172,8 @@ class Passes:
                 evidence = judge(again.pixels)
         return Made(outcomes, evidence, data, again)
 
-    def protection(self, faces: Sequence[Face], photo: Photo | None) -> Protection:
-        """How these faces are changed, in a photo that becomes a file or in a picture in memory."""
+    def protection(self, faces: Sequence[Face], photo: Photo) -> Protection:
+        """How these faces of the photo are changed."""
         return Protection(
             self.options.strength,
             self.surrogates,
@@ -181,9 +181,7 @@ class Passes:
             targets=self._targets(),
             way=self._way(photo),
             mask=faces[0].detector != "whole",
-            encode=None
-            if photo is None or is_lossless(photo, self.options)
-            else partial(as_saved, photo, options=self.options),
+            encode=None if is_lossless(photo, self.options) else partial(as_saved, photo, options=self.options),
             budget=self.options.budget,
             seed=self.options.seed,
         )
@@ -194,14 +192,13 @@ class Passes:
         known = [torch.from_numpy(self.aim.embeddings[surrogate.network]) for surrogate in self.surrogates]
         return [own / operating_point(surrogate).euclidean for own, surrogate in zip(known, self.surrogates, strict=True)]
 
-    def _way(self, photo: Photo | None) -> Way | None:
+    def _way(self, photo: Photo) -> Way | None:
         """Nearer to the decoy, or each face of each photo to somebody else."""
         if self.crowd is None:
             return None
         if self.options.decoy is not None:
             decoy = self.crowd.decoy(self.options.decoy)
             return lambda number, own: decoy
-        assert photo is not None
         words = hashlib.sha256(np.ascontiguousarray(photo.pixels).data)
         words.update(str(self.options.seed).encode())
         return partial(self.crowd.way_of, words.digest())

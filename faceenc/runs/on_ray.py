@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 
 logger = logging.getLogger(__name__)
 
-LOCAL, AUTO = "local", "auto"
+LOCAL = "local"
 _TRIES = 3  # of an item whose worker dies
 _ALIKE = ("faceenc", "torch")  # packages of which every node needs the driver's version
 _SECRET = ("FACEENC_PASSPHRASE",)  # does not travel
@@ -83,7 +83,8 @@ class OnRay:
         if not items:
             return
         with connected(self.address, self.workers):
-            check_nodes()
+            if self.address != LOCAL:
+                check_nodes()
             yield from _work(task, items, setup, self.workers)
 
 
@@ -135,7 +136,7 @@ def _work(
                 if place is not None and tries[place] < _TRIES:
                     waiting.appendleft(place)
                     continue
-                answer = None if place is None else Failure(_reason(error))
+                answer = None if place is None else Failure(f"died {_TRIES} times ({_reason(error)})")
             else:
                 idle.append(worker)
             if isinstance(answer, Raised):
@@ -156,7 +157,6 @@ class _Worker:
         os.environ.update(settings)
         os.chdir(folder)
         self.state: Any = None
-        self.made = self.setup is None
         import torch
 
         torch.set_num_threads(1)
@@ -165,15 +165,14 @@ class _Worker:
         """It runs."""
 
     def do(self, item: Any) -> Any:
-        if not self.made and self.setup is not None:
-            self.state = attempt(self.setup)
-            self.made = True
+        if self.setup is not None:
+            self.state, self.setup = attempt(self.setup), None
         return self.state if isinstance(self.state, Raised) else attempt(self.task, self.state, item)
 
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"died {_TRIES} times ({type(error).__name__}: {lines[0] if lines else 'no reason given'})"
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
 
 
 @contextmanager
